@@ -1,0 +1,240 @@
+"""What every part shares: its parameters, its place in a room, and the only dynamic import in Tocsin.
+
+A part is one class in one file. The file name is the `type:` in the config, the class name is the same in
+CamelCase, and the keyword-only typed constructor is the schema of its parameters. Parts of other packages come
+through entry points `tocsin.<room>` and are named `package/name`; they are loaded only when a config on this
+machine names them.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import lru_cache
+from importlib import import_module
+from importlib.metadata import entry_points
+from pathlib import Path
+from pkgutil import iter_modules
+from types import ModuleType
+from typing import Annotated, Any, Literal, Self, get_type_hints
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationError, create_model
+from pydantic_core import ErrorDetails
+
+from tocsin.errors import ConfigError, MissingExtraError, Problem, UnknownPartError, did_you_mean
+
+Room = Literal["sources", "features", "detectors", "thresholds", "drift", "sinks"]
+
+_EXTRAS = {"polars": "data", "sklearn": "train", "matplotlib": "report", "jinja2": "report"}
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
+_BYTES = {"B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+_QUANTITY = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]+)\s*")
+
+
+def seconds(text: str | float) -> float:
+    """`2m`, `1.5h`, `250ms` or a number of seconds -> seconds, greater than 0."""
+    return _quantity(text, _SECONDS, "a duration such as 30s, 5m, 2h or 7d")
+
+
+def size_bytes(text: str | float) -> int:
+    """`400MB`, `64MiB` or a number of bytes -> bytes, greater than 0."""
+    return int(_quantity(text, _BYTES, "a size such as 400MB or 64MiB"))
+
+
+def _quantity(text: str | float, units: Mapping[str, float], wanted: str) -> float:
+    if isinstance(text, int | float) and not isinstance(text, bool):
+        value = float(text)
+    else:
+        match = _QUANTITY.fullmatch(str(text))
+        if match is None or match[2] not in units:
+            raise ValueError(f"wanted {wanted}")
+        value = float(match[1]) * units[match[2]]
+    if not 0 < value < float("inf"):
+        raise ValueError(f"wanted {wanted}, greater than 0")
+    return value
+
+
+Duration = Annotated[float, BeforeValidator(seconds)]
+"""Seconds, written as `2m` or as a number."""
+Size = Annotated[int, BeforeValidator(size_bytes)]
+"""Bytes, written as `400MB` or as a number."""
+
+
+@dataclass(frozen=True, slots=True)
+class PartSpec:
+    """A part as a config names it: resolved later, by the room that needs it."""
+
+    type: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """The mapping a config would hold."""
+        return {"type": self.type, **self.parameters}
+
+
+def part_spec(value: object) -> object:
+    """A mapping with `type` and parameters -> `PartSpec`; anything else is refused."""
+    if isinstance(value, PartSpec):
+        return value
+    if not isinstance(value, Mapping) or not isinstance(value.get("type"), str):
+        raise ValueError("wanted a mapping with a `type` and its parameters")
+    return PartSpec(value["type"], {str(key): item for key, item in value.items() if key != "type"})
+
+
+Spec = Annotated[PartSpec, BeforeValidator(part_spec), PlainSerializer(PartSpec.to_json)]
+"""The type of a config entry or a parameter that holds a part."""
+
+
+class Part:
+    """Base of every part: parameters, equality and repr come from the constructor's signature.
+
+    A constructor takes keyword-only, typed, immutable parameters with defaults, keeps each under its own name and
+    opens nothing.
+    """
+
+    def parameters(self) -> dict[str, Any]:
+        """The constructor's arguments, as they can be passed to it again."""
+        return {name: getattr(self, name) for name in inspect.signature(type(self).__init__).parameters if name != "self"}
+
+    def spec(self) -> PartSpec:
+        """This part as a config would name it, in JSON values."""
+        model = parameter_model(type(self))
+        return PartSpec(snake_case(type(self).__name__), model(**self.parameters()).model_dump(mode="json"))
+
+    @classmethod
+    def example(cls, folder: Path) -> Self:
+        """A small working instance for the contract checks and the docs; may write files into `folder`."""
+        return cls()
+
+    def __repr__(self) -> str:
+        arguments = ", ".join(f"{name}={value!r}" for name, value in self.parameters().items())
+        return f"{type(self).__name__}({arguments})"
+
+
+def snake_case(name: str) -> str:
+    """`RobustZScore` -> `robust_zscore`: a capital starts a word unless the last word is one letter."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", re.sub(r"ZScore", "Zscore", name)).lower()
+
+
+def _room(room: Room) -> ModuleType:
+    return import_module(f"tocsin.{room}")
+
+
+@lru_cache
+def catalogue(room: Room) -> tuple[str, ...]:
+    """The names of our own parts in a room, sorted; read from the file names, nothing is imported."""
+    files = (module.name for module in iter_modules(_room(room).__path__))
+    return tuple(sorted(name for name in files if name != "base"))
+
+
+def outside_parts(room: Room) -> tuple[str, ...]:
+    """The parts that other installed packages offer, as `package/name`."""
+    points = entry_points(group=f"tocsin.{room}")
+    return tuple(sorted(f"{point.dist.name}/{point.name}" for point in points if point.dist))
+
+
+def part(room: Room, name: str, where: str = "") -> type[Part]:
+    """The class of a part.
+
+    Raises
+    ------
+    UnknownPartError
+        If the room has no part of that name.
+    MissingExtraError
+        If a package that the part needs is not installed.
+    """
+    where = where or f"{room}"
+    if "/" in name:
+        return _outside_part(room, name, where)
+    if name not in catalogue(room):
+        known = (*catalogue(room), *outside_parts(room))
+        raise UnknownPartError(where, f'"{name}"', f"one of: {', '.join(known)}", did_you_mean(name, known))
+    with optional_packages(where):
+        module = import_module(f"tocsin.{room}.{name}")
+    return next(
+        kind
+        for kind in vars(module).values()
+        if inspect.isclass(kind) and issubclass(kind, Part) and kind.__module__ == module.__name__ and snake_case(kind.__name__) == name
+    )
+
+
+def _outside_part(room: Room, name: str, where: str) -> type[Part]:
+    package, _, short = name.partition("/")
+    for point in entry_points(group=f"tocsin.{room}", name=short):
+        if point.dist and point.dist.name == package:
+            kind = point.load()
+            if inspect.isclass(kind) and issubclass(kind, Part):
+                return kind
+            raise UnknownPartError(where, f"{name!r}, which is {kind!r}", "a class derived from tocsin's Part")
+    known = outside_parts(room)
+    raise UnknownPartError(where, f'"{name}"', f"one of: {', '.join(known) or 'none is installed'}", did_you_mean(name, known))
+
+
+@lru_cache
+def parameter_model(kind: type[Part]) -> type[BaseModel]:
+    """The part's constructor as a strict schema: unknown parameters are errors."""
+    hints = get_type_hints(kind.__init__, include_extras=True)
+    fields: dict[str, Any] = {
+        name: (hints[name], ... if parameter.default is parameter.empty else parameter.default)
+        for name, parameter in inspect.signature(kind.__init__).parameters.items()
+        if name != "self"
+    }
+    return create_model(
+        kind.__name__,
+        __config__=ConfigDict(extra="forbid", arbitrary_types_allowed=True, validate_default=True),
+        **fields,
+    )
+
+
+def problems_of(error: ValidationError, where: str, known: tuple[str, ...]) -> list[Problem]:
+    """A validation error as problems with their `$.path`."""
+    return [_problem(detail, where, known) for detail in error.errors(include_url=False)]
+
+
+def _problem(detail: ErrorDetails, where: str, known: tuple[str, ...]) -> Problem:
+    path = where + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in detail["loc"])
+    if detail["type"] == "extra_forbidden":
+        key = str(detail["loc"][-1])
+        return Problem(path, f'unknown key "{key}"', f"one of: {', '.join(known)}", did_you_mean(key, known))
+    if detail["type"] == "missing":
+        return Problem(path, "nothing", "a value")
+    message = detail["msg"].removeprefix("Value error, ").removeprefix("Input should be ").removeprefix("wanted ")
+    return Problem(path, repr(detail["input"]), message)
+
+
+def build(room: Room, spec: PartSpec, where: str = "$") -> Part:
+    """The part that a spec names, with its parameters checked; nothing is opened.
+
+    Raises
+    ------
+    ConfigError
+        If the part is unknown or a parameter does not fit; all problems are listed.
+    """
+    try:
+        kind = part(room, spec.type, f"{where}.type")
+    except UnknownPartError as error:
+        raise ConfigError([error.problem]) from None
+    model = parameter_model(kind)
+    try:
+        values = model.model_validate(dict(spec.parameters))
+    except ValidationError as error:
+        raise ConfigError(problems_of(error, where, tuple(model.model_fields))) from None
+    try:
+        return kind(**{name: getattr(values, name) for name in model.model_fields})
+    except ValueError as error:
+        raise ConfigError([Problem(where, str(error))]) from None
+
+
+@contextmanager
+def optional_packages(where: str) -> Iterator[None]:
+    """Turn the import error of an optional package into the name of the extra that brings it."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in _EXTRAS:
+            raise
+        raise MissingExtraError(where, package, _EXTRAS[package]) from error

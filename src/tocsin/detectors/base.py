@@ -1,0 +1,130 @@
+"""What every detector is: fit, score, explain, and a state made of arrays."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from functools import wraps
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tocsin.component import Part
+from tocsin.errors import NotFittedError, SchemaError
+from tocsin.records import Matrix, Vector
+
+Labels = NDArray[np.int8]
+"""1 anomaly, 0 normal, -1 unknown; shape (n,)."""
+State = dict[str, NDArray[Any]]
+
+
+class Supervision(StrEnum):
+    """What a detector needs to be told about its training rows."""
+
+    NONE = "none"
+    NORMAL_ONLY = "normal_only"
+    LABELLED = "labelled"
+
+
+class Detector(Part):
+    """Scores rows of a matrix; higher = more anomalous.
+
+    Subclasses write `fit`, `score`, `explain` and `state` and nothing else: shape, type and NaN checks, the
+    fitted check and `restore` are added here, once, around what they write. A detector holds no history, no time
+    and no entity, and scoring never changes it.
+    """
+
+    supervision: ClassVar[Supervision] = Supervision.NONE
+
+    _columns: int = 0
+    """Width of the matrix it was fitted on; 0 before."""
+
+    @abstractmethod
+    def fit(self, x: Matrix, y: Labels | None = None) -> Self:
+        """Learn from x, (n, d) without NaN; the same rows and parameters give the same bits.
+
+        Raises
+        ------
+        SchemaError
+            If x is not a finite float64 matrix with at least one row and one column.
+        """
+
+    @abstractmethod
+    def score(self, x: Matrix) -> Vector:
+        """How unusual each row of x (n, d) is: (n,) float64, finite. Depends on that row alone."""
+
+    @abstractmethod
+    def explain(self, x: Matrix) -> Matrix:
+        """Each column's share in each row's score, (n, d); higher = pushed the score further up."""
+
+    @abstractmethod
+    def state(self) -> State:
+        """All that was learnt, as arrays; `name` is kept in the attribute `_name`."""
+
+    def validate_state(self, columns: int) -> None:  # noqa: B027  # most states hold nothing that an index could leave
+        """Refuse a restored state that could crash, hang or mislead scoring.
+
+        Raises
+        ------
+        IntegrityError
+            Naming the array and what is wrong with it.
+        """
+
+    @classmethod
+    def restore(cls, parameters: Mapping[str, Any], state: State, columns: int) -> Self:
+        """The detector that had these parameters and this state, fitted on `columns` columns."""
+        detector = cls(**parameters)
+        for name, array in state.items():
+            setattr(detector, f"_{name}", array)
+        detector._columns = columns
+        detector.validate_state(columns)
+        return detector
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        for name, check in (("fit", _checked_fit), ("score", _checked), ("explain", _checked)):
+            if name in vars(cls):
+                setattr(cls, name, check(vars(cls)[name]))
+
+
+def _checked_fit(fit: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(fit)
+    def checked(self: Detector, x: Matrix, y: Labels | None = None) -> Detector:
+        x = _matrix(self, x)
+        if not x.size:
+            raise SchemaError(repr(self), f"a matrix of shape {x.shape}", "at least one row and one column")
+        if y is not None and len(y) != len(x):
+            raise SchemaError(repr(self), f"{len(y)} labels", f"{len(x)}, one per row")
+        fit(self, x, y)
+        self._columns = x.shape[1]
+        return self
+
+    return checked
+
+
+def _checked(method: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(method)
+    def checked(self: Detector, x: Matrix) -> Any:
+        if not self._columns:
+            raise NotFittedError(repr(self), f"{method.__name__} before fit", hint="call fit or restore first")
+        x = _matrix(self, x)
+        if x.shape[1] != self._columns:
+            raise SchemaError(repr(self), f"{x.shape[1]} columns", f"{self._columns}, as in fit")
+        return method(self, x)
+
+    return checked
+
+
+def _matrix(detector: Detector, x: Matrix) -> Matrix:
+    if not isinstance(x, np.ndarray) or x.ndim != 2 or x.dtype != np.float64:
+        got = f"{x.dtype} of shape {x.shape}" if isinstance(x, np.ndarray) else type(x).__name__
+        raise SchemaError(repr(detector), got, "a float64 matrix (rows, columns)")
+    if not np.isfinite(x).all():
+        row, column = np.argwhere(~np.isfinite(x))[0]
+        raise SchemaError(
+            repr(detector), f"{x[row, column]} in row {row}, column {column}", "finite values",
+            "missing values are imputed by the model's preparation, before the detector",
+        )
+    return x

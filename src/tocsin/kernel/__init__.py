@@ -1,0 +1,1 @@
+"""The arithmetic of Tocsin: the only code that computes a feature or walks a tree."""

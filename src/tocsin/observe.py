@@ -1,0 +1,134 @@
+"""What Tocsin says of itself: one function per thing that happens, log line and counter together.
+
+Log lines are capitalised sentences with a full stop and key=value pairs. Nothing else in Tocsin logs.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+import threading
+from collections import Counter
+from collections.abc import Mapping, MutableMapping
+from typing import Any, Literal
+
+import orjson
+import structlog
+
+_log = structlog.get_logger("tocsin")
+_counts: Counter[tuple[str, tuple[tuple[str, str], ...]]] = Counter()
+_lock = threading.Lock()
+
+_SECRET_KEY = re.compile(r"pass(word|wd|phrase)?$|secret|token|api_?key|authorization|private_?key|salt", re.I)
+_URL_CREDENTIALS = re.compile(r"(?<=://)[^/@\s:]+:[^/@\s]+(?=@)")
+HIDDEN = "[hidden]"
+
+
+def configure(
+    level: Literal["debug", "info", "warning", "error"] = "info",
+    format: Literal["text", "json"] = "text",
+) -> None:
+    """Send log lines to standard error; standard output belongs to results."""
+    render: Any = (
+        structlog.processors.JSONRenderer(serializer=lambda event, **_: orjson.dumps(event, default=str).decode())
+        if format == "json"
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            redact,
+            render,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+
+
+def redact(_: Any, __: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
+    """Hide secrets by key and by form, last in the chain so that nothing slips past it."""
+    return {
+        key: HIDDEN if _SECRET_KEY.search(key) else _without_credentials(value)
+        for key, value in event.items()
+    }
+
+
+def _without_credentials(value: Any) -> Any:
+    return _URL_CREDENTIALS.sub(HIDDEN, value) if isinstance(value, str) else value
+
+
+def count(name: str, amount: int = 1, **labels: str) -> None:
+    """Move a counter. Labels must come from small closed sets, never from telemetry."""
+    with _lock:
+        _counts[name, tuple(sorted(labels.items()))] += amount
+
+
+def counters() -> dict[str, int]:
+    """All counters as `name{label="value"} -> count`."""
+    with _lock:
+        return {
+            name + ("{" + ",".join(f'{key}="{value}"' for key, value in labels) + "}" if labels else ""): amount
+            for (name, labels), amount in sorted(_counts.items())
+        }
+
+
+def rows_received(source: str, rows: int) -> None:
+    """A source read rows; each is later passed on, quarantined or dropped as a duplicate."""
+    count("tocsin_rows_received_total", rows, source=source)
+
+
+def rows_passed_on(source: str, rows: int) -> None:
+    """Rows fitted the schema and went on to the features."""
+    count("tocsin_rows_passed_on_total", rows, source=source)
+
+
+def rows_quarantined(source: str, rows: int, reason: str) -> None:
+    """Some rows could not be used and were set aside with their reason."""
+    _log.warning("Rows quarantined.", source=source, rows=rows, reason=reason)
+    count("tocsin_rows_quarantined_total", rows, source=source, reason=reason)
+
+
+def duplicates_dropped(source: str, rows: int) -> None:
+    """Rows repeated the declared key of earlier ones."""
+    _log.info("Duplicates dropped.", source=source, rows=rows)
+    count("tocsin_duplicates_dropped_total", rows, source=source)
+
+
+def entities_evicted(reason: str, entities: int = 1) -> None:
+    """Entity state was given up because the declared number of entities was reached."""
+    count("tocsin_entities_evicted_total", entities, reason=reason)
+
+
+def columns_constant(columns: tuple[str, ...]) -> None:
+    """Features that never change in training: they carry nothing and are kept out of the scaler."""
+    _log.warning("Constant columns kept out of the scaler.", columns=list(columns))
+    count("tocsin_constant_columns_total", len(columns))
+
+
+def budget_not_held(asked: str, served: str, state: str, days_needed: float) -> None:
+    """The calibration span cannot hold the asked budget."""
+    _log.warning(
+        "Alert budget not held.", asked=asked, served=served, state=state, days_needed=round(days_needed, 1)
+    )
+    count("tocsin_budget_not_held_total", state=state)
+
+
+def model_registered(name: str, version: int, digest: str, passed: bool) -> None:
+    """A trained model entered the registry."""
+    _log.info("Model registered.", name=name, version=version, digest=digest, passed=passed)
+    count("tocsin_models_registered_total", passed=str(passed).lower())
+
+
+def model_promoted(name: str, version: int, channel: str) -> None:
+    """A channel moved to another version."""
+    _log.info("Model promoted.", name=name, version=version, channel=channel)
+    count("tocsin_models_promoted_total", channel=channel)
+
+
+def alerts_sent(sink: str, alerts: int) -> None:
+    """A sink took alerts."""
+    count("tocsin_alerts_sent_total", alerts, sink=sink)

@@ -1,0 +1,361 @@
+"""The contract of one kind of telemetry: fields, types, units, ranges, and which rows fit.
+
+`Schema.split` turns what a source read into typed columns and sets aside every row that does not fit, with the
+field and the reason. A missing value is a state of its own (NaN, or "" for text) and never becomes 0.
+
+dtype       column after the split                       accepted
+==========  ===========================================  ===============================================
+float       float64, NaN = missing                       numbers, numeric text
+integer     float64 holding whole numbers, NaN = missing whole numbers, numeric text
+boolean     float64 0/1, NaN = missing                   true/false, T/F, yes/no, 0/1
+category    object (str), "" = missing                   text, numbers
+address     object (str), "" = missing                   text: IP, MAC, host or user name
+time        int64, UTC microseconds                      ISO 8601; epoch s, ms, us or ns by size; datetime64
+==========  ===========================================  ===============================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field as Constraint, model_validator
+
+from tocsin.errors import SchemaError, did_you_mean
+from tocsin.records import FILE, ROW, Batch, Column, Mask, Rejected
+
+Dtype = Literal["float", "integer", "boolean", "category", "address", "time"]
+NUMERIC: frozenset[str] = frozenset({"float", "integer", "boolean"})
+
+_MISSING = frozenset({"", "-", "NaN", "nan", "NA", "N/A", "null", "None", "(empty)"})
+_TRUE = frozenset({"true", "t", "yes", "1", "1.0"})
+_FALSE = frozenset({"false", "f", "no", "0", "0.0"})
+MAX_TEXT = 1_024
+"""Characters; longer text is refused, not cut."""
+REJECTED_AT_ONCE = 1_000
+
+
+def _as_tuple(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
+class Field(BaseModel):
+    """One column of telemetry.
+
+    Parameters
+    ----------
+    dtype
+        See the table above.
+    unit
+        As a suffix would name it: `bytes`, `s`, `ms`, `packets`, `per_s`, `ratio`.
+    minimum, maximum
+        Inclusive; a value outside is refused with its row.
+    kind
+        `counter` only grows until it wraps or resets; everything else is a `gauge`.
+    bits
+        Width at which a counter wraps: 32 or 64.
+    identity
+        Names a person or a machine: replaced by a pseudonym right after the schema.
+    aliases
+        Other names of the column, in order of preference, where several layouts map to one.
+    optional
+        The column may be absent or a value missing; otherwise a row without it is refused.
+    values
+        The closed set of a category; anything else is refused. Empty: open.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    dtype: Dtype = "float"
+    unit: str = ""
+    minimum: float | None = None
+    maximum: float | None = None
+    kind: Literal["gauge", "counter"] = "gauge"
+    bits: Literal[32, 64] = 64
+    identity: bool = False
+    aliases: Annotated[tuple[str, ...], BeforeValidator(_as_tuple)] = ()
+    optional: bool = False
+    values: tuple[str, ...] = ()
+
+
+class Schema(BaseModel):
+    """Fields by name, and which of them are the clock, the entity and the key.
+
+    Parameters
+    ----------
+    fields
+        By the name that features use.
+    time
+        The event-time field, or None: then no window feature, no time split, and budgets are rates.
+    entity
+        The field whose values keep state apart (host, service, source address), or None.
+    key
+        Fields that together name a record: a repeat is a duplicate and is dropped.
+    timezone
+        Zone of times written without an offset; UTC unless said.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    fields: Mapping[str, Field] = Constraint(min_length=1)
+    time: str | None = None
+    entity: str | None = None
+    key: Annotated[tuple[str, ...], BeforeValidator(_as_tuple)] = ()
+    timezone: str | None = None
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> Schema:
+        for role, names in (("time", (self.time,)), ("entity", (self.entity,)), ("key", self.key)):
+            for name in names:
+                if name is not None and name not in self.fields:
+                    raise ValueError(f'{role} names "{name}", which is no field; {did_you_mean(name, self.fields) or "add it to fields"}')
+        if self.time is not None and self.fields[self.time].dtype != "time":
+            raise ValueError(f'time names "{self.time}", whose dtype is {self.fields[self.time].dtype}, wanted time')
+        return self
+
+    @cached_property
+    def numeric(self) -> tuple[str, ...]:
+        """Names of the fields that may enter a feature matrix as they are."""
+        return tuple(name for name, item in self.fields.items() if item.dtype in NUMERIC)
+
+    @cached_property
+    def identities(self) -> tuple[str, ...]:
+        """Names of the fields that become pseudonyms."""
+        return tuple(name for name, item in self.fields.items() if item.identity)
+
+    def field(self, name: str, where: str) -> Field:
+        """A field by name.
+
+        Raises
+        ------
+        SchemaError
+            If there is none of that name.
+        """
+        if name not in self.fields:
+            raise SchemaError(where, f'unknown field "{name}"', f"one of: {', '.join(self.fields)}", did_you_mean(name, self.fields))
+        return self.fields[name]
+
+    def split(self, batch: Batch) -> tuple[Batch, tuple[Rejected, ...]]:
+        """Typed columns of the rows that fit, and the others with their reason.
+
+        Columns that are no fields are left behind, save those whose names begin with an underscore.
+
+        Raises
+        ------
+        SchemaError
+            If a column that is not optional is absent from the batch.
+        """
+        columns: dict[str, Column] = {}
+        bad = _Bad(batch)
+        for name, item in self.fields.items():
+            raw = self._find(name, item, batch)
+            if raw is None:
+                columns[name] = _absent(item, batch.rows)
+                continue
+            columns[name] = self._convert(name, item, raw, bad)
+        beside = {name: column for name, column in batch.items() if name.startswith("_")}
+        typed = Batch({**columns, **beside})
+        return (typed if bad.none else typed.take(~bad.mask)), bad.rejected()
+
+    def _find(self, name: str, item: Field, batch: Batch) -> Column | None:
+        present = [alias for alias in (name, *item.aliases) if alias in batch]
+        if present:
+            return batch[present[0]]
+        if item.optional:
+            return None
+        there = [column for column in batch if not column.startswith("_")]
+        raise SchemaError(
+            f"field {name}",
+            f"no column {' or '.join(repr(alias) for alias in (name, *item.aliases))}",
+            f"one of those present: {', '.join(map(str, there[:50]))}",
+            did_you_mean(name, map(str, there)) or "name it in the field's `aliases`, or mark the field `optional: true`",
+        )
+
+    def _convert(self, name: str, item: Field, raw: Column, bad: _Bad) -> Column:
+        if item.dtype == "time":
+            return _times(name, item, raw, self.timezone, bad)
+        if item.dtype in NUMERIC:
+            return _numbers(name, item, raw, bad)
+        return _texts(name, item, raw, bad)
+
+
+@dataclass(slots=True)
+class _Bad:
+    """The rows of one batch that do not fit: the first reason found for each."""
+
+    batch: Batch
+    mask: Mask = field(init=False)
+    reasons: dict[int, tuple[str, str, str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.mask = np.zeros(self.batch.rows, dtype=bool)
+
+    @property
+    def none(self) -> bool:
+        return not self.reasons
+
+    def add(self, rows: Mask, reason: str, name: str, raw: Column, wanted: str) -> None:
+        for row in np.flatnonzero(rows & ~self.mask).tolist():
+            self.reasons[row] = (reason, f"{name}: got {_shown(raw[row])}, wanted {wanted}", _shown(raw[row]))
+        self.mask |= rows
+
+    def rejected(self) -> tuple[Rejected, ...]:
+        rows = self.batch.get(ROW)
+        files = self.batch.get(FILE)
+        return tuple(
+            Rejected(
+                str(files[index]) if files is not None else "",
+                int(rows[index]) if rows is not None else index + 1,
+                reason, detail, raw,
+            )
+            for index, (reason, detail, raw) in sorted(self.reasons.items())
+        )
+
+
+def _shown(value: object) -> str:
+    text = repr(value.item() if isinstance(value, np.generic) else value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _absent(item: Field, rows: int) -> Column:
+    if item.dtype in NUMERIC:
+        return np.full(rows, np.nan)
+    return np.full(rows, "", dtype=object)
+
+
+def _missing(raw: Column) -> Mask:
+    if raw.dtype.kind == "f":
+        return np.isnan(raw)
+    if raw.dtype.kind != "O":
+        return np.zeros(len(raw), dtype=bool)
+    return np.fromiter((value is None or value in _MISSING if isinstance(value, str | None) else value != value for value in raw), bool, len(raw))
+
+
+def _numbers(name: str, item: Field, raw: Column, bad: _Bad) -> NDArray[np.float64]:
+    wanted = {"float": "a number", "integer": "a whole number", "boolean": "true or false"}[item.dtype]
+    if item.dtype == "boolean" and raw.dtype.kind in "OU":
+        values = _booleans(raw)
+    else:
+        values = _floats(raw)
+    unusual = ~np.isfinite(values)
+    if unusual.any():
+        missing = np.zeros(len(raw), dtype=bool)
+        missing[unusual] = _missing(raw[unusual])
+        values[missing] = np.nan
+        bad.add(np.isinf(values), "not_finite", name, raw, f"a finite {item.dtype}")
+        bad.add(np.isnan(values) & ~missing, "not_a_number", name, raw, wanted)
+        if not item.optional:
+            bad.add(missing, "missing", name, raw, f"{wanted}, since the field is not optional")
+    if item.dtype == "integer":
+        bad.add(np.isfinite(values) & (values != np.rint(values)), "not_whole", name, raw, wanted)
+    if item.minimum is not None:
+        bad.add(values < item.minimum, "out_of_range", name, raw, f"at least {item.minimum:g}")
+    if item.maximum is not None:
+        bad.add(values > item.maximum, "out_of_range", name, raw, f"at most {item.maximum:g}")
+    return values
+
+
+def _floats(raw: Column) -> NDArray[np.float64]:
+    if raw.dtype.kind in "fiub":
+        return raw.astype(np.float64)
+    try:
+        return raw.astype(np.float64)
+    except (ValueError, TypeError, OverflowError):
+        return np.fromiter((_float(value) for value in raw), np.float64, len(raw))
+
+
+def _float(value: object) -> float:
+    try:
+        return float(value)  # type: ignore[arg-type]  # anything float refuses is not a number
+    except (ValueError, TypeError, OverflowError):
+        return np.nan
+
+
+def _booleans(raw: Column) -> NDArray[np.float64]:
+    words = (str(value).strip().lower() for value in raw)
+    return np.fromiter((1.0 if word in _TRUE else 0.0 if word in _FALSE else np.nan for word in words), np.float64, len(raw))
+
+
+def _texts(name: str, item: Field, raw: Column, bad: _Bad) -> Column:
+    missing = _missing(raw)
+    values = np.empty(len(raw), dtype=object)
+    values[:] = [value if isinstance(value, str) else str(value) for value in raw.tolist()]
+    values[missing] = ""
+    if not item.optional:
+        bad.add(missing, "missing", name, raw, "a value, since the field is not optional")
+    bad.add(np.fromiter((len(value) > MAX_TEXT for value in values), bool, len(values)), "too_long", name, raw, f"at most {MAX_TEXT} characters")
+    if item.values:
+        known = frozenset(item.values)
+        bad.add(np.fromiter((bool(value) and value not in known for value in values), bool, len(values)), "unknown_value", name, raw, f"one of: {', '.join(item.values)}")
+    return values
+
+
+# Seconds since 1970 stay below this until the year 5138; milliseconds, micro- and nanoseconds lie above it.
+_EPOCH_UNITS = ((1e11, 1e6), (1e14, 1e3), (1e17, 1.0), (np.inf, 1e-3))
+
+
+def _times(name: str, item: Field, raw: Column, timezone: str | None, bad: _Bad) -> NDArray[np.int64]:
+    if raw.dtype.kind == "M":
+        micros = raw.astype("datetime64[us]").astype(np.int64)
+        bad.add(np.isnat(raw), "missing", name, raw, "a time")
+        return micros
+    numbers = _floats(raw)
+    if np.isfinite(numbers).all():
+        return _epochs(numbers)
+    return _iso_times(name, raw, timezone, bad)
+
+
+def _epochs(numbers: NDArray[np.float64]) -> NDArray[np.int64]:
+    micros = np.zeros(len(numbers), dtype=np.int64)
+    done = np.zeros(len(numbers), dtype=bool)
+    for limit, factor in _EPOCH_UNITS:
+        now = ~done & (np.abs(numbers) < limit)
+        micros[now] = np.rint(numbers[now] * factor).astype(np.int64)
+        done |= now
+    return micros
+
+
+def _iso_times(name: str, raw: Column, timezone: str | None, bad: _Bad) -> NDArray[np.int64]:
+    zone = ZoneInfo(timezone) if timezone else UTC
+    micros = np.zeros(len(raw), dtype=np.int64)
+    unreadable = np.zeros(len(raw), dtype=bool)
+    naive = np.zeros(len(raw), dtype=bool)
+    for row, value in enumerate(raw.tolist()):
+        try:
+            moment = datetime.fromisoformat(str(value).strip())
+        except ValueError:
+            epoch = _float(value)
+            unreadable[row] = not np.isfinite(epoch)
+            micros[row] = 0 if unreadable[row] else _epochs(np.array([epoch]))[0]
+            continue
+        naive[row] = moment.tzinfo is None
+        moment = moment.replace(tzinfo=zone) if moment.tzinfo is None else moment
+        micros[row] = _micros(moment)
+    bad.add(unreadable, "not_a_time", name, raw, "ISO 8601 or seconds since 1970")
+    if timezone is None and naive.any() and not (naive | unreadable).all():
+        bad.add(naive, "mixed_time_zones", name, raw, "an offset, as other rows of this batch have; or set schema.timezone")
+    return micros
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def _micros(moment: datetime) -> int:
+    delta = moment - _EPOCH
+    return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
+
+
+def to_datetime(micros: int) -> datetime:
+    """UTC microseconds -> an aware datetime, for people to read."""
+    return datetime.fromtimestamp(micros / 1e6, UTC)
+
+
+def describe(schema: Schema) -> dict[str, Any]:
+    """The schema as the JSON values that a manifest holds."""
+    return schema.model_dump(mode="json", exclude_defaults=True)

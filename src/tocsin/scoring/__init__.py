@@ -1,0 +1,1 @@
+"""Models at work: scores and alerts for batches of rows."""

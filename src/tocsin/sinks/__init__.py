@@ -1,0 +1,1 @@
+"""Where alerts go. One file per destination; writing twice under one alert id is harmless."""

@@ -1,0 +1,1 @@
+"""From scores to p-values and flags. Fitted once on calibration rows, fixed afterwards."""

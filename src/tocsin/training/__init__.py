@@ -1,0 +1,1 @@
+"""From history to a fitted model: split, train."""
