@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -21,12 +21,18 @@ def need(condition: bool, reason: str) -> None:
     pytest.skip(reason)
 
 
+@pytest.fixture(name="need")
+def _need() -> Callable[[bool, str], None]:
+    """The function `need`, for tests that cannot import this file."""
+    return need
+
+
 @pytest.fixture
-def seed(request: pytest.FixtureRequest) -> Iterator[int]:
+def seed(request: pytest.FixtureRequest) -> int:
     """A seed that can be set by TOCSIN_SEED and is shown when the test fails."""
     value = int(os.environ.get("TOCSIN_SEED", "20261120"))
     request.node.add_report_section("setup", "seed", f"TOCSIN_SEED={value}")
-    yield value
+    return value
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -97,7 +97,9 @@ class Part:
 
     def parameters(self) -> dict[str, Any]:
         """The constructor's arguments, as they can be passed to it again."""
-        return {name: getattr(self, name) for name in inspect.signature(type(self).__init__).parameters if name != "self"}
+        return {
+            name: getattr(self, name) for name in inspect.signature(type(self).__init__).parameters if name != "self"
+        }
 
     def spec(self) -> PartSpec:
         """This part as a config would name it, in JSON values."""
@@ -125,9 +127,12 @@ def _room(room: Room) -> ModuleType:
 
 @lru_cache
 def catalogue(room: Room) -> tuple[str, ...]:
-    """The names of our own parts in a room, sorted; read from the file names, nothing is imported."""
+    """The names of our own parts in a room, sorted; read from the file names, nothing is imported.
+
+    Files named `base` or `base_...` hold what parts of the room share.
+    """
     files = (module.name for module in iter_modules(_room(room).__path__))
-    return tuple(sorted(name for name in files if name != "base"))
+    return tuple(sorted(name for name in files if name.partition("_")[0] != "base"))
 
 
 def outside_parts(room: Room) -> tuple[str, ...]:
@@ -157,7 +162,10 @@ def part(room: Room, name: str, where: str = "") -> type[Part]:
     return next(
         kind
         for kind in vars(module).values()
-        if inspect.isclass(kind) and issubclass(kind, Part) and kind.__module__ == module.__name__ and snake_case(kind.__name__) == name
+        if inspect.isclass(kind)
+        and issubclass(kind, Part)
+        and kind.__module__ == module.__name__
+        and snake_case(kind.__name__) == name
     )
 
 
@@ -170,10 +178,11 @@ def _outside_part(room: Room, name: str, where: str) -> type[Part]:
                 return kind
             raise UnknownPartError(where, f"{name!r}, which is {kind!r}", "a class derived from tocsin's Part")
     known = outside_parts(room)
-    raise UnknownPartError(where, f'"{name}"', f"one of: {', '.join(known) or 'none is installed'}", did_you_mean(name, known))
+    raise UnknownPartError(
+        where, f'"{name}"', f"one of: {', '.join(known) or 'none is installed'}", did_you_mean(name, known)
+    )
 
 
-@lru_cache
 def parameter_model(kind: type[Part]) -> type[BaseModel]:
     """The part's constructor as a strict schema: unknown parameters are errors."""
     hints = get_type_hints(kind.__init__, include_extras=True)
@@ -189,9 +198,11 @@ def parameter_model(kind: type[Part]) -> type[BaseModel]:
     )
 
 
-def problems_of(error: ValidationError, where: str, known: tuple[str, ...]) -> list[Problem]:
-    """A validation error as problems with their `$.path`."""
-    return [_problem(detail, where, known) for detail in error.errors(include_url=False)]
+def problems_of(
+    error: ValidationError, where: str, known_keys: Callable[[tuple[int | str, ...]], tuple[str, ...]]
+) -> list[Problem]:
+    """A validation error as problems with their `$.path`; `known_keys` tells what the mapping at a path may hold."""
+    return [_problem(detail, where, known_keys(detail["loc"][:-1])) for detail in error.errors(include_url=False)]
 
 
 def _problem(detail: ErrorDetails, where: str, known: tuple[str, ...]) -> Problem:
@@ -221,7 +232,7 @@ def build(room: Room, spec: PartSpec, where: str = "$") -> Part:
     try:
         values = model.model_validate(dict(spec.parameters))
     except ValidationError as error:
-        raise ConfigError(problems_of(error, where, tuple(model.model_fields))) from None
+        raise ConfigError(problems_of(error, where, lambda _: tuple(model.model_fields))) from None
     try:
         return kind(**{name: getattr(values, name) for name in model.model_fields})
     except ValueError as error:

@@ -9,6 +9,7 @@ TocsinError
 ├── NotFittedError         a part was used before fit or restore
 ├── IntegrityError         stored bytes are not what the manifest says
 ├── RegistryError          the registry cannot do what was asked
+│   ├── NotStored          nothing is stored under that name
 │   ├── ConflictError      somebody else wrote first
 │   └── NewerFormatError   written by a newer Tocsin
 ├── GateRefused            the verdict does not allow this model to go live
@@ -89,6 +90,10 @@ class IntegrityError(TocsinError):
 
 class RegistryError(TocsinError):
     """The registry cannot do what was asked."""
+
+
+class NotStored(RegistryError):
+    """Nothing is stored under that name."""
 
 
 class ConflictError(RegistryError):

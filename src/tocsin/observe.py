@@ -23,6 +23,8 @@ _lock = threading.Lock()
 _SECRET_KEY = re.compile(r"pass(word|wd|phrase)?$|secret|token|api_?key|authorization|private_?key|salt", re.I)
 _URL_CREDENTIALS = re.compile(r"(?<=://)[^/@\s:]+:[^/@\s]+(?=@)")
 HIDDEN = "[hidden]"
+NAMED = 5
+"""Names in a log line; the rest are counted."""
 
 
 def configure(
@@ -51,10 +53,7 @@ def configure(
 
 def redact(_: Any, __: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
     """Hide secrets by key and by form, last in the chain so that nothing slips past it."""
-    return {
-        key: HIDDEN if _SECRET_KEY.search(key) else _without_credentials(value)
-        for key, value in event.items()
-    }
+    return {key: HIDDEN if _SECRET_KEY.search(key) else _without_credentials(value) for key, value in event.items()}
 
 
 def _without_credentials(value: Any) -> Any:
@@ -98,6 +97,35 @@ def duplicates_dropped(source: str, rows: int) -> None:
     count("tocsin_duplicates_dropped_total", rows, source=source)
 
 
+def rows_ignored(source: str, rows: int) -> None:
+    """Rows were left out on purpose: the config's labels say so."""
+    count("tocsin_rows_ignored_total", rows, source=source)
+
+
+def file_refused(source: str, file: str, reason: str, detail: str) -> None:
+    """A file could not be read, or not to its end; rows before the break were passed on."""
+    _log.warning("File refused.", source=source, file=file, reason=reason, detail=detail)
+    count("tocsin_files_refused_total", source=source, reason=reason)
+
+
+def columns_left_out(source: str, columns: tuple[str, ...], reason: str) -> None:
+    """A source has columns that cannot become columns of a batch."""
+    _log.warning("Columns left out.", source=source, columns=list(columns[:20]), reason=reason)
+    count("tocsin_columns_left_out_total", len(columns), source=source, reason=reason)
+
+
+def quarantine_full(file: str, limit_bytes: int) -> None:
+    """The quarantine file reached its limit: from now on quarantined rows are only counted."""
+    _log.warning("Quarantine full.", file=file, limit_bytes=limit_bytes)
+    count("tocsin_quarantine_full_total")
+
+
+def rows_late(rows: int) -> None:
+    """Rows came after later ones of their entity and were taken at the entity's latest time."""
+    _log.info("Rows late.", rows=rows)
+    count("tocsin_rows_late_total", rows)
+
+
 def entities_evicted(reason: str, entities: int = 1) -> None:
     """Entity state was given up because the declared number of entities was reached."""
     count("tocsin_entities_evicted_total", entities, reason=reason)
@@ -105,19 +133,17 @@ def entities_evicted(reason: str, entities: int = 1) -> None:
 
 def columns_constant(columns: tuple[str, ...]) -> None:
     """Features that never change in training: they carry nothing and are kept out of the scaler."""
-    _log.warning("Constant columns kept out of the scaler.", columns=list(columns))
+    _log.warning("Constant columns kept out of the scaler.", columns=len(columns), first=list(columns[:NAMED]))
     count("tocsin_constant_columns_total", len(columns))
 
 
-def budget_not_held(asked: str, served: str, state: str, days_needed: float) -> None:
-    """The calibration span cannot hold the asked budget."""
-    _log.warning(
-        "Alert budget not held.", asked=asked, served=served, state=state, days_needed=round(days_needed, 1)
-    )
+def budget_not_held(asked: str, served: str, state: str, needed: str) -> None:
+    """The calibration span cannot hold the asked budget; `needed` is the span that could."""
+    _log.warning("Alert budget not held.", asked=asked, served=served, state=state, needed=needed)
     count("tocsin_budget_not_held_total", state=state)
 
 
-def model_registered(name: str, version: int, digest: str, passed: bool) -> None:
+def model_registered(name: str, version: int, digest: str, *, passed: bool) -> None:
     """A trained model entered the registry."""
     _log.info("Model registered.", name=name, version=version, digest=digest, passed=passed)
     count("tocsin_models_registered_total", passed=str(passed).lower())
@@ -132,3 +158,9 @@ def model_promoted(name: str, version: int, channel: str) -> None:
 def alerts_sent(sink: str, alerts: int) -> None:
     """A sink took alerts."""
     count("tocsin_alerts_sent_total", alerts, sink=sink)
+
+
+def alerts_folded(alerts: int) -> None:
+    """More alerts rang in a day than may be delivered: these went into its digest."""
+    _log.warning("Alerts folded into the digest of the day.", alerts=alerts)
+    count("tocsin_alerts_folded_total", alerts)

@@ -63,9 +63,7 @@ class Batch(Mapping[str, Column]):
 
     __slots__ = ("_columns", "_rows", "rejected")
 
-    def __init__(
-        self, columns: Mapping[str, Column], rejected: Sequence[Rejected] = ()
-    ) -> None:
+    def __init__(self, columns: Mapping[str, Column], rejected: Sequence[Rejected] = ()) -> None:
         lengths = {name: len(column) for name, column in columns.items()}
         if len(set(lengths.values())) > 1:
             raise ValueError(f"columns of one batch differ in length: {lengths}")

@@ -20,12 +20,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
+from math import isnan
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field as Constraint, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
+from pydantic import Field as Constraint
 
 from tocsin.errors import SchemaError, did_you_mean
 from tocsin.records import FILE, ROW, Batch, Column, Mask, Rejected
@@ -38,7 +40,6 @@ _TRUE = frozenset({"true", "t", "yes", "1", "1.0"})
 _FALSE = frozenset({"false", "f", "no", "0", "0.0"})
 MAX_TEXT = 1_024
 """Characters; longer text is refused, not cut."""
-REJECTED_AT_ONCE = 1_000
 
 
 def _as_tuple(value: object) -> object:
@@ -114,7 +115,8 @@ class Schema(BaseModel):
         for role, names in (("time", (self.time,)), ("entity", (self.entity,)), ("key", self.key)):
             for name in names:
                 if name is not None and name not in self.fields:
-                    raise ValueError(f'{role} names "{name}", which is no field; {did_you_mean(name, self.fields) or "add it to fields"}')
+                    hint = did_you_mean(name, self.fields) or "add it to fields"
+                    raise ValueError(f'{role} names "{name}", which is no field; {hint}')
         if self.time is not None and self.fields[self.time].dtype != "time":
             raise ValueError(f'time names "{self.time}", whose dtype is {self.fields[self.time].dtype}, wanted time')
         return self
@@ -138,7 +140,9 @@ class Schema(BaseModel):
             If there is none of that name.
         """
         if name not in self.fields:
-            raise SchemaError(where, f'unknown field "{name}"', f"one of: {', '.join(self.fields)}", did_you_mean(name, self.fields))
+            raise SchemaError(
+                where, f'unknown field "{name}"', f"one of: {', '.join(self.fields)}", did_you_mean(name, self.fields)
+            )
         return self.fields[name]
 
     def split(self, batch: Batch) -> tuple[Batch, tuple[Rejected, ...]]:
@@ -174,12 +178,13 @@ class Schema(BaseModel):
             f"field {name}",
             f"no column {' or '.join(repr(alias) for alias in (name, *item.aliases))}",
             f"one of those present: {', '.join(map(str, there[:50]))}",
-            did_you_mean(name, map(str, there)) or "name it in the field's `aliases`, or mark the field `optional: true`",
+            did_you_mean(name, map(str, there))
+            or "name it in the field's `aliases`, or mark the field `optional: true`",
         )
 
     def _convert(self, name: str, item: Field, raw: Column, bad: _Bad) -> Column:
         if item.dtype == "time":
-            return _times(name, item, raw, self.timezone, bad)
+            return _times(name, raw, self.timezone, bad)
         if item.dtype in NUMERIC:
             return _numbers(name, item, raw, bad)
         return _texts(name, item, raw, bad)
@@ -212,7 +217,9 @@ class _Bad:
             Rejected(
                 str(files[index]) if files is not None else "",
                 int(rows[index]) if rows is not None else index + 1,
-                reason, detail, raw,
+                reason,
+                detail,
+                raw,
             )
             for index, (reason, detail, raw) in sorted(self.reasons.items())
         )
@@ -234,15 +241,21 @@ def _missing(raw: Column) -> Mask:
         return np.isnan(raw)
     if raw.dtype.kind != "O":
         return np.zeros(len(raw), dtype=bool)
-    return np.fromiter((value is None or value in _MISSING if isinstance(value, str | None) else value != value for value in raw), bool, len(raw))
+    return np.fromiter(
+        (value is None or (value in _MISSING if isinstance(value, str) else _is_nan(value)) for value in raw),
+        bool,
+        len(raw),
+    )
+
+
+def _is_nan(value: object) -> bool:
+    return isinstance(value, float) and isnan(value)
 
 
 def _numbers(name: str, item: Field, raw: Column, bad: _Bad) -> NDArray[np.float64]:
     wanted = {"float": "a number", "integer": "a whole number", "boolean": "true or false"}[item.dtype]
-    if item.dtype == "boolean" and raw.dtype.kind in "OU":
-        values = _booleans(raw)
-    else:
-        values = _floats(raw)
+    words = item.dtype == "boolean" and raw.dtype.kind in "OU"
+    values = _booleans(raw) if words else _floats(raw)
     unusual = ~np.isfinite(values)
     if unusual.any():
         missing = np.zeros(len(raw), dtype=bool)
@@ -279,7 +292,9 @@ def _float(value: object) -> float:
 
 def _booleans(raw: Column) -> NDArray[np.float64]:
     words = (str(value).strip().lower() for value in raw)
-    return np.fromiter((1.0 if word in _TRUE else 0.0 if word in _FALSE else np.nan for word in words), np.float64, len(raw))
+    return np.fromiter(
+        (1.0 if word in _TRUE else 0.0 if word in _FALSE else np.nan for word in words), np.float64, len(raw)
+    )
 
 
 def _texts(name: str, item: Field, raw: Column, bad: _Bad) -> Column:
@@ -289,24 +304,37 @@ def _texts(name: str, item: Field, raw: Column, bad: _Bad) -> Column:
     values[missing] = ""
     if not item.optional:
         bad.add(missing, "missing", name, raw, "a value, since the field is not optional")
-    bad.add(np.fromiter((len(value) > MAX_TEXT for value in values), bool, len(values)), "too_long", name, raw, f"at most {MAX_TEXT} characters")
+    bad.add(
+        np.fromiter((len(value) > MAX_TEXT for value in values), bool, len(values)),
+        "too_long",
+        name,
+        raw,
+        f"at most {MAX_TEXT} characters",
+    )
     if item.values:
         known = frozenset(item.values)
-        bad.add(np.fromiter((bool(value) and value not in known for value in values), bool, len(values)), "unknown_value", name, raw, f"one of: {', '.join(item.values)}")
+        bad.add(
+            np.fromiter((bool(value) and value not in known for value in values), bool, len(values)),
+            "unknown_value",
+            name,
+            raw,
+            f"one of: {', '.join(item.values)}",
+        )
     return values
 
 
 # Seconds since 1970 stay below this until the year 5138; milliseconds, micro- and nanoseconds lie above it.
-_EPOCH_UNITS = ((1e11, 1e6), (1e14, 1e3), (1e17, 1.0), (np.inf, 1e-3))
+_EPOCH_UNITS = ((1e11, 1e6), (1e14, 1e3), (1e17, 1.0), (1e20, 1e-3))
+_EPOCH_LIMIT = 1e20
 
 
-def _times(name: str, item: Field, raw: Column, timezone: str | None, bad: _Bad) -> NDArray[np.int64]:
+def _times(name: str, raw: Column, timezone: str | None, bad: _Bad) -> NDArray[np.int64]:
     if raw.dtype.kind == "M":
         micros = raw.astype("datetime64[us]").astype(np.int64)
         bad.add(np.isnat(raw), "missing", name, raw, "a time")
         return micros
     numbers = _floats(raw)
-    if np.isfinite(numbers).all():
+    if (np.abs(numbers) < _EPOCH_LIMIT).all():
         return _epochs(numbers)
     return _iso_times(name, raw, timezone, bad)
 
@@ -331,7 +359,7 @@ def _iso_times(name: str, raw: Column, timezone: str | None, bad: _Bad) -> NDArr
             moment = datetime.fromisoformat(str(value).strip())
         except ValueError:
             epoch = _float(value)
-            unreadable[row] = not np.isfinite(epoch)
+            unreadable[row] = not abs(epoch) < _EPOCH_LIMIT
             micros[row] = 0 if unreadable[row] else _epochs(np.array([epoch]))[0]
             continue
         naive[row] = moment.tzinfo is None
@@ -339,7 +367,9 @@ def _iso_times(name: str, raw: Column, timezone: str | None, bad: _Bad) -> NDArr
         micros[row] = _micros(moment)
     bad.add(unreadable, "not_a_time", name, raw, "ISO 8601 or seconds since 1970")
     if timezone is None and naive.any() and not (naive | unreadable).all():
-        bad.add(naive, "mixed_time_zones", name, raw, "an offset, as other rows of this batch have; or set schema.timezone")
+        bad.add(
+            naive, "mixed_time_zones", name, raw, "an offset, as other rows of this batch have; or set schema.timezone"
+        )
     return micros
 
 

@@ -63,7 +63,7 @@ class Detector(Part):
     def state(self) -> State:
         """All that was learnt, as arrays; `name` is kept in the attribute `_name`."""
 
-    def validate_state(self, columns: int) -> None:  # noqa: B027  # most states hold nothing that an index could leave
+    def validate_state(self, columns: int) -> None:
         """Refuse a restored state that could crash, hang or mislead scoring.
 
         Raises
@@ -124,7 +124,9 @@ def _matrix(detector: Detector, x: Matrix) -> Matrix:
     if not np.isfinite(x).all():
         row, column = np.argwhere(~np.isfinite(x))[0]
         raise SchemaError(
-            repr(detector), f"{x[row, column]} in row {row}, column {column}", "finite values",
+            repr(detector),
+            f"{x[row, column]} in row {row}, column {column}",
+            "finite values",
             "missing values are imputed by the model's preparation, before the detector",
         )
     return x

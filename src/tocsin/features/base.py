@@ -3,16 +3,32 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tocsin.component import Part
-from tocsin.kernel.program import Operation
+from tocsin.errors import SchemaError
+from tocsin.kernel.program import Operation, Program
 from tocsin.records import Batch
-from tocsin.schema import Schema
+from tocsin.schema import NUMERIC, Field, Schema
 
 Tables = Mapping[str, Any]
 """What a feature learnt, as JSON values: vocabularies, reference values."""
+
+EXAMPLE = Schema(
+    fields={
+        "time": Field(dtype="time"),
+        "host": Field(dtype="address", identity=True),
+        "bytes": Field(dtype="float", unit="bytes", minimum=0, optional=True),
+        "packets": Field(dtype="integer", unit="packets", minimum=0, optional=True),
+        "octets_total": Field(dtype="integer", unit="bytes", kind="counter", bits=32, minimum=0, optional=True),
+        "temperature": Field(dtype="float", unit="celsius", optional=True),
+        "protocol": Field(dtype="category", optional=True),
+    },
+    time="time",
+    entity="host",
+)
+"""What `example` of every feature works on, and so what the contract checks feed it."""
 
 
 class Feature(Part):
@@ -23,7 +39,10 @@ class Feature(Part):
     """
 
     def learn(self, batch: Batch) -> Tables:
-        """What the feature must know of the training rows; most need nothing."""
+        """What the feature must know of the training rows; most need nothing.
+
+        The batch may have no rows: then the declaration is being checked and only `compile` may refuse it.
+        """
         return {}
 
     @abstractmethod
@@ -43,3 +62,81 @@ class Feature(Part):
     @abstractmethod
     def names(self, tables: Tables) -> tuple[str, ...]:
         """The columns it produces, in order."""
+
+    def numeric(self, schema: Schema, name: str) -> Field:
+        """A numeric field by name; for `compile`.
+
+        Raises
+        ------
+        SchemaError
+            If there is none of that name, or it holds no numbers.
+        """
+        item = schema.field(name, repr(self))
+        if item.dtype not in NUMERIC:
+            hint = f'declare `type: category` for "{name}"' if item.dtype == "category" else ""
+            raise SchemaError(repr(self), f'field "{name}", a {item.dtype}', _one_of(schema.numeric), hint)
+        return item
+
+    def clock(self, schema: Schema) -> str:
+        """The name of the event-time field; for `compile`.
+
+        Raises
+        ------
+        SchemaError
+            If the telemetry has no clock.
+        """
+        if schema.time is None:
+            hint = "set `time` to a field of dtype time, or leave this feature out"
+            raise SchemaError(repr(self), "a schema without a clock", "schema.time", hint)
+        return schema.time
+
+
+def _one_of(names: Sequence[str]) -> str:
+    return f"a numeric field: {', '.join(names) or 'the schema has none'}"
+
+
+def extended(schema: Schema, names: Sequence[str]) -> Schema:
+    """The schema with the outputs of features as further float fields, for the features declared after them."""
+    outputs = {name: Field(optional=True) for name in names}
+    return Schema(
+        fields={**schema.fields, **outputs},
+        time=schema.time, entity=schema.entity, key=schema.key, timezone=schema.timezone,
+    )  # fmt: skip
+
+
+def compile_program(schema: Schema, columns: tuple[str, ...], features: Sequence[Feature], training: Batch) -> Program:
+    """One program: these numeric fields as they are, followed by every feature's columns.
+
+    A feature may read what earlier ones produce, but learns from schema fields alone. A training batch without rows
+    checks the declarations and learns nothing.
+
+    Raises
+    ------
+    SchemaError
+        If a column or a feature does not fit the schema, or two columns have one name.
+    """
+    known = schema
+    outputs: list[str] = []
+    for name in columns:
+        item = schema.field(name, "features.columns")
+        if item.dtype not in NUMERIC:
+            hint = "derive a category feature from text"
+            raise SchemaError("features.columns", f'field "{name}", a {item.dtype}', _one_of(schema.numeric), hint)
+        _add(outputs, name, "features.columns", ())
+    operations: list[Operation] = []
+    for feature in features:
+        for name in feature.inputs():
+            known.field(name, repr(feature))
+        tables = feature.learn(training)
+        operations.extend(feature.compile(known, tables))
+        names = feature.names(tables)
+        for name in names:
+            _add(outputs, name, repr(feature), schema.fields)
+        known = extended(known, names)
+    return Program(tuple(operations), tuple(outputs), schema.time, schema.entity)
+
+
+def _add(outputs: list[str], name: str, where: str, taken: Sequence[str] | Mapping[str, Field]) -> None:
+    if name in outputs or name in taken:
+        raise SchemaError(where, f'a second column named "{name}"', "each name once", "drop one, or rename the field")
+    outputs.append(name)

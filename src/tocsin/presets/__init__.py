@@ -1,0 +1,39 @@
+"""Ready-made configs for kinds of telemetry: YAML only, one file per preset or variant (`flows`, `flows/zeek`)."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import Any
+
+import yaml
+
+from tocsin.errors import ConfigError, Problem, did_you_mean
+
+
+def presets() -> tuple[str, ...]:
+    """Names of all presets; a variant is `preset/variant`."""
+    root = files(__name__)
+    names = [entry.name.removesuffix(".yaml") for entry in root.iterdir() if entry.name.endswith(".yaml")]
+    variants = [
+        f"{folder.name}/{entry.name.removesuffix('.yaml')}"
+        for folder in root.iterdir()
+        if folder.is_dir()
+        for entry in folder.iterdir()
+        if entry.name.endswith(".yaml")
+    ]
+    return tuple(sorted(names + variants))
+
+
+def read_preset(name: str) -> dict[str, Any]:
+    """The preset's values, to lie underneath a user's config.
+
+    Raises
+    ------
+    ConfigError
+        If there is no preset of that name.
+    """
+    if name not in presets():
+        wanted = f"one of: {', '.join(presets())}"
+        raise ConfigError([Problem("$.preset", f'"{name}"', wanted, did_you_mean(name, presets()))])
+    values: dict[str, Any] = yaml.safe_load(files(__name__).joinpath(f"{name}.yaml").read_text("utf-8"))
+    return values

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
-import gzip
+import os
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
-from glob import glob
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
 from pathlib import Path
-from typing import IO, ClassVar
+from typing import Annotated, ClassVar
 
-from tocsin.component import Part
-from tocsin.errors import DataError
-from tocsin.records import Batch, Position
+import numpy as np
+import orjson
+from pydantic import Field
+
+from tocsin import observe
+from tocsin.annotations import KEEP, Labeller
+from tocsin.component import Part, snake_case
+from tocsin.errors import SchemaError
+from tocsin.records import FILE, GENERATED, ROW, Batch, Position, Rejected
+from tocsin.schema import Schema
+
+MAX_KEYS = 100_000
+"""Keys remembered for deduplication, at about 150 bytes each."""
+_WAIT_S = 1.0
+
+RowsPerBatch = Annotated[int, Field(ge=1, le=100_000)]
 
 
 class Source(Part):
@@ -48,5 +63,213 @@ class Source(Part):
     def acknowledge(self, batch: Batch) -> Position:
         """This batch, the last one read, is safe; reading may resume behind it."""
 
-    def close(self) -> None:  # noqa: B027  # many sources have nothing to release
+    def close(self) -> None:
         """Release what `open` took; may be called twice."""
+
+    @property
+    def digests(self) -> Mapping[str, str]:
+        """SHA-256 of every file read to its end since `open`, by file."""
+        return {}
+
+
+@dataclass(slots=True)
+class Tally:
+    """What became of the rows: received = passed on + quarantined + duplicates + ignored."""
+
+    received: int = 0
+    passed_on: int = 0
+    quarantined: int = 0
+    duplicates: int = 0
+    ignored: int = 0
+    """Left out on purpose, by the labels."""
+    files_refused: int = 0
+    """Files that could not be read, or not to their end."""
+    reasons: dict[str, int] = field(default_factory=dict)
+    """Quarantined rows and refused files by reason."""
+    generated: bool = False
+    """Whether any row says that it was generated."""
+    digests: dict[str, str] = field(default_factory=dict)
+    """SHA-256 of every file read, by file."""
+
+
+class Quarantine:
+    """Keeps refused rows with their reason, one JSON object per line, readable by the owner alone.
+
+    Parameters
+    ----------
+    path
+        Appended to; made on the first refused row.
+    limit_bytes
+        Size of the file beyond which refused rows are only counted.
+    """
+
+    def __init__(self, path: Path, limit_bytes: int = 64_000_000) -> None:
+        self.path = path
+        self.limit_bytes = limit_bytes
+        self._full = False
+
+    def add(self, rejected: Iterable[Rejected]) -> None:
+        """Write these, as far as they find room."""
+        lines = [] if self._full else [orjson.dumps(item, option=orjson.OPT_APPEND_NEWLINE) for item in rejected]
+        if not lines:
+            return
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with os.fdopen(os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as file:
+            os.fchmod(file.fileno(), 0o600)
+            room = self.limit_bytes - os.fstat(file.fileno()).st_size
+            fits = int(np.searchsorted(np.cumsum([len(line) for line in lines]), room, side="right"))
+            file.writelines(lines[:fits])
+        if fits < len(lines):
+            self._full = True
+            observe.quarantine_full(str(self.path), self.limit_bytes)
+
+
+class Intake:
+    """The one way from a source into Tocsin: labels, schema, quarantine, deduplication, pseudonyms.
+
+    Iterating opens the source, yields valid batches, acknowledges each when the next is asked for, and closes. A
+    stream that must do more before it acknowledges calls `accept` for each batch it read.
+
+    Parameters
+    ----------
+    source
+        Not yet open.
+    schema
+        What valid rows look like; its key names what is a duplicate among the last 100,000 keys.
+    labels
+        Raw rows -> `_label` and `_class`, aligned with them, and perhaps `_keep`: False where a row is left out.
+    pseudonymise
+        What becomes of valid rows.
+    quarantine
+        Where refused rows are kept; they are counted in any case.
+    tally
+        Counts up; a fresh one by default.
+    progress
+        Called with the tally after each batch.
+    """
+
+    def __init__(  # noqa: PLR0913  # the stations of the way, each of them optional
+        self,
+        source: Source,
+        schema: Schema,
+        *,
+        labels: Labeller | None = None,
+        pseudonymise: Callable[[Batch], Batch] | None = None,
+        quarantine: Quarantine | None = None,
+        tally: Tally | None = None,
+        progress: Callable[[Tally], None] | None = None,
+    ) -> None:
+        self.tally = tally or Tally()
+        self._source = source
+        self._name = snake_case(type(source).__name__)
+        self._schema = schema
+        self._labels = labels
+        self._pseudonymise = pseudonymise
+        self._quarantine = quarantine
+        self._progress = progress
+        self._seen: OrderedDict[bytes, None] = OrderedDict()
+        self._misfit: SchemaError | None = None
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Valid batches, none of them empty.
+
+        Raises
+        ------
+        SchemaError
+            At the end, if no row at all fitted because columns are absent.
+        """
+        self._source.open()
+        try:
+            while not self._source.ended:
+                raw = self._source.read(_WAIT_S)
+                if raw is None:
+                    continue
+                valid = self.accept(raw)
+                if self._progress:
+                    self._progress(self.tally)
+                if valid.rows:
+                    yield valid
+                self._source.acknowledge(raw)
+        finally:
+            self.tally.digests.update(self._source.digests)
+            self._source.close()
+        if self._misfit and not self.tally.passed_on:
+            raise self._misfit
+
+    def accept(self, raw: Batch) -> Batch:
+        """The valid rows of a batch as a source read it; all others are counted and kept."""
+        valid, refused, ignored = self._typed(raw)
+        refused = (*raw.rejected, *refused)
+        files = [item for item in refused if not item.row]
+        fresh = self._unseen(valid)
+        received = raw.rows + len(raw.rejected) - len(files)
+        quarantined, duplicates = len(refused) - len(files), valid.rows - fresh.rows
+        if received != fresh.rows + quarantined + duplicates + ignored:
+            raise AssertionError(f"{received} rows received, but the sum of what became of them differs")
+        self._count(received, fresh.rows, duplicates, ignored)
+        self._refuse(refused)
+        self.tally.generated = self.tally.generated or _is_generated(raw)
+        return self._pseudonymise(fresh) if self._pseudonymise and fresh.rows else fresh
+
+    def _typed(self, raw: Batch) -> tuple[Batch, tuple[Rejected, ...], int]:
+        try:
+            marked = raw.replace(self._labels(raw)) if self._labels else raw
+            kept = marked.take(np.asarray(marked[KEEP], dtype=bool)) if KEEP in marked else marked
+            valid, refused = self._schema.split(kept)
+        except SchemaError as error:
+            if not raw.rows:
+                return Batch({}), (), 0
+            self._misfit = self._misfit or error
+            detail = f"{error.problem.where}: got {error.problem.got}"
+            places = zip(raw[FILE].tolist(), raw[ROW].tolist(), strict=True)
+            return Batch({}), tuple(Rejected(file, row, "missing_column", detail) for file, row in places), 0
+        columns = {name: column for name, column in valid.items() if name != KEEP}
+        return Batch(columns), refused, raw.rows - kept.rows
+
+    def _unseen(self, valid: Batch) -> Batch:
+        if not self._schema.key or not valid.rows:
+            return valid
+        keys = zip(*(valid[name].tolist() for name in self._schema.key), strict=True)
+        return valid.take(np.fromiter((self._first(key) for key in keys), bool, valid.rows))
+
+    def _first(self, key: tuple[object, ...]) -> bool:
+        digest = blake2b(repr(key).encode(), digest_size=16).digest()
+        if digest in self._seen:
+            return False
+        self._seen[digest] = None
+        if len(self._seen) > MAX_KEYS:
+            self._seen.popitem(last=False)
+        return True
+
+    def _count(self, received: int, passed_on: int, duplicates: int, ignored: int) -> None:
+        tally, name = self.tally, self._name
+        tally.received += received
+        tally.passed_on += passed_on
+        tally.duplicates += duplicates
+        tally.ignored += ignored
+        observe.rows_received(name, received)
+        observe.rows_passed_on(name, passed_on)
+        if duplicates:
+            observe.duplicates_dropped(name, duplicates)
+        if ignored:
+            observe.rows_ignored(name, ignored)
+
+    def _refuse(self, refused: Sequence[Rejected]) -> None:
+        reasons: Counter[str] = Counter()
+        for item in refused:
+            self.tally.reasons[item.reason] = self.tally.reasons.get(item.reason, 0) + 1
+            if item.row:
+                reasons[item.reason] += 1
+            else:
+                self.tally.files_refused += 1
+                observe.file_refused(self._name, item.file, item.reason, item.detail)
+        self.tally.quarantined += reasons.total()
+        for reason, rows in reasons.items():
+            observe.rows_quarantined(self._name, rows, reason)
+        if self._quarantine:
+            self._quarantine.add(refused)
+
+
+def _is_generated(raw: Batch) -> bool:
+    column = raw.get(GENERATED)
+    return column is not None and any(str(value).strip().lower() in ("true", "1") for value in set(column.tolist()))

@@ -1,0 +1,198 @@
+"""One function per verb; the work is done by `tocsin.system`, which is imported when a verb needs it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tocsin import observe
+from tocsin.cli import screens
+from tocsin.cli.data import data_app
+from tocsin.cli.models import models_app
+from tocsin.cli.parts import check_part, new_app
+from tocsin.cli.settings import SHARED_HELP, Settings, take_settings
+from tocsin.errors import ConfigError, TocsinError
+
+DONE, REFUSED, WRONG_USAGE = 0, 1, 2
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Anomaly detection for network and service telemetry, from raw records to a trusted alarm.",
+    epilog=SHARED_HELP,
+)
+app.add_typer(models_app, name="models")
+app.add_typer(data_app, name="data")
+app.add_typer(new_app, name="new")
+app.command("check-part")(check_part)
+
+Chosen = Annotated[str | None, typer.Option("--model", help="A version number or a channel. Default: champion.")]
+
+
+def main() -> None:
+    """Run the command line and end with its exit code."""
+    settings, words = take_settings(sys.argv[1:])
+    observe.configure(settings.level or "info")
+    try:
+        app(args=words, prog_name="tocsin", obj=settings)
+    except ConfigError as problem:
+        screens.error(problem)
+        sys.exit(WRONG_USAGE)
+    except TocsinError as problem:
+        screens.error(problem)
+        sys.exit(REFUSED)
+    except BrokenPipeError:
+        sys.exit(DONE)
+
+
+@app.command()
+def init(
+    ctx: typer.Context,
+    *,
+    preset: Annotated[str, typer.Option(help="The kind of telemetry: flows, services …")] = "flows",
+    path: Annotated[str, typer.Option(help="Where the telemetry is, as seen from the config.")] = "data/*.csv",
+) -> None:
+    """Write a first config."""
+    from tocsin.cli.templates import first_config
+
+    settings: Settings = ctx.obj
+    text = first_config(preset, path)
+    if settings.config.exists():
+        raise typer.BadParameter(f"{settings.config} exists already; choose another name with -c")
+    settings.config.write_text(text, "utf-8")
+    if settings.json:
+        screens.document({"config": settings.config})
+    else:
+        screens.out.print(f"Wrote {settings.config}. Put your paths into it, then: tocsin check, tocsin train")
+
+
+@app.command()
+def check(
+    ctx: typer.Context,
+    *,
+    connect: Annotated[bool, typer.Option("--connect", help="Also read the first rows of the sources.")] = False,
+) -> None:
+    """Find every problem of the config: valid, partial (a source cannot be read) or invalid."""
+    from tocsin.system import check as check_config
+    from tocsin.system import probe
+
+    settings: Settings = ctx.obj
+    status, problems = "valid", []
+    try:
+        project = settings.project()
+        check_config(project.config)
+        problems = probe(project) if connect else []
+        status = "partial" if problems else "valid"
+    except ConfigError as error:
+        status, problems = "invalid", list(error.problems)
+    if settings.json:
+        screens.document({"status": status, "problems": problems})
+    else:
+        screens.problems(status, problems)
+    raise typer.Exit(DONE if status == "valid" else REFUSED)
+
+
+@app.command()
+def train(
+    ctx: typer.Context,
+    *,
+    promote: Annotated[bool, typer.Option("--promote", help="Make it champion if the verdict passes.")] = False,
+    plots: Annotated[bool, typer.Option(help="Draw the plots and write the HTML report.")] = True,
+) -> None:
+    """Learn from history, judge the model on rows it has not seen, register it."""
+    from tocsin.system import illustrate
+
+    settings: Settings = ctx.obj
+    project = settings.project()
+    with screens.progress_of(project):
+        outcome = project.train(promote=promote)
+        if plots:
+            illustrate(outcome)
+    screens.outcome(outcome, as_json=settings.json)
+    raise typer.Exit(DONE if outcome.verdict.passed else REFUSED)
+
+
+@app.command()
+def evaluate(
+    ctx: typer.Context,
+    *,
+    model: Chosen = None,
+    data: Annotated[Path | None, typer.Option(help="Other rows than the config's test rows.")] = None,
+    save_predictions: Annotated[bool, typer.Option("--save-predictions", help="Write predictions.csv.")] = False,
+    plots: Annotated[bool, typer.Option(help="Draw the plots and write the HTML report.")] = True,
+) -> None:
+    """Judge a registered model."""
+    from tocsin.system import illustrate
+
+    settings: Settings = ctx.obj
+    project = settings.project()
+    with screens.progress_of(project):
+        outcome = project.evaluate(_version(model), None if data is None else str(data.absolute()))
+        if plots:
+            illustrate(outcome)
+        if save_predictions:
+            from tocsin.evaluation.predictions import write_predictions
+
+            write_predictions(outcome.evidence, outcome.folder / "predictions.csv")
+    screens.outcome(outcome, as_json=settings.json)
+    raise typer.Exit(DONE if outcome.verdict.passed else REFUSED)
+
+
+@app.command()
+def score(
+    ctx: typer.Context,
+    *,
+    file: Annotated[Path, typer.Argument(help="Telemetry as the config's source reads it; a glob in quotes is fine.")],
+    model: Chosen = None,
+    output: Annotated[Path | None, typer.Option(help="Also write a CSV line per row.")] = None,
+) -> None:
+    """Score the rows of a file; what rings goes to the config's sinks."""
+    from tocsin.scoring.export import ScoresFile
+
+    settings: Settings = ctx.obj
+    project = settings.project()
+    rows = flagged = alerts = 0
+    with screens.progress_of(project), ScoresFile(output) as lines:
+        for scored in project.score(str(file.absolute()), _version(model)):
+            rows += scored.batch.rows
+            flagged += int(scored.scores.flagged.sum())
+            alerts += len(scored.alerts)
+            lines.write(scored, project.config.schema_)
+    found = {"rows": rows, "flagged": flagged, "alerts": alerts}
+    if settings.json:
+        screens.document(found)
+    else:
+        screens.out.print(f"{rows:,} rows scored, {flagged:,} flagged, {alerts:,} alerts")
+
+
+@app.command()
+def status(ctx: typer.Context) -> None:
+    """What the project has: versions, channels, runs, disk use."""
+    from tocsin.system import status as status_of
+
+    settings: Settings = ctx.obj
+    found = status_of(settings.project())
+    if settings.json:
+        screens.document(found)
+    else:
+        screens.listing(str(found.pop("name")), found)
+
+
+@app.command()
+def demo(
+    ctx: typer.Context,
+    *,
+    folder: Annotated[Path, typer.Option(help="Where to put the demo project; made anew.")] = Path("demo"),
+) -> None:
+    """The main job in a minute, on generated flows with planted attacks."""
+    from tocsin.cli.demo import run_demo
+
+    raise typer.Exit(run_demo(folder, as_json=ctx.obj.json))
+
+
+def _version(model: str | None) -> int | str | None:
+    return int(model) if model is not None and model.isdigit() else model

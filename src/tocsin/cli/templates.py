@@ -1,0 +1,95 @@
+"""Texts that Tocsin writes for people to go on with: a first config, a new detector."""
+
+from __future__ import annotations
+
+from tocsin.presets import read_preset
+
+_CONFIG = """\
+version: 1
+name: {name}
+preset: {preset}                  # schema, features, detector and gate; all can be overridden below
+source: {{type: {source}, path: "{path}"}}
+{labels}alerts: {{budget: {budget}, cooldown: 2m}}
+registry: {{path: registry, keep: 5}}
+sinks: [{{type: console}}, {{type: jsonl, path: alerts.jsonl}}]
+# gate: {{recall: ">= 0.8", false_positive_rate: "<= 0.05"}}
+# limits: {{memory: 400MB, train_time: 10m}}
+"""
+
+_DETECTOR = '''\
+"""{title}: what it measures, in one line.
+
+Source: author, title, year, or a link.
+"""
+
+from __future__ import annotations
+
+from typing import Self
+
+import numpy as np
+
+from tocsin.detectors.base import Detector, Labels, State
+from tocsin.records import Matrix, Vector
+
+
+class {kind}(Detector):
+    """Score a row by its largest distance from the training mean.
+
+    Say when to take it, and when not.
+
+    Parameters
+    ----------
+    smallest_scale
+        Smallest standard deviation, in the column's own unit, greater than 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rows = np.random.default_rng(0).normal(size=(200, 3))
+    >>> detector = {kind}().fit(rows)
+    >>> bool(detector.score(rows + 9.0).min() > detector.score(rows).max())
+    True
+    """
+
+    def __init__(self, *, smallest_scale: float = 1e-6) -> None:
+        self.smallest_scale = smallest_scale
+
+    def fit(self, x: Matrix, y: Labels | None = None) -> Self:
+        """Learn mean and deviation of each column."""
+        bounded = np.clip(x, -1e100, 1e100)
+        self._mean = bounded.mean(axis=0)
+        self._scale = np.maximum(bounded.std(axis=0), self.smallest_scale)
+        return self
+
+    def explain(self, x: Matrix) -> Matrix:
+        """Distance of each value from its mean, (n, d), in standard deviations."""
+        return np.asarray(np.abs(np.clip(x, -1e100, 1e100) - self._mean) / self._scale)
+
+    def score(self, x: Matrix) -> Vector:
+        """The largest of a row's distances."""
+        return np.asarray(self.explain(x).max(axis=1))
+
+    def state(self) -> State:
+        """Mean and scale of each column."""
+        return {{"mean": self._mean, "scale": self._scale}}
+'''
+
+
+def first_config(preset: str, path: str) -> str:
+    """A config to begin with; raises ConfigError for an unknown preset."""
+    values = read_preset(preset)
+    clock = values["schema"].get("time") is not None
+    return _CONFIG.format(
+        name=preset.replace("/", "-").replace("_", "-"),
+        preset=preset,
+        source=values.get("source", {}).get("type", "csv"),
+        path=path,
+        labels="" if "labels" in values else "# labels: {column: label, normal: [benign]}\n",
+        budget="3/day" if clock else "1%",
+    )
+
+
+def new_detector(name: str) -> str:
+    """The file of a new detector, complete and working."""
+    words = name.split("_")
+    return _DETECTOR.format(title=" ".join(words).capitalize(), kind="".join(word.capitalize() for word in words))

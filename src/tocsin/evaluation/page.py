@@ -1,0 +1,125 @@
+"""A report as one HTML file that needs nothing else: no script, no other file, no network. Needs the extra `report`."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tocsin.component import optional_packages
+from tocsin.evaluation.measures import Figure, Unit
+from tocsin.evaluation.predictions import iso_times
+from tocsin.evaluation.report import Evidence, Report
+from tocsin.records import Mask, Verdict
+
+with optional_packages("evaluation.page"):
+    from jinja2 import Environment, StrictUndefined
+
+WORST = 10
+REASONS = 3
+"""Features named for each of the worst rows."""
+NONE = "—"
+
+_FORMATS: dict[Unit, str] = {
+    "ratio": "{:.4f}",
+    "count": "{:,.0f}",
+    "per_day": "{:,.2f} a day",
+    "ms": "{:,.3g} ms",
+    "s": "{:,.1f} s",
+    "bytes": "{:,.1f} MB",
+}
+_SCALES: dict[Unit, float] = {"bytes": 1e6}
+_WORDS = {
+    "roc_auc": "ROC-AUC",
+    "roc_curve": "ROC curve",
+    "macro_f1": "Macro F1",
+    "weighted_f1": "Weighted F1",
+    "train_seconds": "Training time",
+    "zscore": "Z-score",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class WorstRow:
+    """One row that a person should look at."""
+
+    origin: str
+    time: str
+    entity: str
+    name: str
+    """Of its class."""
+    score: float
+    p_value: float
+    flagged: bool
+    state: str
+    reasons: tuple[str, ...]
+
+
+def write_page(evidence: Evidence, report: Report, verdict: Verdict | None, plots: Sequence[Path], path: Path) -> None:
+    """Write the report as a page; `verdict` None says that the model was not judged."""
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"shown": shown, "interval": interval, "words": words, "decimals": decimals}
+    template = environment.from_string(files("tocsin.evaluation").joinpath("report.html").read_text("utf-8"))
+    truth, score = evidence.truth, evidence.scores.score
+    page = template.render(
+        report=report,
+        verdict=verdict,
+        plots=[(words(plot.stem), b64encode(plot.read_bytes()).decode()) for plot in plots],
+        misses=_worst(evidence, truth == 1, score),
+        false_alarms=_worst(evidence, truth == 0, -score),
+        unknown=_worst(evidence, truth < 0, -score),
+    )
+    path.write_text(page, encoding="utf-8")
+
+
+def _worst(evidence: Evidence, kind: Mask, order: NDArray[np.float64]) -> list[WorstRow]:
+    """The rows of a kind that come first in ascending `order`."""
+    chosen = np.flatnonzero(kind)
+    rows = chosen[np.argsort(order[chosen], kind="stable")[:WORST]]
+    if not len(rows):
+        return []
+    contributions = evidence.explain(rows)
+    times = [""] * len(rows) if evidence.times is None else iso_times(evidence.times[rows])
+    return [
+        WorstRow(
+            origin=str(evidence.origins[row]),
+            time=times[place],
+            entity="" if evidence.entities is None else str(evidence.entities[row]),
+            name="" if evidence.classes is None else str(evidence.classes[row]),
+            score=float(evidence.scores.score[row]),
+            p_value=float(evidence.scores.p_value[row]),
+            flagged=bool(evidence.scores.flagged[row]),
+            state=str(evidence.scores.state[row]),
+            reasons=tuple(
+                f"{evidence.feature_names[column]} {contributions[place, column]:+.3g}"
+                for column in np.argsort(-contributions[place], kind="stable")[:REASONS]
+            ),
+        )
+        for place, row in enumerate(rows.tolist())
+    ]
+
+
+def shown(figure: Figure) -> str:
+    """A figure as a person reads it, with its unit."""
+    return NONE if figure.value is None else _FORMATS[figure.unit].format(figure.value / _SCALES.get(figure.unit, 1))
+
+
+def interval(figure: Figure) -> str:
+    """The 95 % interval, or the empty string."""
+    return "" if figure.low is None else f"{figure.low:.4f} to {figure.high:.4f}"
+
+
+def words(name: str) -> str:
+    """`false_positive_rate` -> `False positive rate`."""
+    text = name.removesuffix("_ms").removesuffix("_bytes")
+    return _WORDS.get(text, text[:1].upper() + text[1:].replace("_", " "))
+
+
+def decimals(value: float | None) -> str:
+    """A share to four places, a dash for none."""
+    return NONE if value is None else f"{value:.4f}"

@@ -1,0 +1,148 @@
+"""Five pictures of a report, as PNG files. Needs the extra `report`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from tocsin.component import optional_packages
+from tocsin.evaluation.measures import Confusion, Figure
+from tocsin.evaluation.report import Evidence, Report
+
+with optional_packages("evaluation.plots"):
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Canvas
+
+# Okabe and Ito's palette: told apart by colour-blind readers, and in grey.
+BLUE, ORANGE, GREY, INK = "#0072B2", "#D55E00", "#8a8f98", "#22262b"
+INCHES, DOTS_PER_INCH = (6.4, 4.4), 150
+BINS = 60
+LONGEST_NAME = 32
+"""Characters of a feature's name beside its bar."""
+
+
+def draw(evidence: Evidence, report: Report, folder: Path) -> tuple[Path, ...]:
+    """Write the pictures into `folder`; those that need labels are left out without labels."""
+    folder.mkdir(parents=True, exist_ok=True)
+    pictures = {}
+    if report.confusion is not None:
+        pictures["confusion_matrix"] = _confusion_matrix(report.confusion)
+    if report.curve is not None:
+        pictures["roc_curve"] = _roc_curve(report, report.curve)
+        pictures["precision_recall_curve"] = _precision_recall_curve(report, report.curve)
+    pictures["score_distribution"] = _score_distribution(evidence)
+    pictures["feature_importance"] = _feature_importance(report)
+    paths = []
+    for name, canvas in pictures.items():
+        if report.generated:
+            canvas.text(0.99, 0.985, "generated data", ha="right", va="top", fontsize=9, color=ORANGE)
+        path = folder / f"{name}.png"
+        canvas.savefig(path, dpi=DOTS_PER_INCH, metadata={"Software": None})
+        paths.append(path)
+    return tuple(paths)
+
+
+def _axes(title: str, x: str, y: str) -> tuple[Canvas, Axes]:
+    canvas = Canvas(figsize=INCHES, layout="constrained", facecolor="white")
+    axes = canvas.add_subplot()
+    axes.set_title(title, loc="left", fontsize=12, fontweight="bold", color=INK)
+    axes.set_xlabel(x, color=INK)
+    axes.set_ylabel(y, color=INK)
+    axes.tick_params(colors=INK, labelsize=9)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(color="#e3e5e8", linewidth=0.8)
+    axes.set_axisbelow(True)
+    return canvas, axes
+
+
+def _confusion_matrix(counts: Confusion) -> Canvas:
+    canvas, axes = _axes("Confusion matrix", "what the model said", "what the label says")
+    table = np.array([[counts.tn, counts.fp], [counts.fn, counts.tp]])
+    shares = table / np.maximum(table.sum(axis=1, keepdims=True), 1)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    axes.grid(visible=False)
+    axes.set_xticks([0, 1], ["normal", "anomaly"])
+    axes.set_yticks([0, 1], ["normal", "anomaly"], rotation=90, va="center")
+    for (row, column), count in np.ndenumerate(table):
+        colour = "white" if shares[row, column] > 0.5 else INK
+        text = f"{count:,} rows\n{shares[row, column]:.1%} of {('normal rows', 'anomalies')[row]}"
+        axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=13, linespacing=1.5)
+    return canvas
+
+
+def _roc_curve(report: Report, curve: Mapping[str, list[float]]) -> Canvas:
+    canvas, axes = _axes("ROC curve", "false positive rate (share of normal rows)", "recall (share of anomalous rows)")
+    axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1, label="chance")
+    label = f"model, AUC {_with_interval(report.results['roc_auc'])}"
+    axes.plot([0, *curve["false_positive_rate"]], [0, *curve["recall"]], color=BLUE, linewidth=2, label=label)
+    _operating_point(axes, report, "false_positive_rate", "recall")
+    axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.02))
+    axes.legend(loc="lower right", framealpha=0.9, edgecolor="none")
+    return canvas
+
+
+def _precision_recall_curve(report: Report, curve: Mapping[str, list[float]]) -> Canvas:
+    title, x, y = "Precision and recall", "recall (share of anomalous rows)", "precision (share of flagged rows)"
+    canvas, axes = _axes(title, x, y)
+    known = report.rows["anomalies"] + report.rows["normal"]
+    chance = report.rows["anomalies"] / known
+    axes.axhline(chance, color=GREY, linestyle="--", linewidth=1, label=f"chance, {chance:.3f}")
+    label = f"model, average precision {_with_interval(report.results['average_precision'])}"
+    recall, precision = [0.0, *curve["recall"]], [curve["precision"][0], *curve["precision"]]
+    axes.step(recall, precision, where="pre", color=BLUE, linewidth=2, label=label)
+    _operating_point(axes, report, "recall", "precision")
+    axes.set(xlim=(-0.01, 1.01), ylim=(0, 1.03))
+    axes.legend(loc="lower left", framealpha=0.9, edgecolor="none")
+    return canvas
+
+
+def _operating_point(axes: Axes, report: Report, x: str, y: str) -> None:
+    figures = report.figures
+    if x in figures and y in figures:
+        axes.plot(figures[x], figures[y], "o", color=ORANGE, markersize=8, label="where rows are flagged", zorder=3)
+
+
+def _with_interval(figure: Figure) -> str:
+    if figure.low is None:
+        return f"{figure.value:.3f}"
+    return f"{figure.value:.3f} ({figure.low:.3f} to {figure.high:.3f})"
+
+
+def _score_distribution(evidence: Evidence) -> Canvas:
+    canvas, axes = _axes("Scores", "score (higher = more anomalous)", "share of the rows of a kind (log scale)")
+    scores, truth = evidence.scores.score, evidence.truth
+    kinds = {"normal": (truth == 0, BLUE), "anomaly": (truth == 1, ORANGE), "unknown": (truth < 0, GREY)}
+    edges = np.histogram_bin_edges(scores, BINS)
+    for name, (chosen, colour) in kinds.items():
+        rows = int(chosen.sum())
+        if rows:
+            shares = np.histogram(scores[chosen], edges)[0] / rows
+            label = f"{name}, {rows:,} rows"
+            axes.stairs(shares, edges, fill=True, color=colour, alpha=0.25)
+            axes.stairs(shares, edges, color=colour, linewidth=1.6, label=label)
+    axes.set_yscale("log")
+    if edges[0] <= evidence.level <= edges[-1]:
+        axes.axvline(
+            evidence.level, color=INK, linestyle=":", linewidth=1.5, label=f"flagged from {evidence.level:.4g}"
+        )
+    canvas.legend(loc="outside lower center", ncols=len(kinds) + 1, frameon=False)
+    return canvas
+
+
+def _feature_importance(report: Report) -> Canvas:
+    canvas, axes = _axes("What weighed most in flagged rows", "mean absolute contribution, in the detector's unit", "")
+    names = [_shortened(item.feature) for item in report.importance]
+    places = np.arange(len(names))
+    axes.barh(places, [item.contribution for item in report.importance], color=BLUE, height=0.7)
+    axes.set_yticks(places, names, fontsize=8)
+    axes.invert_yaxis()
+    axes.grid(visible=False, axis="y")
+    return canvas
+
+
+def _shortened(name: str) -> str:
+    # matplotlib would read a pair of dollar signs as mathematics.
+    text = name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
+    return text.replace("$", r"\$")

@@ -1,0 +1,60 @@
+"""Logarithm of sizes: log(1 + x), so that a thousand bytes and a million differ by steps and not by powers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Self
+
+from tocsin.errors import SchemaError
+from tocsin.features.base import Feature, Tables
+from tocsin.kernel.program import Operation
+from tocsin.schema import Schema
+
+
+class LogScale(Feature):
+    """`log_<column>` = log(1 + column) for columns that are never negative.
+
+    Take it for sizes, counts and durations that span powers of ten.
+
+    Parameters
+    ----------
+    columns
+        Numeric fields whose `minimum` is at least 0; in their own units.
+
+    Raises
+    ------
+    SchemaError
+        On compile, if a field may be negative.
+
+    Examples
+    --------
+    >>> LogScale(columns=("bytes",)).names({})
+    ('log_bytes',)
+    """
+
+    def __init__(self, *, columns: tuple[str, ...]) -> None:
+        self.columns = columns
+
+    @classmethod
+    def example(cls, folder: Path) -> Self:
+        return cls(columns=("bytes", "packets"))
+
+    def inputs(self) -> tuple[str, ...]:
+        return self.columns
+
+    def names(self, tables: Tables) -> tuple[str, ...]:
+        return tuple(f"log_{column}" for column in self.columns)
+
+    def compile(self, schema: Schema, tables: Tables) -> tuple[Operation, ...]:
+        for column in self.columns:
+            self._check_minimum(schema, column)
+        return tuple(
+            Operation("log1p", (column,), (name,)) for column, name in zip(self.columns, self.names({}), strict=True)
+        )
+
+    def _check_minimum(self, schema: Schema, column: str) -> None:
+        minimum = self.numeric(schema, column).minimum
+        if minimum is None or minimum < 0:
+            got = f'field "{column}" with ' + ("no minimum" if minimum is None else f"minimum {minimum:g}")
+            hint = f'give field "{column}" `minimum: 0`, so that negative values are refused with a reason'
+            raise SchemaError(repr(self), got, "a field that is never negative", hint)

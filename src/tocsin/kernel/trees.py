@@ -1,0 +1,229 @@
+"""Trees as flat arrays: one layout for grown and imported ensembles, walked by numpy.
+
+All trees of an ensemble share their arrays, so that one gather per level moves every row through every tree:
+
+=========  =======  ====================================================================================
+feature    int32    column that the node compares; 0 in a leaf
+threshold  float64  a value at or below it goes left, above it right; +inf in a leaf
+left       int32    the left child, behind its parent; the right child is the next node; a leaf names itself
+value      float64  in a leaf what it says; in an inner node the mean of its leaves, weighted by training rows
+roots      int32    the first node of every tree
+=========  =======  ====================================================================================
+
+A leaf leads back to itself, so every walk takes the same number of steps and none has to ask where it ends.
+Values are compared as float32, thresholds as float64, as scikit-learn does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tocsin.errors import IntegrityError
+from tocsin.records import Mask, Matrix, Vector
+
+Indices = NDArray[np.intp]
+Trees = dict[str, NDArray[Any]]
+"""The five arrays of the table above, by name."""
+
+DTYPES: Mapping[str, type[np.generic]] = {
+    "feature": np.int32,
+    "threshold": np.float64,
+    "left": np.int32,
+    "value": np.float64,
+    "roots": np.int32,
+}
+MAX_NODES = 20_000_000
+MAX_DEPTH = 64
+# Far above any path length or log-odds, far below what a sum over MAX_NODES trees could overflow.
+MAX_VALUE = 1e12
+# (row, tree) pairs that walk together: few enough that what they touch stays in the second-level cache.
+_PAIRS = 12_800
+_ROWS = 1_024
+_FLOAT32_MAX = float(np.finfo(np.float32).max)
+
+
+def as_float32(x: Matrix) -> NDArray[np.float32]:
+    """The values as trees compare them; what lies outside float32 becomes its largest value."""
+    return np.clip(x, -_FLOAT32_MAX, _FLOAT32_MAX).astype(np.float32)
+
+
+class TreeEnsemble:
+    """Trees ready to be walked.
+
+    Parameters
+    ----------
+    trees
+        The five arrays, as `validate` accepts them.
+    depth
+        Steps from a root to the deepest leaf.
+    """
+
+    def __init__(self, trees: Trees, depth: int) -> None:
+        self.arrays = trees
+        self.depth = depth
+        self._feature = trees["feature"].astype(np.intp)
+        self._left = trees["left"].astype(np.intp)
+        self._roots = trees["roots"].astype(np.intp)
+        self._cut = _round_down(trees["threshold"])
+        self._value: Vector = trees["value"]
+
+    def leaf_mean(self, x: Matrix) -> Vector:
+        """Mean over the trees of the leaf value that each row of x (n, d) reaches, (n,)."""
+        means = np.empty(len(x))
+        for rows, cells, offset, roots in self._blocks(x):
+            node = roots
+            for _ in range(self.depth):
+                _, node = self._step(cells, offset, node)
+            means[rows] = self._value.take(node).reshape(-1, len(self._roots)).sum(axis=1)
+        return means / len(self._roots)
+
+    def shares(self, x: Matrix) -> Matrix:
+        """What each column of x (n, d) took from the expected value on the way down, (n, d), mean over the trees.
+
+        A row's shares add up to the mean of the roots' values less the mean of the leaves' values.
+        """
+        shares = np.zeros(x.shape)
+        for rows, cells, offset, roots in self._blocks(x):
+            block, node = shares[rows], roots
+            for _ in range(self.depth):
+                cell, child = self._step(cells, offset, node)
+                lost = self._value.take(node) - self._value.take(child)
+                block += np.bincount(cell, lost, minlength=block.size).reshape(block.shape)
+                node = child
+        return shares / len(self._roots)
+
+    def _blocks(self, x: Matrix) -> Iterator[tuple[slice, NDArray[np.float32], Indices, Indices]]:
+        trees, columns = len(self._roots), x.shape[1]
+        size = min(max(1, _PAIRS // trees), _ROWS)
+        for start in range(0, len(x), size):
+            cells = as_float32(x[start : start + size])
+            offset = np.arange(0, cells.size, columns).repeat(trees)
+            yield slice(start, start + size), cells.ravel(), offset, np.tile(self._roots, len(cells))
+
+    def _step(self, cells: NDArray[np.float32], offset: Indices, node: Indices) -> tuple[Indices, Indices]:
+        """The cell that each (row, tree) pair compares at its node, and the node it goes to."""
+        cell = self._feature.take(node, mode="clip")
+        cell += offset
+        child = self._left.take(node, mode="clip")
+        child += cells.take(cell, mode="clip") > self._cut.take(node, mode="clip")
+        return cell, child
+
+
+def _round_down(threshold: Vector) -> NDArray[np.float32]:
+    """The largest float32 at or below each threshold: comparing with it decides as the threshold itself does."""
+    with np.errstate(over="ignore"):
+        cut = threshold.astype(np.float32)
+    return np.where(cut > threshold, np.nextafter(cut, np.float32(-np.inf)), cut)
+
+
+def validate(arrays: Mapping[str, Any], columns: int, where: str) -> TreeEnsemble:
+    """The ensemble in arrays of unknown origin.
+
+    Raises
+    ------
+    IntegrityError
+        If any array could make a walk leave memory, never end, or answer with anything but a finite number.
+    """
+    for name, dtype in DTYPES.items():
+        array = arrays.get(name)
+        if not isinstance(array, np.ndarray) or array.dtype != dtype or array.ndim != 1:
+            got = f"{array.dtype} of shape {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
+            raise IntegrityError(f"{where}.{name}", got, f"one dimension of {np.dtype(dtype)}")
+    trees: Trees = {name: np.ascontiguousarray(arrays[name]) for name in DTYPES}
+    sizes = {name: len(trees[name]) for name in DTYPES if name != "roots"}
+    if len(set(sizes.values())) != 1 or not 1 <= len(trees["roots"]) <= sizes["left"] <= MAX_NODES:
+        got = f"{sizes} nodes and {len(trees['roots'])} roots"
+        raise IntegrityError(where, got, f"arrays of one length, 1 to {MAX_NODES} nodes, a root for every tree")
+    return TreeEnsemble(trees, _validate_nodes(trees, columns, where))
+
+
+def _validate_nodes(trees: Trees, columns: int, where: str) -> int:
+    """The depth of the ensemble, once every node has been found harmless."""
+    feature, threshold, value = trees["feature"], trees["threshold"], trees["value"]
+    left, roots = trees["left"].astype(np.int64), trees["roots"].astype(np.int64)
+    nodes = np.arange(len(left))
+    inner = left != nodes
+    _refuse(f"{where}.feature", feature, (feature < 0) | (feature >= columns), f"a column of 0 to {columns - 1}")
+    _refuse(f"{where}.roots", roots, (roots < 0) | (roots >= len(left)), f"a node of 0 to {len(left) - 1}")
+    _refuse(f"{where}.left", left, (left < nodes) | (left + inner >= len(left)), "the node itself or one behind it")
+    _refuse(f"{where}.threshold", threshold, inner & ~np.isfinite(threshold), "a finite number in an inner node")
+    _refuse(f"{where}.threshold", threshold, ~inner & (threshold != np.inf), "+inf in a leaf")
+    _refuse(f"{where}.value", value, ~(np.abs(value) <= MAX_VALUE), f"a number within {MAX_VALUE:g}")
+    named = np.bincount(np.concatenate([left[inner], left[inner] + 1, roots]), minlength=len(left))
+    _refuse(f"{where}.left", named, named != 1, "1 parent for every node that is no root, and none for a root")
+    return len(levels(left, roots, where)) - 1
+
+
+def _refuse(where: str, array: NDArray[Any], wrong: Mask, wanted: str) -> None:
+    if wrong.any():
+        node = int(wrong.argmax())
+        raise IntegrityError(where, f"{array[node]} at {node}", wanted)
+
+
+def levels(left: NDArray[Any], roots: NDArray[Any], where: str = "trees") -> list[Indices]:
+    """The nodes by their distance from the root, siblings side by side.
+
+    Raises
+    ------
+    IntegrityError
+        If a tree is deeper than `MAX_DEPTH`.
+    """
+    found: list[Indices] = []
+    level = roots.astype(np.intp)
+    while len(level):
+        if len(found) > MAX_DEPTH:
+            raise IntegrityError(where, f"a tree of more than {MAX_DEPTH} levels", "a shallower one")
+        found.append(level)
+        child = left[level[left[level] != level]].astype(np.intp)
+        level = np.column_stack([child, child + 1]).ravel()
+    return found
+
+
+def settle(trees: Trees, rows: Indices) -> TreeEnsemble:
+    """The ensemble whose leaves have these values: inner nodes get the mean of theirs.
+
+    Parameters
+    ----------
+    trees
+        The five arrays; `value` is read in the leaves alone.
+    rows
+        (nodes,) training rows that reached each node.
+    """
+    left, value = trees["left"], trees["value"].copy()
+    found = levels(left, trees["roots"])
+    for level in reversed(found):
+        inner = level[left[level] != level]
+        child = left[inner]
+        value[inner] = (rows[child] * value[child] + rows[child + 1] * value[child + 1]) / rows[inner]
+    return TreeEnsemble({**trees, "value": value}, len(found) - 1)
+
+
+def lay_out(children: Indices, trees: Trees) -> tuple[Trees, Indices]:
+    """The layout of nodes that lie in any order, and where each of them lay.
+
+    Parameters
+    ----------
+    children
+        (nodes, 2) left and right child; -1 in a leaf.
+    trees
+        The arrays save `left`, in the order of `children`.
+    """
+    found = [trees["roots"].astype(np.intp)]
+    while len(inner := found[-1][children[found[-1], 0] >= 0]):
+        found.append(children[inner].ravel())
+    order = np.concatenate(found)
+    place = np.empty(len(order), dtype=np.intp)
+    place[order] = np.arange(len(order))
+    leaf = children[order, 0] < 0
+    laid = {
+        "feature": np.where(leaf, 0, trees["feature"][order]),
+        "threshold": np.where(leaf, np.inf, trees["threshold"][order]),
+        "left": np.where(leaf, place[order], place[children[order, 0]]),
+        "value": trees["value"][order],
+        "roots": place[trees["roots"]],
+    }
+    return {name: laid[name].astype(dtype) for name, dtype in DTYPES.items()}, order

@@ -1,0 +1,319 @@
+"""The model: everything between a typed row and its p-value, in one piece.
+
+It is what is trained, judged, stored and deployed. Two models with one digest give the same scores for the same
+rows, on any machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Self, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tocsin.component import PartSpec, build
+from tocsin.config import FeaturesConfig, PreparationConfig
+from tocsin.detectors.base import Detector, Supervision
+from tocsin.errors import DataError, IntegrityError, NotFittedError
+from tocsin.features.base import compile_program
+from tocsin.kernel.program import Program
+from tocsin.kernel.run import FeatureMatrix, Kernel
+from tocsin.kernel.state import KernelState
+from tocsin.model.bundle import Bundle, digest, read, write
+from tocsin.model.design import Design
+from tocsin.preparation import Preparation
+from tocsin.records import LABEL, Batch, Mask, Matrix, Reason, Scores, Vector
+from tocsin.schema import Schema, describe
+from tocsin.thresholds.base import AlertBudget, Calibration, Threshold
+
+KIND = "tocsin.anomaly_model"
+LEAST_ROWS = 100
+"""Training rows below which nothing can be learnt that deserves to wake somebody."""
+GOLDEN_ROWS = 16
+GOLDEN_TOLERANCE = 1e-9
+"""Scores of the golden rows may differ by this much between machines, no more."""
+REASONS = 3
+DEGRADED = 0.5
+"""Share of missing features beyond which most of a row is a guess."""
+USUAL = (0.01, 0.99)
+
+
+class AnomalyModel:
+    """Schema, features, preparation, detector and threshold, fitted together and never apart.
+
+    Parameters
+    ----------
+    design
+        What to train.
+    """
+
+    def __init__(self, design: Design) -> None:
+        self.design = design
+        self.detector = cast("Detector", build("detectors", design.detector, "$.detector"))
+        self.threshold = cast("Threshold", build("thresholds", design.threshold, "$.threshold"))
+        self.preparation = Preparation(design.preparation)
+        self._kernel: Kernel | None = None
+        self._usual = np.empty((2, 0))
+        self._moments = np.empty((2, 0))
+        self._golden = np.empty((0, 0))
+        self._digests: Mapping[str, str] = {}
+
+    def fit(
+        self,
+        train: Batch,
+        calibration: Batch,
+        digests: Mapping[str, str] | None = None,
+        checkpoint: Callable[[str], None] = lambda _: None,
+    ) -> Self:
+        """Learn from training rows, then set the alert level on calibration rows that follow them.
+
+        Rows labelled as anomalies pass through the features, since they happened, but nothing is learnt from them
+        unless the detector asks for labels.
+
+        Parameters
+        ----------
+        train, calibration
+            Typed, pseudonymised rows in time order where there is a clock.
+        digests
+            Names of the input files by SHA-256: part of the model's identity.
+        checkpoint
+            Called with the name of each stage before it begins; may raise to end the training.
+
+        Raises
+        ------
+        DataError
+            If there are too few usable rows.
+        """
+        checkpoint("features")
+        rows = _learnable(train, keep_anomalies=self.detector.supervision is Supervision.LABELLED)
+        program = compile_program(self.design.schema, self.design.columns(), self.design.derived(), train.take(rows))
+        self._kernel = Kernel(program, entities=self.design.entities)
+        self._digests = dict(digests or {})
+        state = self.start()
+        values = self.features(train, state).values[rows]
+        if len(values) < LEAST_ROWS:
+            hint = "give more history, or look at the quarantine file if rows were refused"
+            raise DataError("training", f"{len(values)} usable rows", f"at least {LEAST_ROWS}", hint)
+        prepared = self.preparation.fit(values, program.outputs).apply(values)
+        checkpoint("detector")
+        labels = np.asarray(train[LABEL][rows]) if LABEL in train else None
+        self.detector.fit(prepared, labels)
+        self._usual = np.asarray(np.nanquantile(values, USUAL, axis=0))
+        self._moments = np.stack((prepared.mean(axis=0), prepared.std(axis=0)))
+        self._golden = values[np.linspace(0, len(values) - 1, GOLDEN_ROWS).astype(int)]
+        checkpoint("threshold")
+        self._calibrate(calibration, state)
+        return self
+
+    def _calibrate(self, calibration: Batch, state: KernelState) -> None:
+        matrix = self.features(calibration, state)
+        rows = _learnable(calibration, keep_anomalies=False) & matrix.warm
+        scores = self.detector.score(self.preparation.apply(matrix.values[rows]))
+        schema = self.design.schema
+        times = np.asarray(calibration[schema.time][rows]) if schema.time else None
+        entities = calibration[schema.entity][rows] if schema.entity else None
+        self.threshold.fit(Calibration(scores, times, entities), self.design.budget)
+
+    @property
+    def kernel(self) -> Kernel:
+        """The compiled features."""
+        if self._kernel is None:
+            raise NotFittedError("model", "no features yet", hint="call fit or load first")
+        return self._kernel
+
+    @property
+    def program(self) -> Program:
+        """The feature program, frozen at fit."""
+        return self.kernel.program
+
+    def start(self) -> KernelState:
+        """Entity state before the first row."""
+        return self.kernel.start()
+
+    def features(self, batch: Batch, state: KernelState) -> FeatureMatrix:
+        """Features of the rows in arrival order; moves `state`."""
+        return self.kernel.run(batch, state)
+
+    def prepared(self, values: Matrix) -> Matrix:
+        """What the detector sees of a feature matrix."""
+        return self.preparation.apply(values)
+
+    def score(self, batch: Batch, state: KernelState | None = None) -> Scores:
+        """Score typed rows; entity state begins empty unless given, and moves if it is.
+
+        Rows that are warming up are scored and never flagged.
+        """
+        return self.judge(self.features(batch, state if state is not None else self.start()))
+
+    def judge(self, matrix: FeatureMatrix) -> Scores:
+        """Scores, p-values and flags of computed features."""
+        score = self.detector.score(self.preparation.apply(matrix.values))
+        states = np.full(len(score), "ready", dtype=object)
+        states[np.isnan(matrix.values).mean(axis=1) > DEGRADED] = "degraded"
+        states[~matrix.warm] = "warming_up"
+        return Scores(score, self.threshold.p_value(score), self.threshold.flag(score) & matrix.warm, states)
+
+    def reasons(self, values: Vector) -> tuple[Reason, ...]:
+        """The features that pushed one row's score up the most, strongest first."""
+        contributions = self.detector.explain(self.preparation.apply(values[None, :]))[0]
+        strongest = np.argsort(-contributions, kind="stable")[:REASONS]
+        return tuple(
+            Reason(
+                feature=self.program.outputs[column],
+                value=float(values[column]),
+                usual_low=float(self._usual[0, column]),
+                usual_high=float(self._usual[1, column]),
+                contribution=float(contributions[column]),
+                unit=self._unit(self.program.outputs[column]),
+            )
+            for column in strongest.tolist()
+        )
+
+    def _unit(self, feature: str) -> str:
+        field = self.design.schema.fields.get(feature)
+        return field.unit if field else ""
+
+    @property
+    def moments(self) -> Matrix:
+        """Mean and standard deviation of the prepared training columns, (2, d)."""
+        return self._moments
+
+    @property
+    def digest(self) -> str:
+        """The model's identity: the same data, config and seed give the same digest."""
+        content, arrays = self._content()
+        return digest(content, arrays)
+
+    def bundle(self, notes: Mapping[str, Any]) -> Bundle:
+        """The model as arrays and a manifest; `notes` is what is known about it: report, times, verdict."""
+        content, arrays = self._content()
+        return Bundle(content, arrays, notes)
+
+    def _content(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        design = self.design
+        threshold = self.threshold.state()
+        detector = self.detector.state()
+        arrays: dict[str, NDArray[Any]] = {
+            **{f"preparation.{name}": array for name, array in self.preparation.state().items()},
+            **{f"detector.{name}": array for name, array in detector.items()},
+            **{f"threshold.{name}": value for name, value in threshold.items() if isinstance(value, np.ndarray)},
+            "usual": self._usual,
+            "moments": self._moments,
+            "golden.features": self._golden,
+            "golden.scores": self.detector.score(self.preparation.apply(self._golden)),
+        }
+        content = {
+            "kind": KIND,
+            "code": version("tocsin"),
+            "schema": describe(design.schema),
+            "features": design.features.model_dump(mode="json"),
+            "program": self.program.to_json(),
+            "preparation": design.preparation.model_dump(mode="json"),
+            "detector": self.detector.spec().to_json(),
+            "threshold": self.threshold.spec().to_json(),
+            "threshold_state": {name: item for name, item in threshold.items() if not isinstance(item, np.ndarray)},
+            "budget": {
+                "per_day": design.budget.per_day,
+                "per_row": design.budget.per_row,
+                "cooldown_s": design.budget.cooldown_s,
+            },
+            "entities": design.entities,
+            "data": dict(self._digests),
+        }
+        return content, arrays
+
+    @classmethod
+    def from_bundle(cls, bundle: Bundle, outside: Collection[str] = ()) -> Self:
+        """The model that a bundle holds, checked in its structure and by its golden rows.
+
+        Parameters
+        ----------
+        bundle
+            What `bundle` wrote.
+        outside
+            Parts of other packages (`package/name`) that the config on this machine names. A model alone never
+            makes Tocsin import anything.
+
+        Raises
+        ------
+        IntegrityError
+            If any part of it does not hold together, or the golden rows score otherwise than when it was stored.
+        """
+        if bundle.content.get("kind") != KIND:
+            raise IntegrityError("model", f"kind {bundle.content.get('kind')!r}", KIND)
+        foreign = {name for name in _part_types(bundle.content) if "/" in name} - set(outside)
+        if foreign:
+            hint = "name it in the config of this machine if you trust it"
+            raise IntegrityError("model", f"parts of other packages: {', '.join(sorted(foreign))}", "our own", hint)
+        try:
+            model = cls._rebuild(bundle)
+            replayed = model.detector.score(model.preparation.apply(model._golden))
+        except IntegrityError:
+            raise
+        except Exception as error:  # a hostile manifest may break anything: every break is the same refusal
+            got = f"a manifest that cannot be rebuilt ({error})"
+            raise IntegrityError("model", got, "a model of Tocsin") from error
+        if not np.allclose(replayed, bundle.arrays["golden.scores"], rtol=0, atol=GOLDEN_TOLERANCE):
+            raise IntegrityError("model", "other scores for its golden rows", "the scores it was stored with")
+        return model
+
+    @classmethod
+    def _rebuild(cls, bundle: Bundle) -> Self:
+        content, arrays = bundle.content, bundle.arrays
+        design = Design(
+            Schema.model_validate(content["schema"]),
+            FeaturesConfig.model_validate(content["features"]),
+            PreparationConfig.model_validate(content["preparation"]),
+            _spec(content["detector"]),
+            _spec(content["threshold"]),
+            AlertBudget(**content["budget"]),
+            content["entities"],
+        )
+        model = cls(design)
+        model._kernel = Kernel(Program.from_json(content["program"]), entities=design.entities)
+        model._digests = content["data"]
+        model._usual, model._moments, model._golden = arrays["usual"], arrays["moments"], arrays["golden.features"]
+        width = len(model.program.outputs)
+        model.preparation = Preparation.restore(design.preparation, _under(arrays, "preparation."))
+        model.detector = type(model.detector).restore(model.detector.parameters(), _under(arrays, "detector."), width)
+        model.threshold = type(model.threshold).restore(
+            model.threshold.parameters(), {**content["threshold_state"], **_under(arrays, "threshold.")}
+        )
+        return model
+
+    def save(self, folder: Path, notes: Mapping[str, Any] | None = None) -> None:
+        """Write the model's files into a folder."""
+        write(folder, self.bundle(notes or {}))
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read a model from a folder; see `from_bundle` for what is checked."""
+        return cls.from_bundle(read(folder))
+
+
+def _learnable(batch: Batch, *, keep_anomalies: bool) -> Mask:
+    """Rows to learn from: known anomalies never become the new normal."""
+    if keep_anomalies or LABEL not in batch:
+        return np.ones(batch.rows, dtype=bool)
+    return np.asarray(batch[LABEL] != 1)
+
+
+def _part_types(content: Any) -> set[str]:
+    """Every `type` anywhere in a manifest: whatever could lead to an import."""
+    if isinstance(content, Mapping):
+        own = {content["type"]} if isinstance(content.get("type"), str) else set()
+        return own.union(*(_part_types(item) for item in content.values()))
+    if isinstance(content, list | tuple):
+        return set().union(*(_part_types(item) for item in content))
+    return set()
+
+
+def _spec(value: Mapping[str, Any]) -> PartSpec:
+    return PartSpec(value["type"], {name: item for name, item in value.items() if name != "type"})
+
+
+def _under(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}

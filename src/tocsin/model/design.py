@@ -1,0 +1,124 @@
+"""What is to be trained, as a config says it, and whether its parts fit together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Self, cast
+
+import numpy as np
+
+from tocsin.component import PartSpec, build
+from tocsin.config import Config, FeaturesConfig, PreparationConfig
+from tocsin.errors import ConfigError, Problem, TocsinError, did_you_mean
+from tocsin.features.base import Feature, compile_program
+from tocsin.records import Batch
+from tocsin.schema import NUMERIC, Schema
+from tocsin.thresholds.base import AlertBudget
+
+
+@dataclass(frozen=True, slots=True)
+class Design:
+    """A model before it has seen any row."""
+
+    schema: Schema
+    features: FeaturesConfig
+    preparation: PreparationConfig
+    detector: PartSpec
+    threshold: PartSpec
+    budget: AlertBudget
+    entities: int
+
+    @classmethod
+    def of(cls, config: Config) -> Self:
+        """The design that a config describes."""
+        alerts = config.alerts
+        return cls(
+            schema=config.schema_,
+            features=config.features,
+            preparation=config.preparation,
+            detector=config.detector,
+            threshold=config.threshold,
+            budget=AlertBudget(alerts.budget.per_day, alerts.budget.per_row, alerts.cooldown),
+            entities=config.limits.entities,
+        )
+
+    def derived(self) -> tuple[Feature, ...]:
+        """The feature parts, built and checked."""
+        return tuple(
+            cast("Feature", build("features", spec, f"$.features.derive[{index}]"))
+            for index, spec in enumerate(self.features.derive)
+        )
+
+    def columns(self) -> tuple[str, ...]:
+        """The schema fields that enter the matrix as they are: all numeric ones if the config names no feature."""
+        if self.features.columns or self.features.derive:
+            return self.features.columns
+        return self.schema.numeric
+
+
+def check_design(config: Config) -> list[Problem]:
+    """Everything that keeps the parts of a config from working together; opens nothing."""
+    design = Design.of(config)
+    return [
+        *_check_columns(design),
+        *problems_in(design.derived),
+        *problems_in(lambda: _compile(design), "$.features"),
+        *problems_in(lambda: build("detectors", design.detector, "$.detector")),
+        *problems_in(lambda: build("thresholds", design.threshold, "$.threshold")),
+        *_check_clock(config),
+    ]
+
+
+def problems_in(step: Callable[[], Any], where: str = "") -> list[Problem]:
+    """What a step of the building refuses; an empty list if it succeeds."""
+    try:
+        step()
+    except ConfigError as error:
+        return list(error.problems)
+    except TocsinError as error:
+        problem = error.problem
+        place = f"{where} ({problem.where})" if where else problem.where
+        return [Problem(place, problem.got, problem.wanted, problem.hint)]
+    return []
+
+
+def _check_columns(design: Design) -> list[Problem]:
+    fields = design.schema.fields
+    return [
+        Problem(
+            f"$.features.columns[{index}]",
+            f'"{name}"' + (f", a {fields[name].dtype}" if name in fields else ""),
+            f"a numeric field: {', '.join(design.schema.numeric)}",
+            did_you_mean(name, design.schema.numeric) or "derive a category feature from text",
+        )
+        for index, name in enumerate(design.features.columns)
+        if name not in fields or fields[name].dtype not in NUMERIC
+    ]
+
+
+def _compile(design: Design) -> None:
+    try:
+        derived = design.derived()
+    except ConfigError:
+        return  # said already, part by part
+    if set(design.columns()) - set(design.schema.numeric):
+        return
+    nothing, _ = design.schema.split(Batch({name: np.empty(0, dtype=object) for name in design.schema.fields}))
+    compile_program(design.schema, design.columns(), derived, nothing)
+
+
+def _check_clock(config: Config) -> list[Problem]:
+    schema, problems = config.schema_, []
+    if schema.time is None:
+        for where, asked in (("$.alerts.budget", config.alerts.budget), ("$.alerts.at_most", config.alerts.at_most)):
+            if asked is not None and asked.per_day is not None:
+                problems.append(
+                    Problem(where, f'"{asked.text}" without a clock', "a share of the rows such as 1% or 5/1000 rows")
+                )
+        if config.labels is not None and config.labels.windows is not None:
+            wanted = "schema.time, or labels as a column"
+            problems.append(Problem("$.labels.windows", "windows without a clock", wanted))
+    if config.split.by == "entity" and schema.entity is None:
+        problems.append(Problem("$.split.by", "entity", "time, since the schema names no entity field"))
+    return problems

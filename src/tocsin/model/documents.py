@@ -1,0 +1,193 @@
+"""What is written about models: canonical JSON that carries its own hash, alone or numbered on a shelf.
+
+One value has one text, so that two writers of the same thing write the same bytes and a reader can tell every
+changed bit. The hash finds damage, not forgery.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from typing import Any, Generic, TypeVar
+
+import orjson
+from pydantic import TypeAdapter, ValidationError
+
+from tocsin.errors import ConflictError, IntegrityError, LimitExceeded, NewerFormatError, Problem, RegistryError
+from tocsin.storage import Store
+
+MAX_DEPTH = 64
+"""Nesting of JSON values; a design needs fewer than ten."""
+MAX_DOCUMENT_BYTES = 2**20
+SHELF_FORMAT = 1
+
+_TRIES = 1_000
+"""Each lost try means that another writer won, so this is never reached by bad luck alone."""
+_Document = TypeVar("_Document")
+
+
+def sha256(data: bytes) -> str:
+    """SHA-256 of bytes, in hex."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def canonical(value: Any, where: str) -> bytes:
+    """A JSON value as the only bytes that stand for it: sorted keys, no spaces.
+
+    Raises
+    ------
+    RegistryError
+        If something in it is no JSON value, with its `$.path`; NaN and infinity are none.
+    """
+    try:
+        return orjson.dumps(_plain(value, (), where), option=orjson.OPT_SORT_KEYS)
+    except orjson.JSONEncodeError as error:
+        raise RegistryError(
+            where, f"a value that JSON cannot hold ({error})", "text in Unicode and 64-bit integers"
+        ) from error
+
+
+def seal(document: Mapping[str, Any], where: str) -> bytes:
+    """Canonical JSON of a document with the hash of itself under `sha256`."""
+    return canonical({**document, "sha256": sha256(canonical(document, where))}, where)
+
+
+def unseal(data: bytes, where: str, keys: Iterable[str], newest: int) -> dict[str, Any]:
+    """The document that `seal` wrote.
+
+    Parameters
+    ----------
+    data, where
+        The bytes and what to call them in a message.
+    keys
+        Exactly the keys that it must have, `format` among them.
+    newest
+        The highest format that this Tocsin reads.
+
+    Raises
+    ------
+    IntegrityError
+        If any bit differs or a key is missing or unknown.
+    NewerFormatError
+        If its format is higher than `newest`.
+    """
+    try:
+        document = orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise IntegrityError(where, f"no JSON ({error.msg})", "a document written by Tocsin") from error
+    if not isinstance(document, dict) or type(document.get("format")) is not int:
+        raise IntegrityError(where, "a document without a format", "one written by Tocsin")
+    if document["format"] > newest:
+        hint = "a newer Tocsin wrote this: upgrade, or read it there"
+        raise NewerFormatError(where, f"format {document['format']}", f"at most {newest}", hint)
+    document.pop("sha256", None)
+    try:
+        unchanged = seal(document, where) == data
+    except RegistryError as error:
+        raise IntegrityError(where, f"an unusual document ({error.problem.got})", "one written by Tocsin") from error
+    if not unchanged:
+        raise IntegrityError(where, "bytes that have changed since they were written", "the bytes as written")
+    if document.keys() != set(keys):
+        odd = ", ".join(sorted(document.keys() ^ set(keys)))
+        raise IntegrityError(where, f"unknown or missing keys: {odd[:200]}", f"exactly: {', '.join(sorted(keys))}")
+    return document
+
+
+def _plain(value: Any, path: tuple[str, ...], where: str) -> Any:
+    """A copy made of dicts and lists alone; what orjson would silently change is refused."""
+    if value is None or isinstance(value, bool | str):
+        return value
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float) and math.isfinite(value):
+        return float(value)
+    if len(path) > MAX_DEPTH:
+        raise RegistryError(where, f"values nested deeper than {MAX_DEPTH}", "a flatter document")
+    if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
+        return {str(key): _plain(item, (*path, f".{key}"), where) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item, (*path, f"[{number}]"), where) for number, item in enumerate(value)]
+    got = repr(value) if isinstance(value, float) else f"a value of type {type(value).__name__}"
+    wanted = "text, finite numbers, lists, mappings by text"
+    raise RegistryError(f"{where} ${''.join(path)}", got, wanted, "other numbers belong into an array")
+
+
+class Shelf(Generic[_Document]):
+    """Documents of one kind, numbered from 1 in a folder of a store; none is changed and no number is used twice.
+
+    Parameters
+    ----------
+    store, folder
+        Where they are kept, as `<folder>/000001.json`.
+    kind
+        A dataclass of JSON values.
+    """
+
+    def __init__(self, store: Store, folder: str, kind: type[_Document]) -> None:
+        self._store = store
+        self._folder = folder
+        self._kind = TypeAdapter(kind)
+
+    def numbers(self) -> list[int]:
+        """Numbers that are taken, in order."""
+        names = (name.removeprefix(self._folder + "/").removesuffix(".json") for name in self._store.list(self._folder))
+        return sorted(int(name) for name in names if name.isdecimal())
+
+    def name(self, number: int) -> str:
+        """The name of a document on the store."""
+        return f"{self._folder}/{number:06d}.json"
+
+    def read(self, number: int) -> _Document:
+        """One document.
+
+        Raises
+        ------
+        NotStored
+            If the number is free.
+        IntegrityError
+            If any bit of it has changed, or it stood under another name.
+        NewerFormatError
+            If a newer Tocsin wrote it.
+        """
+        name = self.name(number)
+        data = self._store.get(name, MAX_DOCUMENT_BYTES)
+        sealed = unseal(data, name, ("format", "name", "document"), SHELF_FORMAT)
+        if sealed["name"] != name:
+            raise IntegrityError(name, f"the document of {str(sealed['name'])[:200]}", "its own")
+        try:
+            return self._kind.validate_json(orjson.dumps(sealed["document"]), strict=True)
+        except ValidationError as error:
+            got = f"a document with {error.error_count()} values that do not fit"
+            raise IntegrityError(name, got, "one written by Tocsin") from error
+
+    def create(self, number: int, document: _Document) -> None:
+        """Take a number; raises ConflictError if it is taken."""
+        name = self.name(number)
+        values = self._kind.dump_python(document)
+        data = seal({"format": SHELF_FORMAT, "name": name, "document": values}, name)
+        if len(data) > MAX_DOCUMENT_BYTES:
+            raise LimitExceeded(name, f"{len(data)} bytes", f"at most {MAX_DOCUMENT_BYTES}")
+        self._store.put(name, data)
+
+    def append(self, make: Callable[[int], _Document]) -> _Document:
+        """Put what `make` makes of the next free number, however many others do the same."""
+        for _ in range(_TRIES):
+            number = max(self.numbers(), default=0) + 1
+            document = make(number)
+            with suppress(ConflictError):
+                self.create(number, document)
+                return document
+        raise ConflictError(self._folder, f"{_TRIES} lost races for a number", "fewer writers")
+
+    def delete(self, number: int) -> None:
+        """Forget one document."""
+        self._store.delete(self.name(number))
+
+    def gaps(self) -> Iterator[Problem]:
+        """A problem if the numbers are not 1, 2, 3, ..."""
+        numbers = self.numbers()
+        missing = sorted(set(range(1, max(numbers, default=0) + 1)) - set(numbers))
+        if missing:
+            yield Problem(self._folder, f"no {str(missing)[1:-1][:200]}", "every number from 1 to the last")

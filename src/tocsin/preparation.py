@@ -1,0 +1,130 @@
+"""From the feature matrix to what a detector can take: imputed, clipped, scaled.
+
+Everything is learnt on the training rows, stored in the model and never learnt again. A missing value becomes the
+column's training median; nothing is ever deleted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+import numpy as np
+
+from tocsin import observe
+from tocsin.config import PreparationConfig
+from tocsin.errors import DataError, SchemaError
+from tocsin.records import Mask, Matrix, Vector
+
+OUTLIER_RANGES = 3.0
+"""`auto` scales a column robustly if a value lies this many interquartile ranges outside the quartiles (Tukey)."""
+LARGEST = 1e30
+"""Scaled values are held within this size, so that no arithmetic behind it overflows."""
+
+
+class Preparation:
+    """Imputes, clips and scales columns of a (n, d) matrix.
+
+    After `fit` each array has shape (d,): `fill`, `low`, `high`, `center`, `scale`.
+    """
+
+    def __init__(self, config: PreparationConfig) -> None:
+        self.config = config
+        self.fill = self.low = self.high = self.center = self.scale = np.empty(0)
+
+    def fit(self, x: Matrix, names: Sequence[str]) -> Self:
+        """Learn from training rows; NaN means missing.
+
+        Raises
+        ------
+        DataError
+            If a column has no value at all, or every column is constant.
+        """
+        present: Mask = ~np.isnan(x)
+        empty = [names[column] for column in np.flatnonzero(~present.any(axis=0))]
+        if empty:
+            hint = "check the field's name and aliases, or leave the feature out"
+            raise DataError("preparation", f"no value at all in {', '.join(empty)}", "some in every column", hint)
+        q1, median, q3 = _quartiles(x, complete=bool(present.all()))
+        self.fill = median
+        spread = q3 - q1
+        self.low, self.high = _borders(q1, q3, spread, self.config.clip)
+        filled = self._filled(x)
+        self.center, self.scale = self._scaling(filled, q1, median, q3)
+        constant = (filled == filled[0]).all(axis=0)
+        self.scale[constant] = 1.0
+        if constant.all():
+            raise DataError("preparation", "constant columns only", "at least one that varies in training")
+        if constant.any():
+            observe.columns_constant(tuple(np.asarray(names)[constant].tolist()))
+        return self
+
+    def apply(self, x: Matrix) -> Matrix:
+        """The prepared matrix, finite, same shape.
+
+        Raises
+        ------
+        SchemaError
+            If the number of columns is another than in `fit`.
+        """
+        if x.shape[1] != len(self.fill):
+            raise SchemaError("preparation", f"{x.shape[1]} columns", f"{len(self.fill)}, as in training")
+        prepared = self._filled(x)
+        prepared -= self.center
+        prepared /= self.scale
+        return np.clip(prepared, -LARGEST, LARGEST, out=prepared)
+
+    def _filled(self, x: Matrix) -> Matrix:
+        filled = np.where(np.isnan(x), self.fill, x)
+        return np.clip(filled, self.low, self.high, out=filled) if self.config.clip else filled
+
+    def _scaling(self, x: Matrix, q1: Vector, median: Vector, q3: Vector) -> tuple[Vector, Vector]:
+        d = x.shape[1]
+        if self.config.scale == "none":
+            return np.zeros(d), np.ones(d)
+        mean, deviation = x.mean(axis=0), x.std(axis=0)
+        spread = q3 - q1
+        if self.config.scale == "standard":
+            robust = np.zeros(d, dtype=bool)
+        elif self.config.scale == "robust":
+            robust = spread > 0
+        else:
+            low, high = _borders(q1, q3, spread, OUTLIER_RANGES)
+            robust = (spread > 0) & ((x < low) | (x > high)).any(axis=0)
+        center, scale = np.where(robust, median, mean), np.where(robust, spread, deviation)
+        return center, np.where(scale > 0, scale, 1.0)
+
+    def state(self) -> Mapping[str, Vector]:
+        """All that was learnt."""
+        return {name: getattr(self, name) for name in ("fill", "low", "high", "center", "scale")}
+
+    @classmethod
+    def restore(cls, config: PreparationConfig, state: Mapping[str, Any]) -> Self:
+        """The preparation that had this state.
+
+        Raises
+        ------
+        SchemaError
+            If a border or a scale is not a usable number.
+        """
+        preparation = cls(config)
+        for name, array in state.items():
+            setattr(preparation, name, array)
+        finite = all(np.isfinite(state[name]).all() for name in ("fill", "center", "scale"))
+        if not finite or not (state["scale"] > 0).all() or not (state["low"] <= state["high"]).all():
+            raise SchemaError("preparation", "values that cannot scale anything", "finite ones, scales above 0")
+        return preparation
+
+
+def _quartiles(x: Matrix, *, complete: bool) -> tuple[Vector, Vector, Vector]:
+    q1, median, q3 = (np.quantile if complete else np.nanquantile)(x, (0.25, 0.5, 0.75), axis=0)
+    return q1, median, q3
+
+
+def _borders(q1: Vector, q3: Vector, spread: Vector, ranges: float | None) -> tuple[Vector, Vector]:
+    """A column whose middle half is one value has no spread to measure by: it keeps all its values."""
+    if ranges is None:
+        return np.full_like(q1, -np.inf), np.full_like(q3, np.inf)
+    open_ended = spread == 0
+    low, high = q1 - ranges * spread, q3 + ranges * spread
+    return np.where(open_ended, -np.inf, low), np.where(open_ended, np.inf, high)

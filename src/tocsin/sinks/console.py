@@ -1,0 +1,101 @@
+"""Alerts on the terminal, for a person who is looking."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from math import isnan
+from typing import ClassVar
+
+import rich.console
+from rich.text import Text
+
+from tocsin.errors import DeliveryError
+from tocsin.records import Alert, Reason, Severity
+from tocsin.sinks.base import DeliveredIds, Sink, iso_time
+
+STYLES: dict[Severity, str] = {"low": "cyan", "medium": "yellow", "high": "bold red", "critical": "bold white on red"}
+
+
+class Console(Sink):
+    """Print each alert to standard output as a few lines.
+
+    Colours appear on a terminal only. Control characters in telemetry are shown, not obeyed.
+
+    Parameters
+    ----------
+    reasons
+        Most reasons shown per alert; 0 shows none.
+    """
+
+    stays_here: ClassVar[bool] = True
+
+    def __init__(self, *, reasons: int = 3) -> None:
+        self.reasons = reasons
+        self._console: rich.console.Console | None = None
+
+    def open(self) -> None:
+        """Take standard output as it is now."""
+        self._console = rich.console.Console(soft_wrap=True, highlight=False)
+        self._delivered = DeliveredIds()
+
+    def write(self, alerts: Sequence[Alert]) -> None:
+        """Print the alerts that were not printed since `open`.
+
+        Raises
+        ------
+        DeliveryError
+            If the sink is closed, or nobody reads standard output any more.
+        """
+        if self._console is None:
+            raise DeliveryError("sink console", "a write while closed", hint="open the sink first")
+        for alert in self._delivered.fresh(alerts):
+            try:
+                self._console.print(Text("\n").join(_lines(alert, self.reasons)))
+            except OSError as error:
+                raise DeliveryError("sink console", str(error), "a standard output that is read") from error
+            self._delivered.add(alert.id)
+
+    def close(self) -> None:
+        """Print no more; may be called twice."""
+        self._console = None
+
+
+def _lines(alert: Alert, reasons: int) -> Iterator[Text]:
+    head = Text.assemble(
+        (f" {alert.severity.upper()} ", STYLES[alert.severity]),
+        f" {_visible(alert.entity) or 'all telemetry'}{_window(alert)}",
+        ("  generated data" if alert.generated else "", "magenta"),
+        ("" if alert.state == "ready" else f"  {alert.state}", "yellow"),
+    )
+    yield head
+    rows = "1 row" if alert.rows == 1 else f"{alert.rows} rows"
+    model = f"  model {_visible(alert.model)}" if alert.model else ""
+    yield Text(f"   p {alert.p_value:.2g}  score {alert.score:.4g}  {rows}{model}", "dim")
+    for reason in alert.reasons[:reasons]:
+        yield Text(f"   {_explained(reason)}")
+    yield Text(f"   {_visible(alert.origin)}  id {alert.id}", "dim")
+
+
+def _window(alert: Alert) -> str:
+    if alert.start is None or alert.end is None:
+        return ""
+    start, end = _readable(alert.start), _readable(alert.end)
+    if start == end:
+        return f"  {start} UTC"
+    day = start.split(" ")[0]
+    return f"  {start} to {end.removeprefix(day + ' ')} UTC"
+
+
+def _readable(micros: int) -> str:
+    return str(iso_time(micros)).split(".")[0].replace("T", " ")
+
+
+def _explained(reason: Reason) -> str:
+    unit = f" {_visible(reason.unit)}" if reason.unit else ""
+    value = "missing" if isnan(reason.value) else f"{reason.value:.6g}{unit}"
+    return f"{_visible(reason.feature)} {value} (usual {reason.usual_low:.4g} to {reason.usual_high:.4g})"
+
+
+def _visible(text: str) -> str:
+    """The text with everything a terminal might obey written as an escape."""
+    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)

@@ -1,0 +1,344 @@
+"""What every source of files is: found by a pattern, read behind a position, never stopped by one broken file."""
+
+from __future__ import annotations
+
+import zlib
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from glob import glob
+from gzip import BadGzipFile, GzipFile
+from hashlib import sha256
+from io import BufferedReader, FileIO, RawIOBase, TextIOWrapper
+from itertools import takewhile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tocsin import observe
+from tocsin.component import snake_case
+from tocsin.errors import DataError, LimitExceeded
+from tocsin.records import FILE, ROW, Batch, Column, Position, Rejected
+from tocsin.sources.base import RowsPerBatch, Source
+
+MAX_FILES = 100_000
+MAX_COLUMNS = 1_024
+MAX_LINE = 1 << 20
+"""Characters of a line, and of a record of several lines."""
+MAX_RAW = 1_024
+"""Characters of a refused row that are kept."""
+_BATCH_CHARACTERS = 1 << 25
+"""Text after which a batch is full, however few its rows."""
+
+
+Stream = BufferedReader | GzipFile
+"""An opened file, unpacked. Nothing may buffer it again: what is read before a break would be lost with it."""
+
+
+class BrokenFile(Exception):
+    """The rest of a file cannot be read; becomes a `Rejected` with row 0."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail
+
+
+class Record(NamedTuple):
+    """One record of a file, before it becomes a row of a batch."""
+
+    row: int
+    """Line or record number, counted from 1."""
+    header: object
+    """What the values belong to; a batch holds records of one header."""
+    values: Any
+    characters: int
+
+
+class FileSource(Source):
+    """Reads the files that a pattern names, in the order of their names.
+
+    A file that breaks off gives the rows before the break and a `Rejected` with row 0; the other files go on. A
+    resumed source reads each file behind its last acknowledged row, and says again what is wrong with a file.
+    Columns whose names begin with an underscore are left out: those names are Tocsin's own.
+
+    Parameters
+    ----------
+    path
+        A file or a pattern with `*`, `?`, `[...]` and `**`.
+    rows
+        Rows per batch at most.
+    """
+
+    def __init__(self, *, path: str, rows: RowsPerBatch = 10_000) -> None:
+        self.path = path
+        self.rows = rows
+        self._behind: dict[str, int] = {}
+        self._digests: dict[str, str] = {}
+        self._left_out: set[str] = set()
+        self._batches: Iterator[Batch] | None = None
+        self._ended = False
+
+    def open(self, resume: Position | None = None) -> None:
+        """Find the files; each is opened when its turn comes.
+
+        Raises
+        ------
+        DataError
+            If no file matches.
+        LimitExceeded
+            If more than 100,000 files match.
+        """
+        files = self._find()
+        offsets = resume.offsets if resume else {}
+        self._behind = {file: row for file, row in offsets.items() if file in files}
+        self._digests, self._left_out, self._ended = {}, set(), False
+        self._batches = (
+            batch for file, path in files.items() for batch in self._read_file(file, path, self._behind.get(file, 0))
+        )
+
+    def read(self, timeout_s: float) -> Batch | None:
+        """The next rows of one file; never of two."""
+        if self._batches is None:
+            raise DataError(repr(self), "read of a closed source", hint="call open first")
+        batch = next(self._batches, None)
+        self._ended = batch is None
+        return batch
+
+    @property
+    def ended(self) -> bool:
+        """Whether the last file is read."""
+        return self._ended
+
+    def acknowledge(self, batch: Batch) -> Position:
+        """The last row of this batch's file that is done with, refused rows included."""
+        file = str(batch[FILE][0]) if batch.rows else batch.rejected[0].file
+        last = max([*batch[ROW][-1:].tolist(), *(item.row for item in batch.rejected)])
+        self._behind[file] = max(last, self._behind.get(file, 0))
+        return Position(snake_case(type(self).__name__), dict(self._behind))
+
+    def close(self) -> None:
+        """Forget the files."""
+        self._batches = None
+
+    @property
+    def digests(self) -> Mapping[str, str]:
+        """SHA-256 of the files as they lie on disk."""
+        return self._digests
+
+    @abstractmethod
+    def _read_file(self, file: str, path: str, behind: int) -> Iterator[Batch]:
+        """Batches of one file behind a row; whatever is wrong with it becomes a `Rejected`, never an error."""
+
+    def _find(self) -> dict[str, str]:
+        """Paths by the name under which they are known: the same, unless a path is not UTF-8."""
+        # Not Path.glob: a pattern may be absolute, and found paths keep its spelling.
+        paths = [self.path] if Path(self.path).is_file() else sorted(glob(self.path, recursive=True))  # noqa: PTH207
+        files = {legible(path): path for path in paths if Path(path).is_file()}
+        if not files:
+            raise DataError(snake_case(type(self).__name__), f"no file matching {self.path!r}", "a file", self._hint())
+        if len(files) > MAX_FILES:
+            raise LimitExceeded(self.path, f"{len(files):,} files", f"at most {MAX_FILES:,}", "narrow the pattern")
+        return files
+
+    def _hint(self) -> str:
+        steps = takewhile(lambda step: not set("*?[") & set(step), Path(self.path).parent.parts)
+        folder = Path(*steps).absolute()
+        if not folder.is_dir():
+            return f"looked in {folder}, which is no folder"
+        there = sorted(item.name for item in folder.iterdir())
+        return (
+            f"looked in {folder}, which holds {', '.join(there[:10]) or 'nothing'}{' and more' if there[10:] else ''}"
+        )
+
+    def _marked(self, file: str, columns: dict[str, Column], rows: Column, rejected: Sequence[Rejected] = ()) -> Batch:
+        reserved = [name for name in columns if name.startswith("_")]
+        self._leave_out(reserved, "reserved_name")
+        for name in reserved:
+            del columns[name]
+        return Batch({**columns, FILE: np.full(len(rows), file, dtype=object), ROW: rows}, rejected)
+
+    def _leave_out(self, names: Iterable[str], reason: str) -> None:
+        fresh = tuple(name for name in names if name not in self._left_out)
+        if fresh and len(self._left_out) < MAX_COLUMNS:
+            self._left_out.update(fresh)
+            observe.columns_left_out(snake_case(type(self).__name__), fresh, reason)
+
+
+class TextFileSource(FileSource):
+    """Reads files of records, gzip or plain.
+
+    Subclasses write `_records`, and `_columns` where the values are not text.
+    """
+
+    @abstractmethod
+    def _records(self, stream: Stream, file: str) -> Iterator[Record | Rejected]:
+        """The records of an opened, unpacked file, rows ascending; may raise BrokenFile."""
+
+    def _columns(self, header: Any, values: Sequence[Any]) -> dict[str, Column]:
+        """Columns of consecutive records of one header; as it stands, header = names and values = texts."""
+        return {name: object_column(column) for name, column in zip(header, zip(*values, strict=True), strict=True)}
+
+    def _read_file(self, file: str, path: str, behind: int) -> Iterator[Batch]:
+        block = _Block()
+        for record in self._guarded(file, path):
+            if 0 < record.row <= behind:
+                continue
+            if not block.takes(record, self.rows):
+                yield self._batch(file, block)
+                block = _Block()
+            block.add(record)
+        if block.rows:
+            yield self._batch(file, block)
+
+    def _guarded(self, file: str, path: str) -> Iterator[Record | Rejected]:
+        try:
+            with FileIO(path) as raw:
+                hashed = _Hashed(raw)
+                try:
+                    yield from self._records(_unpacked(hashed), file)
+                except (OSError, EOFError, zlib.error, BrokenFile) as error:
+                    yield Rejected(file, 0, *_why(error))
+                self._digests[file] = hashed.digest()
+        except OSError as error:
+            yield Rejected(file, 0, *_why(error))
+
+    def _batch(self, file: str, block: _Block) -> Batch:
+        columns = self._columns(block.header, [record.values for record in block.records]) if block.records else {}
+        rows = np.array([record.row for record in block.records], dtype=np.int64)
+        return self._marked(file, columns, rows, block.rejected)
+
+
+@dataclass(slots=True)
+class _Block:
+    """Records on their way to one batch."""
+
+    header: object = None
+    records: list[Record] = field(default_factory=list)
+    rejected: list[Rejected] = field(default_factory=list)
+    characters: int = 0
+
+    @property
+    def rows(self) -> int:
+        return len(self.records) + len(self.rejected)
+
+    def takes(self, item: Record | Rejected, limit: int) -> bool:
+        if self.rows >= limit or self.characters >= _BATCH_CHARACTERS:
+            return False
+        return isinstance(item, Rejected) or not self.records or _same(item.header, self.header)
+
+    def add(self, item: Record | Rejected) -> None:
+        if isinstance(item, Rejected):
+            self.rejected.append(item)
+        else:
+            self.records.append(item)
+            self.header = item.header
+            self.characters += item.characters
+
+
+def _same(one: object, other: object) -> bool:
+    return one is other or one == other
+
+
+class _Hashed(RawIOBase):
+    """Hashes a file while it is read. The file outlives what is built on this: it is closed by who opened it."""
+
+    def __init__(self, file: FileIO) -> None:
+        self._file = file
+        self._hash = sha256()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, target: Any) -> int:
+        got = self._file.readinto(target)
+        self._hash.update(memoryview(target)[:got])
+        return got
+
+    def digest(self) -> str:
+        while rest := self._file.read(MAX_LINE):
+            self._hash.update(rest)
+        return self._hash.hexdigest()
+
+
+def _unpacked(raw: RawIOBase) -> Stream:
+    plain: BufferedReader = BufferedReader(raw, 1 << 16)
+    return GzipFile(fileobj=plain) if plain.peek(2)[:2] == b"\x1f\x8b" else plain
+
+
+def _why(error: Exception) -> tuple[str, str]:
+    if isinstance(error, BrokenFile):
+        return error.reason, error.detail
+    if isinstance(error, EOFError):
+        return "truncated", "the compressed file breaks off"
+    if isinstance(error, BadGzipFile | zlib.error):
+        return "corrupt", str(error)
+    return "unreadable_file", str(error)
+
+
+class Lines:
+    r"""The lines of a UTF-8 text, with or without byte-order mark, ended by `\n`, `\r\n` or `\r`.
+
+    Lines that must not be used are in `refused` until the reader takes them out: number -> (reason, detail).
+    """
+
+    def __init__(self, stream: Stream) -> None:
+        if stream.peek(2)[:2] in (b"\xff\xfe", b"\xfe\xff"):
+            raise BrokenFile("not_utf8", "text in UTF-16; save it as UTF-8")
+        self._text = TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
+        self.number = 0
+        self.refused: dict[int, tuple[str, str]] = {}
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = self._text.readline(MAX_LINE + 1)
+        if not line:
+            raise StopIteration
+        self.number += 1
+        if len(line) > MAX_LINE and line[-1] not in "\r\n":
+            while (rest := self._text.readline(MAX_LINE)) and rest[-1] not in "\r\n":
+                pass
+            self.refused[self.number] = ("too_long", f"a line of more than {MAX_LINE:,} characters")
+            return line[:MAX_RAW]
+        if "\0" in line:
+            self.refused[self.number] = ("nul_byte", "a NUL byte")
+        elif not line.isascii() and legible(line) != line:
+            self.refused[self.number] = ("not_utf8", "bytes that are not UTF-8")
+        return line
+
+
+def legible(text: str) -> str:
+    r"""Text that can be stored anywhere: bytes that were not UTF-8 become `\xff`."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def rejected_text(file: str, row: int, problem: tuple[str, str], text: str) -> Rejected:
+    """A refused row of a text file, with the beginning of what stood there."""
+    return Rejected(file, row, *problem, legible(text[:MAX_RAW].rstrip("\r\n")))
+
+
+def column_names(names: Sequence[str]) -> tuple[str, ...]:
+    """The names of a header line: stripped, and `column_3` where the third is empty.
+
+    Raises
+    ------
+    BrokenFile
+        If there are more than 1,024 or one comes twice.
+    """
+    if len(names) > MAX_COLUMNS:
+        raise BrokenFile("too_many_columns", f"{len(names):,} columns, at most {MAX_COLUMNS:,}")
+    named = tuple(name.strip() or f"column_{place}" for place, name in enumerate(names, 1))
+    twice = sorted({name for name in named if named.count(name) > 1})
+    if twice:
+        raise BrokenFile("duplicate_columns", f"columns named twice: {', '.join(twice)}")
+    return named
+
+
+def object_column(values: Sequence[Any]) -> Column:
+    """Any values as a column of Python objects, (n,)."""
+    column = np.empty(len(values), dtype=object)
+    column[:] = values
+    return column

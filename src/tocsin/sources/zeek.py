@@ -1,0 +1,122 @@
+r"""Zeek logs in their native form: lines of fields under `#fields`.
+
+Source: Zeek, Book of Zeek, "Zeek Log Formats and Inspection" (the ASCII writer).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Self
+
+from tocsin.records import Column, Rejected
+from tocsin.sources.base import RowsPerBatch
+from tocsin.sources.base_files import (
+    BrokenFile,
+    Lines,
+    Record,
+    Stream,
+    TextFileSource,
+    column_names,
+    rejected_text,
+)
+
+_ESCAPE = re.compile(r"\\x([0-7][0-9a-fA-F])")
+
+
+class Zeek(TextFileSource):
+    r"""Read Zeek's own logs (`conn.log`, `dns.log`, ...), also with the columns `label` and `detailedlabel`.
+
+    The header says what separates fields and what stands for an unset or empty one; unset becomes None, empty "".
+    It may come again in the middle of a file, changed or not, as rotation leaves it. Escapes such as `\x09` are
+    undone where they stand for ASCII. Logs that Zeek wrote as JSON are read by `type: jsonl`.
+
+    Parameters
+    ----------
+    path
+        A file or a pattern with `*`, `?`, `[...]` and `**`; gzip is recognised by its content.
+    rows
+        Rows per batch at most.
+    """
+
+    def __init__(self, *, path: str, rows: RowsPerBatch = 10_000) -> None:
+        super().__init__(path=path, rows=rows)
+
+    @classmethod
+    def example(cls, folder: Path) -> Self:
+        """Six lines, one of them a field short."""
+        head = [
+            "#separator \\x09",
+            "#unset_field\t-",
+            "#fields\tts\tservice\torig_bytes",
+            "#types\ttime\tstring\tcount",
+        ]
+        body = ["1.5\tdns\t60", "2.5\t-\t70", "3.5\tdns", "4.5\tssl\t80", "5.5\tdns\t90", "6.5\tdns\t95"]
+        (folder / "example.log").write_text("\n".join([*head, *body, "#close\t2026-01-05", ""]))
+        return cls(path=str(folder / "*.log"), rows=2)
+
+    def _records(self, stream: Stream, file: str) -> Iterator[Record | Rejected]:
+        header = _Header()
+        lines = Lines(stream)
+        for line in lines:
+            text = line.rstrip("\r\n")
+            problem = lines.refused.pop(lines.number, None)
+            if not problem and not text:
+                continue
+            if not problem and text.startswith("#"):
+                header = header.with_line(text)
+                continue
+            if not header.fields:
+                raise _no_header(text)
+            values = text.split(header.separator)
+            if not problem and len(values) != len(header.fields):
+                problem = ("wrong_number_of_fields", f"{len(values)} fields, wanted {len(header.fields)}")
+            if problem:
+                yield rejected_text(file, lines.number, problem, line)
+            else:
+                yield Record(lines.number, header, _unescaped(values, text), len(line))
+
+    def _columns(self, header: Any, values: Sequence[Any]) -> dict[str, Column]:
+        columns = super()._columns(header.fields, values)
+        for column in columns.values():
+            column[column == header.unset] = None
+            column[column == header.empty] = ""
+        return columns
+
+
+@dataclass(frozen=True, slots=True)
+class _Header:
+    separator: str = "\t"
+    unset: str = "-"
+    empty: str = "(empty)"
+    fields: tuple[str, ...] = ()
+
+    def with_line(self, text: str) -> _Header:
+        if text.startswith("#separator "):
+            return replace(self, separator=_unescape(text.removeprefix("#separator ")) or "\t")
+        name, *values = text[1:].split(self.separator)
+        if name == "fields":
+            return replace(self, fields=column_names(values))
+        if name == "types" and len(values) != len(self.fields):
+            raise BrokenFile("bad_header", f"{len(values)} types for {len(self.fields)} fields")
+        if name == "unset_field":
+            return replace(self, unset="".join(values))
+        if name == "empty_field":
+            return replace(self, empty="".join(values))
+        return self
+
+
+def _no_header(text: str) -> BrokenFile:
+    if text.startswith("{"):
+        return BrokenFile("wrong_format", "a log in JSON; `type: jsonl` reads it")
+    return BrokenFile("wrong_format", "no #fields line before the first row")
+
+
+def _unescaped(values: list[str], text: str) -> list[str]:
+    return [_unescape(value) for value in values] if "\\x" in text else values
+
+
+def _unescape(text: str) -> str:
+    return _ESCAPE.sub(lambda match: chr(int(match[1], 16)), text)

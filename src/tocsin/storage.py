@@ -1,0 +1,242 @@
+"""Where bytes are kept under closed names, and what survives a power cut, a full disk and a second writer.
+
+A store can create, read, list and delete. It cannot overwrite: of two writers of one name exactly one wins, which is
+all that compare-and-swap needs.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import stat
+import tempfile
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tocsin.errors import ConflictError, IntegrityError, NotStored, RegistryError
+
+SEGMENT = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}")
+"""One part of a name between slashes. It cannot climb, hide or be absolute."""
+MAX_SEGMENTS = 8
+UNFINISHED_AFTER_S = 3_600.0
+"""A put takes seconds; what it left behind for longer than this belongs to a process that died."""
+
+_TEMPORARY = ".unfinished-"
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+class Store(ABC):
+    """Immutable bytes under names of lower-case segments, `models/edge/versions/000001.json`."""
+
+    @abstractmethod
+    def get(self, name: str, limit_bytes: int) -> bytes:
+        """The bytes of a name.
+
+        Raises
+        ------
+        NotStored
+            If there is nothing of that name.
+        IntegrityError
+            If there are more than `limit_bytes`, or it is no plain file.
+        RegistryError
+            If the name is not closed or the store cannot read.
+        """
+
+    @abstractmethod
+    def put(self, name: str, data: bytes) -> None:
+        """Create a name; when this returns, the bytes survive a power cut.
+
+        Raises
+        ------
+        ConflictError
+            If the name exists. Its bytes stay as they are and count as modified now.
+        RegistryError
+            If the name is not closed or the store cannot write; nothing is left behind.
+        """
+
+    @abstractmethod
+    def list(self, prefix: str) -> tuple[str, ...]:
+        """All names below a folder in order; `""` for all there are. Unknown folders are empty."""
+
+    @abstractmethod
+    def delete(self, name: str) -> None:
+        """Forget a name; one that does not exist is forgotten already."""
+
+    @abstractmethod
+    def modified(self, name: str) -> datetime:
+        """When a name was last put, UTC; raises NotStored."""
+
+
+class LocalStore(Store):
+    """A folder on this machine.
+
+    Files are written beside their final place, flushed to the disk and then linked to their name: at any moment a
+    name holds all of its bytes or does not exist.
+
+    Parameters
+    ----------
+    folder
+        Created with the first put. Group members may read it, others may not.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder.resolve()
+
+    def __repr__(self) -> str:
+        return f"LocalStore({str(self._folder)!r})"
+
+    def get(self, name: str, limit_bytes: int) -> bytes:
+        """Read one file; see `Store.get`."""
+        path = self._path(name)
+        try:
+            # O_NONBLOCK: a pipe planted under the name must not hang the reader.
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError as error:
+            raise _unreadable(name, error) from error
+        with os.fdopen(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise IntegrityError(name, "something that is no plain file", "a file written by Tocsin")
+            data = file.read(limit_bytes + 1)
+        if len(data) > limit_bytes:
+            raise IntegrityError(name, f"more than {limit_bytes} bytes", f"at most {limit_bytes}")
+        return data
+
+    def put(self, name: str, data: bytes) -> None:
+        """Create one file; see `Store.put`."""
+        path = self._path(name)
+        if path.exists():
+            raise _exists(name, path)
+        try:
+            _make_folder(path.parent)
+            self.clear_unfinished()
+            self._publish(path, data)
+        except FileExistsError as error:
+            raise _exists(name, path) from error
+        except OSError as error:
+            raise _unwritable(name, error) from error
+
+    def _publish(self, path: Path, data: bytes) -> None:
+        descriptor, text = tempfile.mkstemp(prefix=_TEMPORARY, dir=self._folder)
+        temporary = Path(text)
+        try:
+            try:
+                rest = memoryview(data)
+                while rest:
+                    rest = rest[os.write(descriptor, rest) :]
+                os.fchmod(descriptor, 0o440)
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            os.link(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        _flush_folder(path.parent)
+
+    def list(self, prefix: str) -> tuple[str, ...]:
+        """Walk one folder; see `Store.list`."""
+        folder = self._path(prefix) if prefix else self._folder
+        return tuple(sorted(f"{prefix}/{name}" if prefix else name for name in _names_in(folder)))
+
+    def delete(self, name: str) -> None:
+        """Unlink one file; see `Store.delete`."""
+        path = self._path(name)
+        try:
+            path.unlink(missing_ok=True)
+            if path.parent.is_dir():
+                _flush_folder(path.parent)
+        except OSError as error:
+            raise _unwritable(name, error) from error
+
+    def modified(self, name: str) -> datetime:
+        """The file's own time; see `Store.modified`."""
+        try:
+            return datetime.fromtimestamp(self._path(name).lstat().st_mtime, UTC)
+        except OSError as error:
+            raise _unreadable(name, error) from error
+
+    def clear_unfinished(self, older_than_s: float = UNFINISHED_AFTER_S) -> int:
+        """Remove what puts left behind that were killed half-way; every put does it first. Returns their number."""
+        oldest, cleared = time.time() - older_than_s, 0
+        for path in list(self._folder.glob(_TEMPORARY + "*")):
+            with suppress(FileNotFoundError):  # its own put has just finished
+                if path.lstat().st_mtime <= oldest:
+                    path.unlink()
+                    cleared += 1
+        return cleared
+
+    def _path(self, name: str) -> Path:
+        segments = name.split("/")
+        if len(segments) > MAX_SEGMENTS or not all(SEGMENT.fullmatch(segment) for segment in segments):
+            raise RegistryError("name", repr(name[:200]), f"at most {MAX_SEGMENTS} segments like {SEGMENT.pattern}")
+        path = self._folder.joinpath(*segments)
+        if path.parent.resolve() != path.parent:
+            raise IntegrityError(name, "a link on the way to it", "plain folders")
+        return path
+
+
+def _names_in(folder: Path) -> Iterator[str]:
+    """Names of plain files below a folder; whatever has no closed name is none of ours."""
+    try:
+        entries = list(os.scandir(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for entry in entries:
+        if not SEGMENT.fullmatch(entry.name):
+            continue
+        if entry.is_dir(follow_symlinks=False):
+            yield from (f"{entry.name}/{name}" for name in _names_in(Path(entry.path)))
+        elif entry.is_file(follow_symlinks=False):
+            yield entry.name
+
+
+def _make_folder(folder: Path) -> None:
+    """Create a folder that survives a power cut, with all folders above it."""
+    if folder.is_dir():
+        return
+    _make_folder(folder.parent)
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o750)
+    _flush_folder(folder.parent)
+
+
+def _flush_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _exists(name: str, path: Path) -> ConflictError:
+    with suppress(OSError):
+        os.utime(path, follow_symlinks=False)
+    return ConflictError(name, "a name that exists", "a new name", "somebody else was first: read again, decide again")
+
+
+def _unreadable(name: str, error: OSError) -> RegistryError | IntegrityError:
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        return NotStored(name, "nothing stored under this name")
+    if error.errno == errno.ELOOP:
+        return IntegrityError(name, "a link", "a file written by Tocsin")
+    return RegistryError(name, f"no bytes ({error.strerror})", "a file that can be read")
+
+
+def _unwritable(name: str, error: OSError) -> RegistryError:
+    if error.errno in _FULL:
+        return RegistryError(
+            name,
+            f"no room to write it ({error.strerror})",
+            "free space",
+            "nothing was published and all that was stored before still holds; free some space, then repeat",
+        )
+    return RegistryError(
+        name,
+        f"a refused write ({error.strerror})",
+        "a folder that can be written, on a file system with hard links",
+        "what was stored before still holds; this write counts as lost",
+    )

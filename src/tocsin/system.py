@@ -1,0 +1,360 @@
+"""Read this first: the whole way, wired from a config.
+
+    source ─> schema ─> privacy ─> features ─> detector ─> threshold ─> alerts ─> sinks
+       └─ history ─> split ─> train ─> try ─> evaluate ─> gate ─> registry ─> promote ─┘
+
+`Project.score` is the upper line: a row comes out of a `Reader` typed and pseudonymised, a `Scorer` gives it a
+p-value and asks the alert policy, `_deliver` sends what rings. `Project.train` is the lower line. Every station is
+one call to the room that does the work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, Self, cast
+
+import orjson
+
+from tocsin import observe
+from tocsin.alerts import AlertPolicy
+from tocsin.component import PartSpec, Room, build, optional_packages
+from tocsin.config import Config, load
+from tocsin.errors import ConfigError, Problem, TocsinError
+from tocsin.evaluation.gate import check_limits, gate
+from tocsin.evaluation.report import Evidence, Report, evaluate
+from tocsin.model.anomaly_model import AnomalyModel
+from tocsin.model.design import Design, check_design, problems_in
+from tocsin.model.ledger import Version
+from tocsin.privacy import Privacy
+from tocsin.records import Alert, Batch, Verdict
+from tocsin.registry import Registry
+from tocsin.scoring.scorer import Scored, Scorer
+from tocsin.scoring.trial import Circumstances, trial
+from tocsin.sinks.base import Sink
+from tocsin.sources.base import Tally
+from tocsin.storage import LocalStore
+from tocsin.training.history import History, Progress, Reader, local_part, source_of, with_path
+from tocsin.training.limits import Limits, peak_memory_bytes
+from tocsin.training.split import in_time_order, split
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an evaluation found, and where it was written."""
+
+    report: Report
+    verdict: Verdict
+    evidence: Evidence
+    folder: Path
+    version: Version
+    rows: Tally
+
+
+class Project:
+    """A config at work.
+
+    Parameters
+    ----------
+    config
+        Parsed; `tocsin.load(path)` reads one from a file.
+    clock
+        The time of day, for run folders and registry entries alone.
+    progress
+        Told how far long work is.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        progress: Progress = lambda _stage, _rows: None,
+    ) -> None:
+        self.config = config
+        self.progress = progress
+        self._clock = clock
+        self._privacy: Privacy | None = None
+        self.reader = Reader(config, lambda: self.privacy, self._report)
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """The project of a config file; raises ConfigError with every problem found."""
+        return cls(load(path))
+
+    @property
+    def registry(self) -> Registry:
+        """Where this project's versions are kept."""
+        kept = self.config.registry
+        return Registry(LocalStore(self.config.resolve(kept.path)), keep=kept.keep, clock=self._clock)
+
+    @property
+    def privacy(self) -> Privacy:
+        """Pseudonyms of this site; the key is made on first use."""
+        if self._privacy is None:
+            private = self.config.privacy
+            self._privacy = Privacy(private.identities, self.config.resolve(private.key_file))
+        return self._privacy
+
+    def train(self, *, promote: bool = False) -> Outcome:
+        """Source to judged version: read, split, fit, try on the test rows, judge, register.
+
+        Parameters
+        ----------
+        promote
+            Make the version champion if its verdict passes.
+
+        Raises
+        ------
+        TocsinError
+            If any station refuses; nothing is registered then.
+        """
+        config, limits = self.config, Limits(self.config.limits)
+        check(config)
+        history = self.reader.read(source_of(config), config.labels, limits)
+        elsewhere = self.reader.read(config.test, config.test_labels or config.labels, limits) if config.test else None
+        parts = split(history.batch, config.schema_, config.split, test_elsewhere=elsewhere is not None)
+        model = AnomalyModel(Design.of(config))
+        model.fit(parts.train, parts.calibration, _named(history.tally.digests), self._checkpoint(limits))
+        known = Circumstances(
+            title=config.name,
+            version=model.digest[:12],
+            train_seconds=limits.elapsed_s,
+            peak_memory_bytes=peak_memory_bytes(),
+            generated=history.tally.generated or (elsewhere is not None and elsewhere.tally.generated),
+        )
+        self._checkpoint(limits)("evaluation")
+        before = Batch({}) if elsewhere else Batch.concatenate([parts.train, parts.calibration])
+        test = elsewhere.batch if elsewhere else parts.test
+        evidence = trial(model, self._policy(known.version, generated=known.generated), before, test, known)
+        report = evaluate(evidence)
+        verdict = gate(report, config.gate)
+        notes = {
+            "report": report.to_json(),
+            "train_seconds": known.train_seconds,
+            "peak_memory_bytes": known.peak_memory_bytes,
+            "generated": known.generated,
+        }
+        self._checkpoint(limits)("publishing")
+        version = self.registry.add(config.name, model.bundle(notes), report.to_json(), verdict)
+        observe.model_registered(config.name, version.version, version.digest, passed=verdict.passed)
+        if promote and verdict.passed:
+            self.promote(version.version)
+        folder = self._write_run(version, report, verdict, history.tally)
+        model.save(folder / "model", notes)
+        return Outcome(report, verdict, evidence, folder, version, history.tally)
+
+    def promote(self, version: int) -> None:
+        """Make a version the champion; raises GateRefused unless its verdict passed."""
+        self.registry.promote(self.config.name, version)
+        observe.model_promoted(self.config.name, version, "champion")
+
+    def evaluate(self, version: int | str | None = None, data: str | None = None) -> Outcome:
+        """Judge a registered model on the config's test rows, or on those of another path.
+
+        Parameters
+        ----------
+        version
+            A number or a channel; by default the champion, or the candidate while there is no champion.
+        data
+            Path of other rows, read as the config's test or training source is.
+        """
+        config, limits = self.config, Limits(self.config.limits)
+        check(config)
+        model, entry = self.model(version)
+        before, test = self._test_rows(data, limits)
+        known = Circumstances(
+            title=config.name,
+            version=entry.digest[:12],
+            train_seconds=float(entry.summary.get("train_seconds", 0.0)),
+            peak_memory_bytes=peak_memory_bytes(),
+            generated=test.tally.generated or entry.generated,
+        )
+        policy = self._policy(known.version, generated=known.generated)
+        evidence = trial(model, policy, before, test.batch, known)
+        report = evaluate(evidence)
+        verdict = gate(report, config.gate)
+        folder = self._write_run(entry, report, verdict, test.tally)
+        return Outcome(report, verdict, evidence, folder, entry, test.tally)
+
+    def score(self, path: str | None = None, version: int | str | None = None) -> Iterator[Scored]:
+        """Score rows batch by batch and send what rings to the config's sinks.
+
+        Parameters
+        ----------
+        path
+            Path of the rows, read as the config's source is; by default the source itself.
+        version
+            As in `evaluate`.
+        """
+        check(self.config)
+        model, entry = self.model(version)
+        spec = source_of(self.config) if path is None else with_path(source_of(self.config), path)
+        tally = Tally()
+        scorer = Scorer(model, self._policy(entry.digest[:12], generated=entry.generated))
+        sinks = [cast("Sink", local_part("sinks", sink, self.config)) for sink in self.config.sinks]
+        for sink in sinks:
+            sink.open()
+        try:
+            for batch in self.reader.batches(spec, self.config.labels, tally):
+                scored = scorer.score(in_time_order(batch, self.config.schema_))
+                self._deliver(scored.alerts, sinks)
+                yield scored
+        finally:
+            for sink in sinks:
+                sink.close()
+
+    def rows(self, spec: PartSpec | None = None, tally: Tally | None = None) -> Iterator[Batch]:
+        """Typed rows of a source (by default the config's), batch by batch, as a model would get them."""
+        return self.reader.batches(spec or source_of(self.config), self.config.labels, tally or Tally())
+
+    def model(self, version: int | str | None = None) -> tuple[AnomalyModel, Version]:
+        """A registered model and its entry; by default the champion, or the candidate while there is none."""
+        name = self.config.name
+        if version is None:
+            version = "champion" if "champion" in self.registry.channels(name) else "candidate"
+        bundle, entry = self.registry.load(name, version)
+        named_here = {self.config.detector.type, self.config.threshold.type}
+        named_here |= {spec.type for spec in self.config.features.derive}
+        return AnomalyModel.from_bundle(bundle, outside=named_here), entry
+
+    def _report(self, stage: str, rows: int) -> None:
+        self.progress(stage, rows)
+
+    def _policy(self, model: str, *, generated: bool) -> AlertPolicy:
+        alerts = self.config.alerts
+        at_most = alerts.at_most.per_day if alerts.at_most else None
+        return AlertPolicy(
+            cooldown_s=alerts.cooldown,
+            at_most_per_day=None if at_most is None else max(1, round(at_most)),
+            model=model,
+            generated=generated,
+        )
+
+    def _deliver(self, alerts: Sequence[Alert], sinks: Sequence[Sink]) -> None:
+        """Names go only where they stay on this machine."""
+        if not alerts:
+            return
+        named = [replace(alert, entity=self.privacy.name(alert.entity)) for alert in alerts]
+        for sink in sinks:
+            sink.write(named if sink.stays_here else alerts)
+            observe.alerts_sent(type(sink).__name__, len(alerts))
+
+    def _checkpoint(self, limits: Limits) -> Callable[[str], None]:
+        def checkpoint(stage: str) -> None:
+            limits.check(stage)
+            self.progress(stage, 0)
+
+        return checkpoint
+
+    def _test_rows(self, data: str | None, limits: Limits) -> tuple[Batch, History]:
+        """Rows to judge on, and the rows that went before them."""
+        config = self.config
+        labels = config.test_labels or config.labels
+        source = config.test or source_of(config)
+        if data is not None:
+            return Batch({}), self.reader.read(with_path(source, data), labels, limits)
+        if config.test is not None:
+            return Batch({}), self.reader.read(config.test, labels, limits)
+        history = self.reader.read(source, labels, limits)
+        parts = split(history.batch, config.schema_, config.split, test_elsewhere=False)
+        return Batch.concatenate([parts.train, parts.calibration]), History(parts.test, history.tally)
+
+    def _write_run(self, version: Version, report: Report, verdict: Verdict, tally: Tally) -> Path:
+        moment = self._clock().strftime("%Y%m%dT%H%M%S.%f")[:-3]
+        folder = self.config.resolve("runs") / f"{self.config.name}-{moment}-{version.digest[:8]}"
+        folder.mkdir(parents=True)
+        documents = {
+            "config.json": self.config.model_dump(mode="json", by_alias=True, exclude_defaults=True),
+            "report.json": {"version": version.version, "model": version.digest, **report.to_json()},
+            "verdict.json": verdict,
+            "inputs.json": tally,
+        }
+        for name, document in documents.items():
+            (folder / name).write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2, default=str))
+        return folder
+
+
+def _named(digests: Mapping[str, str]) -> dict[str, str]:
+    """File names by digest: where the files lay is no part of a model."""
+    return {digest: Path(file).name for file, digest in sorted(digests.items())}
+
+
+def check(config: Config) -> None:
+    """Whether the parts of a config exist and fit together; opens nothing.
+
+    Raises
+    ------
+    ConfigError
+        With every problem found.
+    """
+    problems = [
+        *check_design(config),
+        *problems_in(lambda: check_limits(config.gate)),
+        *(
+            problem
+            for place, room, spec in _outer_parts(config)
+            for problem in problems_in(partial(build, room, spec, place))
+        ),
+    ]
+    if problems:
+        raise ConfigError(problems)
+
+
+def _outer_parts(config: Config) -> Iterator[tuple[str, Room, PartSpec]]:
+    if config.source is not None:
+        yield "$.source", "sources", config.source
+    if config.test is not None:
+        yield "$.test", "sources", config.test
+    for index, spec in enumerate(config.sinks):
+        yield f"$.sinks[{index}]", "sinks", spec
+
+
+def probe(project: Project) -> list[Problem]:
+    """Whether the sources can be read: opens each, reads its first rows through the schema, closes it."""
+    config = project.config
+    specs = [("$.source", config.source), ("$.test", config.test)]
+    return [
+        problem
+        for place, spec in specs
+        if spec is not None
+        for problem in problems_in(partial(_first_rows, project, spec), place)
+    ]
+
+
+def _first_rows(project: Project, spec: PartSpec) -> Batch | None:
+    return next(project.rows(spec), None)
+
+
+def illustrate(outcome: Outcome) -> Path:
+    """Draw the plots of an outcome and write its HTML page beside them; needs the extra `report`."""
+    with optional_packages("report"):
+        from tocsin.evaluation.page import write_page
+        from tocsin.evaluation.plots import draw
+    page = outcome.folder / "report.html"
+    plots = draw(outcome.evidence, outcome.report, outcome.folder)
+    write_page(outcome.evidence, outcome.report, outcome.verdict, plots, page)
+    return page
+
+
+def status(project: Project) -> dict[str, Any]:
+    """What a project has on disk."""
+    name, registry = project.config.name, project.registry
+    runs = project.config.resolve("runs")
+    folders = sorted(runs.glob(f"{name}-*")) if runs.is_dir() else []
+    try:
+        versions, channels = registry.history(name), dict(registry.channels(name))
+    except TocsinError:
+        versions, channels = (), {}
+    return {
+        "name": name,
+        "versions": len(versions),
+        "newest": versions[-1].created if versions else None,
+        "channels": channels,
+        "runs": len(folders),
+        "last_run": str(folders[-1]) if folders else None,
+        "registry_bytes": sum(version.size_bytes for version in versions),
+    }

@@ -1,0 +1,85 @@
+"""History divided into rows to learn from, rows to set the alert level on, and rows to be judged on.
+
+With a clock the parts follow each other in time and nothing is shuffled across it. Without one the order of rows
+means nothing, and the parts are spread evenly over the files as given. `by: entity` keeps each entity in one part.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from math import sqrt
+
+import numpy as np
+
+from tocsin.config import SplitConfig
+from tocsin.errors import ConfigError, Problem
+from tocsin.records import Batch, Column, Vector
+from tocsin.schema import Schema
+
+GOLDEN_RATIO = (sqrt(5) - 1) / 2
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The three parts of one history; `test` is empty where the test rows come from elsewhere."""
+
+    train: Batch
+    calibration: Batch
+    test: Batch
+
+
+def in_time_order(batch: Batch, schema: Schema) -> Batch:
+    """The rows by event time; equal times keep the order in which they were read."""
+    if schema.time is None:
+        return batch
+    times = batch[schema.time]
+    if (times[1:] >= times[:-1]).all():
+        return batch
+    return batch.take(np.argsort(times, kind="stable"))
+
+
+def split(batch: Batch, schema: Schema, config: SplitConfig, *, test_elsewhere: bool) -> Parts:
+    """Divide time-ordered history.
+
+    Parameters
+    ----------
+    batch
+        Rows in time order where there is a clock.
+    schema
+        Names the clock and the entity.
+    config
+        The shares. With `test_elsewhere` the shares of train and calibration fill the whole.
+    test_elsewhere
+        The test rows come from a source of their own.
+
+    Raises
+    ------
+    ConfigError
+        If the split asks for entities and the schema has none.
+    """
+    whole = config.train + config.calibration if test_elsewhere else 1.0
+    first, second = config.train / whole, (config.train + config.calibration) / whole
+    place = _places(batch, schema, config)
+    chosen = (place < first, (place >= first) & (place < second), place >= second)
+    return Parts(*(batch.take(mask) for mask in chosen))
+
+
+def _places(batch: Batch, schema: Schema, config: SplitConfig) -> Vector:
+    """Where each row stands in the division, in [0, 1)."""
+    if config.by == "entity":
+        if schema.entity is None:
+            raise ConfigError([Problem("$.split.by", "entity", "time, since the schema names no entity field")])
+        return _entity_places(batch[schema.entity])
+    index = np.arange(batch.rows)
+    if schema.time is None:
+        return np.asarray((index + 1) * GOLDEN_RATIO % 1.0)
+    times = batch[schema.time]
+    first_of_equal = np.searchsorted(times, times, side="left")
+    return np.asarray(first_of_equal / max(batch.rows, 1))
+
+
+def _entity_places(entities: Column) -> Vector:
+    names, positions = np.unique(entities.astype(str), return_inverse=True)
+    hashes = (hashlib.blake2b(name.encode(), digest_size=6).digest() for name in names.tolist())
+    return np.array([int.from_bytes(value) / 2**48 for value in hashes])[positions]

@@ -1,0 +1,82 @@
+"""A small evidence that tests bend to their needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tocsin.evaluation.report import Evidence
+from tocsin.records import SECOND, Alert, Scores
+
+ROWS = 400
+ANOMALOUS = slice(200, 240)
+
+
+@pytest.fixture
+def make_evidence(rng: np.random.Generator) -> Callable[..., Evidence]:
+    """Two hosts taking turns each second, 40 anomalous rows in the middle, most of them with high scores."""
+    labels = np.zeros(ROWS, np.int8)
+    labels[ANOMALOUS] = 1
+    features = rng.normal(size=(ROWS, 3))
+    features[ANOMALOUS, 1] += 4
+    score = np.abs(features[:, 1])
+    flagged = score >= 2.5
+    times = np.arange(ROWS) * SECOND + 1_700_000_000 * SECOND
+    entities = np.array([f"host-{row % 2}" for row in range(ROWS)], dtype=object)
+    alerts = tuple(
+        alert(row, entity=entities[row], start=int(times[row]), end=int(times[row]))
+        for row in np.flatnonzero(flagged).tolist()
+    )
+    base = Evidence(
+        scores=Scores(score, np.full(ROWS, 0.5), flagged, np.full(ROWS, "ready", dtype=object)),
+        labels=labels,
+        classes=np.where(labels == 1, "flood", "benign").astype(object),
+        times=times,
+        entities=entities,
+        origins=np.array([f"flows.csv:{row + 2}" for row in range(ROWS)], dtype=object),
+        features=features,
+        feature_names=("bytes", "packets", "duration_s"),
+        explain=lambda rows: np.abs(features[rows]),
+        alerts=alerts,
+        level=2.5,
+        promise={"asked": "3/day", "served": "3/day", "state": "held"},
+        latency_ms=np.linspace(0.1, 1.0, 50),
+        train_seconds=1.5,
+        peak_memory_bytes=80_000_000,
+        generated=False,
+        model="sha256:0123",
+        title="A small test",
+        training_moments=np.array([np.zeros(3), np.ones(3)]),
+    )
+
+    def make(**changes: Any) -> Evidence:
+        return replace(base, **changes)
+
+    return make
+
+
+def alert(row: int, *, entity: str = "", start: int | None = None, end: int | None = None, rows: int = 1) -> Alert:
+    """An alert whose first row was read at `row`."""
+    return Alert(
+        id=str(row),
+        entity=entity,
+        start=start,
+        end=end,
+        rows=rows,
+        score=3.0,
+        p_value=0.01,
+        severity="low",
+        state="ready",
+        model="m",
+        reasons=(),
+        origin=f"flows.csv:{row + 2}",
+    )
+
+
+@pytest.fixture(name="alert")
+def alert_fixture() -> Callable[..., Alert]:
+    return alert

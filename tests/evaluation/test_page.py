@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tocsin.evaluation.gate import gate
+from tocsin.evaluation.measures import Figure, Unit
+from tocsin.evaluation.page import shown, words, write_page
+from tocsin.evaluation.plots import draw
+from tocsin.evaluation.report import Evidence, evaluate
+
+Make = Callable[..., Evidence]
+VOID = {"meta", "img"}
+
+
+class Outline(HTMLParser):
+    """Tags that are opened and closed, and everything that a browser would fetch."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: set[str] = set()
+        self.fetched: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.fetched += [value or "" for name, value in attrs if name in {"src", "href"}]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def _page(evidence: Evidence, folder: Path, limits: dict[str, str] | None = None, *, plots: bool = False) -> str:
+    report = evaluate(evidence)
+    verdict = None if limits is None else gate(report, limits)
+    pictures = draw(evidence, report, folder) if plots else ()
+    write_page(evidence, report, verdict, pictures, folder / "report.html")
+    return (folder / "report.html").read_text(encoding="utf-8")
+
+
+def test_the_page_holds_everything_and_fetches_nothing(make_evidence: Make, tmp_path: Path) -> None:
+    page = _page(make_evidence(), tmp_path, {"recall": ">= 0.5", "precision": ">= 99.9%"}, plots=True)
+    outline = Outline(page)
+    assert outline.open == []
+    assert "script" not in outline.tags
+    assert len(outline.fetched) == 5
+    assert all(address.startswith("data:image/png;base64,") for address in outline.fetched)
+    assert "Refused" in page
+    assert "recall 0." in page
+    assert "is not &gt;= 99.9%" in page
+    for heading in ("Worst misses", "Worst false alarms", "Alert budget", "Against trivial baselines"):
+        assert f"<h2>{heading}</h2>" in page
+    assert "sha256:0123" in page
+    assert "generated data" not in page
+
+
+def test_the_worst_rows_say_where_they_were_read_and_why(make_evidence: Make, tmp_path: Path) -> None:
+    evidence = make_evidence()
+    page = _page(evidence, tmp_path)
+    worst = np.flatnonzero(evidence.labels == 1)[np.argmin(evidence.scores.score[evidence.labels == 1])]
+    misses = page[page.index("Worst misses") : page.index("Worst false alarms")]
+    first = re.search(r"<tbody>\s*<tr>(.*?)</tr>", misses, re.DOTALL)
+    assert first is not None
+    assert evidence.origins[worst] in first[1]
+    assert "flood" in first[1]
+    assert re.search(r"(bytes|duration_s) \+", first[1])
+
+
+def test_generated_data_wears_a_banner(make_evidence: Make, tmp_path: Path) -> None:
+    assert "Made from generated data" in _page(make_evidence(generated=True), tmp_path)
+
+
+def test_nothing_from_telemetry_becomes_markup(make_evidence: Make, tmp_path: Path) -> None:
+    hostile = "<script>alert(1)</script>\"'"
+    page = _page(
+        make_evidence(
+            title=hostile,
+            model=hostile,
+            entities=np.full(400, hostile, object),
+            classes=np.full(400, hostile, object),
+            origins=np.full(400, hostile, object),
+            feature_names=(hostile, "b", "c"),
+            promise={hostile: hostile},
+        ),
+        tmp_path,
+    )
+    assert "<script" not in page
+    assert Outline(page).open == []
+
+
+def test_without_labels_the_page_shows_what_to_look_at_first(make_evidence: Make, tmp_path: Path) -> None:
+    page = _page(make_evidence(labels=None, times=None, entities=None, promise={}), tmp_path, {})
+    assert "no labels: " in page
+    assert "Worst misses" not in page
+    assert "Highest scores of unknown label" in page
+    assert "No budget was set" in page
+    assert "nothing was asked" in page
+
+
+def test_a_model_that_nobody_judged_is_not_called_passed(make_evidence: Make, tmp_path: Path) -> None:
+    page = _page(make_evidence(), tmp_path)
+    assert "Not judged" in page
+    assert "Passed" not in page
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [
+        (0.91234, "ratio", "0.9123"),
+        (1_234, "count", "1,234"),
+        (41.234, "ms", "41.2 ms"),
+        (180_000_000, "bytes", "180.0 MB"),
+        (None, "s", "—"),
+    ],
+)
+def test_figures_are_shown_with_their_unit(value: float | None, unit: Unit, text: str) -> None:
+    assert shown(Figure(value, unit=unit)) == text
+
+
+def test_names_become_words() -> None:
+    assert [words(name) for name in ("false_positive_rate", "latency_p99_ms", "roc_auc", "f1")] == [
+        "False positive rate",
+        "Latency p99",
+        "ROC-AUC",
+        "F1",
+    ]

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from tocsin.evaluation.plots import draw
+from tocsin.evaluation.report import Evidence, evaluate
+
+Make = Callable[..., Evidence]
+PNG = b"\x89PNG\r\n\x1a\n"
+NAMES = ["confusion_matrix", "roc_curve", "precision_recall_curve", "score_distribution", "feature_importance"]
+
+
+def test_five_pictures_are_drawn_with_labels(make_evidence: Make, tmp_path: Path) -> None:
+    evidence = make_evidence(generated=True)
+    paths = draw(evidence, evaluate(evidence), tmp_path / "plots")
+    assert [path.stem for path in paths] == NAMES
+    assert all(path.read_bytes().startswith(PNG) for path in paths)
+
+
+def test_without_labels_only_the_pictures_that_need_none_are_drawn(make_evidence: Make, tmp_path: Path) -> None:
+    evidence = make_evidence(labels=None)
+    assert [path.stem for path in draw(evidence, evaluate(evidence), tmp_path)] == NAMES[3:]
+
+
+def test_equal_scores_strange_names_and_silence_can_be_drawn(make_evidence: Make, tmp_path: Path) -> None:
+    evidence = make_evidence(feature_names=("$x_{$", "a" * 200, "ok"), level=np.inf, alerts=())
+    scores = replace(evidence.scores, score=np.zeros(400), flagged=np.zeros(400, bool))
+    quiet = replace(evidence, scores=scores)
+    assert len(draw(quiet, evaluate(quiet), tmp_path)) == 5
+
+
+def test_the_report_itself_needs_neither_matplotlib_nor_jinja() -> None:
+    program = (
+        "import sys; sys.modules['matplotlib'] = sys.modules['jinja2'] = None\n"
+        "import tocsin.evaluation.gate, tocsin.evaluation.predictions\n"
+        "from tocsin.errors import MissingExtraError\n"
+        "for name in ('plots', 'page'):\n"
+        "    try: __import__('tocsin.evaluation.' + name)\n"
+        "    except MissingExtraError as error: assert 'tocsin[report]' in str(error)\n"
+        "    else: raise SystemExit(name)\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)

@@ -1,0 +1,125 @@
+"""What the package may import and call: nothing that runs foreign code, heavy packages in their one file."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "src" / "tocsin"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+RUNS_FOREIGN_CODE = {"pickle", "cloudpickle", "joblib", "dill", "shelve", "marshal"}
+NOT_NEEDED = {"pandas", "scipy"}
+FORBIDDEN_CALLS = {"eval", "exec", "__import__", "os.system", "yaml.load", "yaml.full_load", "yaml.unsafe_load"}
+FORBIDDEN_ARGUMENTS = {"shell", "allow_pickle"}
+
+# The only files that may import a package: the rest of Tocsin runs without it.
+HOME_OF = {
+    "polars": {"sources/parquet.py"},
+    "sklearn": set[str](),
+    "matplotlib": {"evaluation/plots.py"},
+    "jinja2": {"evaluation/page.py"},
+    "structlog": {"observe.py"},
+}
+# `import tocsin` and `tocsin --help` stay light: none of these may be loaded by them.
+HEAVY = {"polars", "sklearn", "scipy", "matplotlib", "jinja2", "torch", "fastapi"}
+
+
+def imported(tree: ast.AST) -> Iterator[str]:
+    """Every imported module and every name taken from one, dotted."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def packages(tree: ast.AST) -> set[str]:
+    return {name.partition(".")[0] for name in imported(tree)}
+
+
+def dangers(source: str) -> set[str]:
+    """All that a file imports or calls and must not."""
+    tree = ast.parse(source)
+    found = packages(tree) & (RUNS_FOREIGN_CODE | NOT_NEEDED) | set(imported(tree)) & FORBIDDEN_CALLS
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            found |= {ast.unparse(node.func)} & FORBIDDEN_CALLS
+            for keyword in node.keywords:
+                harmless = isinstance(keyword.value, ast.Constant) and keyword.value.value is False
+                if keyword.arg in FORBIDDEN_ARGUMENTS and not harmless:
+                    found.add(keyword.arg)
+    return found
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_a_module_runs_no_foreign_code(path: Path) -> None:
+    assert dangers(path.read_text(encoding="utf-8")) == set()
+
+
+@pytest.mark.parametrize(
+    ("source", "danger"),
+    [
+        ("import pickle as harmless", "pickle"),
+        ("def late():\n    from joblib import load", "joblib"),
+        ("from yaml import load", "yaml.load"),
+        ("value = yaml.load(text, Loader=yaml.SafeLoader)", "yaml.load"),
+        ("value = eval('1')", "eval"),
+        ("run(command, shell=True)", "shell"),
+        ("run(command, shell=chosen)", "shell"),
+        ("np.load(path, allow_pickle=True)", "allow_pickle"),
+    ],
+)
+def test_each_danger_would_be_found(source: str, danger: str) -> None:
+    assert dangers(source) == {danger}
+
+
+def test_words_in_a_text_are_no_danger() -> None:
+    assert dangers('"""Never eval(), never pickle."""\nnp.load(path, allow_pickle=False)\nre.compile("exec(")') == set()
+
+
+@pytest.mark.parametrize("package", HOME_OF)
+def test_a_package_is_imported_only_in_its_home(package: str) -> None:
+    importers = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in MODULES
+        if package in packages(ast.parse(path.read_text(encoding="utf-8")))
+    }
+    assert importers == HOME_OF[package]
+
+
+def test_parts_are_looked_up_by_name_in_one_file_alone() -> None:
+    importers = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in MODULES
+        if {"importlib", "importlib.import_module"} & set(imported(ast.parse(path.read_text(encoding="utf-8"))))
+    }
+    assert importers == {"component.py"}
+
+
+@pytest.mark.parametrize(
+    "statement", ["import tocsin", "import tocsin.cli; sys.argv = ['tocsin', '--help']; tocsin.cli.main()"]
+)
+def test_starting_tocsin_stays_light(statement: str) -> None:
+    script = (
+        "import atexit, json, sys\n"
+        "atexit.register(lambda: print(json.dumps(sorted(sys.modules)), file=sys.stderr))\n"
+        f"{statement}"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    loaded = {name.partition(".")[0] for name in json.loads(done.stderr.splitlines()[-1])}
+    assert "tocsin" in loaded
+    assert loaded & HEAVY == set()
+
+
+def test_every_floor_stands_on_those_below_it() -> None:
+    linter = Path(sys.executable).with_name("lint-imports")
+    done = subprocess.run([linter, "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr

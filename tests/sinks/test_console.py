@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from tocsin.checks.sink import example_alert
+from tocsin.records import Alert
+from tocsin.sinks.console import Console
+
+
+def shown(capsys: pytest.CaptureFixture[str], alerts: Sequence[Alert], reasons: int = 3) -> str:
+    sink = Console(reasons=reasons)
+    sink.open()
+    sink.write(alerts)
+    sink.close()
+    return capsys.readouterr().out
+
+
+def test_an_alert_reads_at_a_glance(capsys: pytest.CaptureFixture[str]) -> None:
+    assert [line.rstrip() for line in shown(capsys, [example_alert()]).splitlines()] == [
+        " HIGH  host 0  2026-01-01 00:00:00 to 00:00:30 UTC  generated data",
+        "   p 0.0005  score 5.25  3 rows  model example 1",
+        "   bytes_out 9.5e+06 bytes (usual 120 to 4.1e+05)",
+        "   port missing (usual 0 to 1)",
+        "   flows.csv:1  id 00000000000000000000000000000000",
+    ]
+
+
+def test_the_number_of_reasons_is_limited(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "bytes_out" not in shown(capsys, [example_alert()], reasons=0)
+
+
+def test_control_characters_and_markup_of_telemetry_are_shown_not_obeyed(capsys: pytest.CaptureFixture[str]) -> None:
+    out = shown(capsys, [replace(example_alert(), entity="\x1b[2J\x9b\r[red]x", origin="a\u202eb\nc")])
+    assert r"\x1b[2J\x9b\r[red]x" in out
+    assert r"a\u202eb\nc" in out
+    assert "\x1b" not in out
+
+
+def test_an_alert_without_clock_or_entity_leaves_both_out(capsys: pytest.CaptureFixture[str]) -> None:
+    alert = replace(example_alert(), entity="", start=None, end=None, generated=False, rows=1, state="degraded")
+    first, second, *_ = shown(capsys, [alert]).splitlines()
+    assert first.rstrip() == " HIGH  all telemetry  degraded"
+    assert "1 row " in second
+
+
+def test_an_episode_over_midnight_shows_both_days(capsys: pytest.CaptureFixture[str]) -> None:
+    alert = example_alert()
+    assert alert.start is not None
+    long = replace(alert, end=alert.start + 86_400 * 1_000_000)
+    assert "2026-01-01 00:00:00 to 2026-01-02 00:00:00 UTC" in shown(capsys, [long])
+
+
+def test_an_alert_is_printed_once(capsys: pytest.CaptureFixture[str]) -> None:
+    assert shown(capsys, [example_alert(), example_alert()]).count("HIGH") == 1

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from tocsin.checks.sink import example_alert
+from tocsin.errors import DeliveryError
+from tocsin.records import Alert
+from tocsin.sinks import base, jsonl
+from tocsin.sinks.base import alert_json
+from tocsin.sinks.jsonl import Jsonl
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "out" / "alerts.jsonl"
+
+
+def write(path: Path, *alerts: Alert) -> None:
+    sink = Jsonl(path=str(path))
+    sink.open()
+    sink.write(alerts)
+    sink.close()
+
+
+def lines(path: Path) -> list[Any]:
+    return [orjson.loads(line) for line in path.read_bytes().splitlines()]
+
+
+def test_an_alert_is_one_line_of_json(path: Path) -> None:
+    write(path, example_alert(0), example_alert(1))
+    first, second = lines(path)
+    assert second["id"] == example_alert(1).id
+    assert first == {
+        "generated": True,
+        "id": "0" * 32,
+        "entity": "host 0",
+        "start": "2026-01-01T00:00:00.000000Z",
+        "end": "2026-01-01T00:00:30.000000Z",
+        "rows": 3,
+        "score": 5.25,
+        "p_value": 0.0005,
+        "severity": "high",
+        "state": "ready",
+        "model": "example 1",
+        "reasons": [
+            {"feature": "bytes_out", "value": 9.5e6, "usual_low": 120.0, "usual_high": 4.1e5, "contribution": 7.5,
+             "unit": "bytes"},
+            {"feature": "port", "value": None, "usual_low": 0.0, "usual_high": 1.0, "contribution": 0.5, "unit": ""},
+        ],
+        "origin": "flows.csv:1",
+    }  # fmt: skip
+
+
+def test_only_generated_alerts_speak_of_it() -> None:
+    assert "generated" not in alert_json(replace(example_alert(), generated=False))
+
+
+def test_an_alert_that_is_in_the_file_is_not_written_again(path: Path) -> None:
+    write(path, example_alert(1), example_alert(2))
+    write(path, example_alert(2), example_alert(3), example_alert(3))
+    assert [line["id"] for line in lines(path)] == [example_alert(number).id for number in (1, 2, 3)]
+
+
+def test_a_line_cut_short_by_a_crash_is_ended_and_its_alert_comes_again(path: Path) -> None:
+    write(path, example_alert(1), example_alert(2))
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-40])
+    write(path, example_alert(2), example_alert(3))
+    first, cut, second, third = path.read_bytes().splitlines()
+    assert [orjson.loads(line)["id"] for line in (first, second, third)] == [example_alert(n).id for n in (1, 2, 3)]
+    assert cut == whole.splitlines()[1][:-39]
+
+
+def test_a_disk_that_takes_half_of_a_batch_keeps_none_of_it(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sink = Jsonl(path=str(path))
+    sink.open()
+    sink.write([example_alert(1)])
+    before = path.read_bytes()
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(DeliveryError, match="No space left on device"):
+            sink.write([example_alert(2), example_alert(3)])
+    assert path.read_bytes() == before
+    sink.write([example_alert(2)])
+    sink.close()
+    assert len(lines(path)) == 2
+
+
+def test_a_place_that_cannot_be_written_is_refused_at_open(tmp_path: Path) -> None:
+    with pytest.raises(DeliveryError, match="a file that can be written"):
+        Jsonl(path=str(tmp_path)).open()
+
+
+def test_the_ids_remembered_are_bounded(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (base, jsonl):
+        monkeypatch.setattr(module, "REMEMBERED_IDS", 2)
+    write(path, *(example_alert(number) for number in range(5)))
+    write(path, example_alert(0), example_alert(3), example_alert(4))
+    assert [line["id"] for line in lines(path)][5:] == [example_alert(0).id]

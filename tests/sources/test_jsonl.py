@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tocsin.records import ROW, Batch
+from tocsin.sources.jsonl import Jsonl
+
+
+def batches_of(source: Jsonl) -> list[Batch]:
+    source.open()
+    batches = []
+    while not source.ended:
+        batch = source.read(0.1)
+        if batch is not None:
+            batches.append(batch)
+    return batches
+
+
+def read(folder: Path, content: str | bytes) -> Batch:
+    (folder / "rows.jsonl").write_bytes(content if isinstance(content, bytes) else content.encode())
+    (batch,) = batches_of(Jsonl(path=str(folder / "rows.jsonl")))
+    return batch
+
+
+def test_an_object_within_is_flattened_and_what_lies_deeper_stays_text(tmp_path: Path) -> None:
+    batch = read(
+        tmp_path, '{"level":"ERROR","metadata":{"latency_ms":12.5,"tags":["a"],"more":{"x":1}},"list":[1,2]}\n'
+    )
+    assert {name: batch[name][0] for name in batch if not name.startswith("_")} == {
+        "level": "ERROR",
+        "metadata.latency_ms": 12.5,
+        "metadata.tags": '["a"]',
+        "metadata.more": '{"x":1}',
+        "list": "[1,2]",
+    }
+
+
+def test_a_key_that_a_row_lacks_is_none(tmp_path: Path) -> None:
+    batch = read(tmp_path, '{"a":1}\n\n{"b":true}\n')
+    assert (batch["a"].tolist(), batch["b"].tolist()) == ([1, None], [None, True])
+    assert batch[ROW].tolist() == [1, 3]
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ('{"a": NaN}', "not_json"),
+        ('{"a": 1e400}', "not_json"),
+        ('{"a": 1', "not_json"),
+        ("[1, 2]", "not_an_object"),
+        ("17", "not_an_object"),
+        ('{"a": ' + "[" * 900 + "]" * 900 + "}", "too_deep"),
+        ('{"a": ' + "[" * 2_000 + "]" * 2_000 + "}", "not_json"),
+        ("{" + ",".join(f'"k{place}": 1' for place in range(1_025)) + "}", "too_many_columns"),
+        ('{"a": "\0"}', "nul_byte"),
+        ('{"a": "' + "x" * 1_100_000 + '"}', "too_long"),
+    ],
+)
+def test_a_line_that_is_no_usable_object_is_refused_alone(tmp_path: Path, line: str, reason: str) -> None:
+    batch = read(tmp_path, f'{{"a": 0}}\n{line}\n{{"a": 3}}\n')
+    assert batch["a"].tolist() == [0, 3]
+    assert [(item.row, item.reason) for item in batch.rejected] == [(2, reason)]
+    assert len(batch.rejected[0].raw) <= 1_024
+
+
+def test_bytes_that_are_not_utf8_cost_their_line(tmp_path: Path) -> None:
+    batch = read(tmp_path, b'{"a": "\xff"}\n{"a": "\xc3\xa9"}\n')
+    assert batch["a"].tolist() == ["é"]
+    assert batch.rejected[0].raw == r'{"a": "\xff"}'
+
+
+def test_a_batch_never_has_more_columns_than_the_limit(tmp_path: Path) -> None:
+    lines = [orjson.dumps({f"k{row}_{place}": 1 for place in range(600)}) for row in range(3)]
+    (tmp_path / "rows.jsonl").write_bytes(b"\n".join(lines))
+    batches = batches_of(Jsonl(path=str(tmp_path / "rows.jsonl")))
+    assert [(batch.rows, len(batch) - 2) for batch in batches] == [(1, 600)] * 3
+
+
+def test_suricata_arrays_are_read_like_lines(data: Path) -> None:
+    batches = batches_of(Jsonl(path=str(data / "suricata_samples" / "*.gz")))
+    assert sum(batch.rows for batch in batches) == 548
+    assert len(batches) == 4
+    assert all(not batch.rejected and "alert.signature" in batch for batch in batches)
+    assert batches[0][ROW][:2].tolist() == [1, 2]
+
+
+def test_an_array_that_breaks_off_refuses_the_file(tmp_path: Path) -> None:
+    batch = read(tmp_path, '\ufeff[{"a": 1},\n{"a": 2}')
+    assert batch.rows == 0
+    assert [(item.row, item.reason) for item in batch.rejected] == [(0, "not_json")]
+
+
+def test_an_element_that_is_no_object_is_refused_alone(tmp_path: Path) -> None:
+    batch = read(tmp_path, '[{"a": 1}, 7, {"a": 3}]')
+    assert batch["a"].tolist() == [1, 3]
+    assert [(item.row, item.reason) for item in batch.rejected] == [(2, "not_an_object")]
+
+
+scalars = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False)
+words = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0."), min_size=1, max_size=6)
+rows = st.dictionaries(words.filter(lambda word: word[0] != "_"), scalars | words, min_size=1, max_size=5)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(rows, min_size=1, max_size=6))
+def test_flat_objects_come_back_as_they_were(objects: list[dict[str, Any]]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        batch = read(Path(folder), b"\n".join(orjson.dumps(item) for item in objects))
+        names = [name for name in batch if not name.startswith("_")]
+        for row, item in enumerate(objects):
+            assert {name: batch[name][row] for name in names} == {name: item.get(name) for name in names}

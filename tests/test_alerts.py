@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from types import SimpleNamespace
+from typing import cast
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tocsin import alerts, observe
+from tocsin.alerts import AlertPolicy, FlaggedRows, flagged_rows, severity
+from tocsin.calibration import episodes
+from tocsin.errors import DataError
+from tocsin.kernel.run import FeatureMatrix
+from tocsin.model.anomaly_model import AnomalyModel
+from tocsin.records import DAY, FILE, ROW, SECOND, Alert, Batch, Reason, Scores
+
+COOLDOWN_S = 120.0
+START = 1_767_225_600 * SECOND
+Row = tuple[int, str]
+"""Seconds since the start, and entity."""
+
+
+def flagged(
+    rows: Sequence[Row], *, explained: list[int] | None = None, clock: bool = True, first: int = 0
+) -> FlaggedRows:
+    def reasons(row: int) -> tuple[Reason, ...]:
+        if explained is not None:
+            explained.append(row)
+        return (Reason("bytes", 1.0, 0.0, 1.0, float(row)),)
+
+    return FlaggedRows(
+        times=START + np.array([second for second, _ in rows], dtype=np.int64) * SECOND if clock else None,
+        entities=np.array([entity for _, entity in rows], dtype=object),
+        score=np.arange(5.0, len(rows) + 5.0),
+        p_value=np.array([0.001 / (row + 1) for row in range(len(rows))], dtype=np.float64),
+        state=np.full(len(rows), "ready", dtype=object),
+        origins=np.array([f"flows.csv:{first + row}" for row in range(len(rows))], dtype=object),
+        level_p=0.001,
+        reasons=reasons,
+    )
+
+
+def policy(at_most_per_day: int | None = None) -> AlertPolicy:
+    return AlertPolicy(cooldown_s=COOLDOWN_S, at_most_per_day=at_most_per_day, model="edge 3")
+
+
+def folded() -> int:
+    return observe.counters().get("tocsin_alerts_folded_total", 0)
+
+
+def test_rows_of_an_episode_are_one_alert() -> None:
+    explained: list[int] = []
+    rows = flagged([(0, "a"), (60, "a"), (100, "a"), (400, "a")], explained=explained)
+    first, second = policy().decide(rows)
+    assert (first.entity, first.start, first.end, first.rows) == ("a", START, START + 100 * SECOND, 3)
+    assert (first.p_value, first.score, first.origin, first.model) == (0.001 / 3, 7.0, "flows.csv:0", "edge 3")
+    assert (second.start, second.rows) == (START + 400 * SECOND, 1)
+    assert explained == [0, 3]
+
+
+def test_alerts_come_in_order_of_time() -> None:
+    found = policy().decide(flagged([(300, "a"), (0, "b"), (600, "c"), (300, "d")]))
+    assert [alert.entity for alert in found] == ["b", "a", "d", "c"]
+
+
+def test_an_episode_that_goes_on_in_the_next_batch_is_silent() -> None:
+    deciding = policy()
+    assert len(deciding.decide(flagged([(0, "a")]))) == 1
+    assert deciding.decide(flagged([(100, "a"), (200, "a")])) == ()
+    assert [alert.entity for alert in deciding.decide(flagged([(310, "a"), (310, "b")]))] == ["b"]
+    assert len(deciding.decide(flagged([(430, "a")]))) == 1
+
+
+def test_a_late_row_of_an_open_episode_is_silent_and_does_not_shorten_it() -> None:
+    deciding = policy()
+    deciding.decide(flagged([(100, "a")]))
+    assert deciding.decide(flagged([(50, "a")])) == ()
+    assert deciding.decide(flagged([(219, "a")])) == ()
+
+
+def test_the_id_depends_on_entity_and_beginning_alone() -> None:
+    one = policy().decide(flagged([(0, "a"), (60, "a")]))[0]
+    other_model = AlertPolicy(cooldown_s=COOLDOWN_S, model="edge 4", generated=True).decide(flagged([(0, "a")]))[0]
+    assert one.id == other_model.id
+    assert other_model.generated
+    others = policy().decide(flagged([(0, "b"), (1, "c"), (1, "d")]))
+    assert len({one.id, *(alert.id for alert in others)}) == 4
+
+
+HISTORY = st.lists(st.tuples(st.integers(0, 60), st.sampled_from("abc")), min_size=1, max_size=40)
+
+
+@given(steps=HISTORY, cuts=st.lists(st.integers(0, 40), max_size=6), limit=st.sampled_from([None, 1, 3]))
+@settings(max_examples=60)
+def test_batches_give_the_same_alerts_as_one_batch(steps: list[Row], cuts: list[int], limit: int | None) -> None:
+    times = np.cumsum([30 * step for step, _ in steps])
+    rows = [(int(time), entity) for time, (_, entity) in zip(times, steps, strict=True)]
+    whole = policy(limit).decide(flagged(rows))
+    deciding, edges = policy(limit), [0, *sorted(min(cut, len(rows)) for cut in cuts), len(rows)]
+    parts: list[Alert] = []
+    for begin, end in pairwise(edges):
+        parts.extend(deciding.decide(flagged(rows[begin:end], first=begin)))
+    assert {alert.id for alert in parts} == {alert.id for alert in whole}
+    assert len(parts) == len(whole)
+
+
+@given(steps=HISTORY)
+@settings(max_examples=40)
+def test_as_many_alerts_are_sent_as_the_threshold_counts(steps: list[Row]) -> None:
+    rows = flagged([(30 * second, entity) for second, entity in steps])
+    assert rows.times is not None
+    assert len(policy().decide(rows)) == episodes(rows.times, rows.entities, COOLDOWN_S).max() + 1
+
+
+def test_without_a_clock_every_row_rings() -> None:
+    found = policy().decide(flagged([(0, "a"), (0, "a")], clock=False))
+    assert [(alert.start, alert.end, alert.rows) for alert in found] == [(None, None, 1)] * 2
+    assert len({alert.id for alert in found}) == 2
+    assert {alert.id for alert in policy().decide(flagged([(0, "a"), (0, "a")], clock=False))} == {
+        alert.id for alert in found
+    }
+
+
+def test_a_limit_a_day_needs_a_clock() -> None:
+    with pytest.raises(DataError, match="without a clock"):
+        policy(5).decide(flagged([(0, "a")], clock=False))
+
+
+def test_beyond_the_limit_a_day_has_one_digest_and_the_rest_is_counted() -> None:
+    before, deciding, explained = folded(), policy(2), list[int]()
+    found = deciding.decide(flagged([(1_000 * number, "a") for number in range(5)], explained=explained))
+    assert [alert.entity for alert in found] == ["a", "a", ""]
+    assert found[2].origin == "more than 2 alerts on 2026-01-01: the others of that day are counted, not sent"
+    assert (found[2].rows, found[2].reasons, found[2].start) == (3, (), START + 2_000 * SECOND)
+    assert explained == [0, 1]
+    assert deciding.decide(flagged([(9_000, "a")])) == ()
+    assert folded() - before == 4
+    next_day = DAY // SECOND
+    assert [alert.entity for alert in deciding.decide(flagged([(next_day, "a")]))] == ["a"]
+
+
+def test_days_that_are_over_are_not_remembered() -> None:
+    deciding = policy(2)
+    for day in range(100):
+        deciding.decide(flagged([(day * 86_400, "a")]))
+    assert len(deciding._rung) == alerts.DAYS_COUNTED
+
+
+def test_open_episodes_are_bounded_and_what_is_given_up_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(alerts, "OPEN_EPISODES", 3)
+    evicted = 'tocsin_entities_evicted_total{reason="open_episodes"}'
+    before, deciding = observe.counters().get(evicted, 0), policy()
+    deciding.decide(flagged([(second, str(second)) for second in range(5)]))
+    assert list(deciding._last) == ["2", "3", "4"]
+    assert observe.counters()[evicted] - before == 2
+    deciding.decide(flagged([(500, "late")]))
+    assert list(deciding._last) == ["late"]
+    assert observe.counters()[evicted] - before == 2
+
+
+def test_nothing_flagged_is_no_alert() -> None:
+    assert policy().decide(flagged([])) == ()
+
+
+@pytest.mark.parametrize("clock", ["time", None])
+def test_rows_that_are_warming_up_never_ring(clock: str | None) -> None:
+    columns = {
+        "time": np.arange(4) * DAY,
+        "host": np.array(["a", "b", "c", "d"], dtype=object),
+        FILE: np.full(4, "flows.csv", dtype=object),
+        ROW: np.arange(1, 5),
+    }
+    scores = Scores(
+        score=np.arange(4.0),
+        p_value=np.full(4, 0.001),
+        flagged=np.array([True, True, False, True]),
+        state=np.array(["warming_up", "ready", "ready", "degraded"], dtype=object),
+    )
+    model = SimpleNamespace(
+        design=SimpleNamespace(schema=SimpleNamespace(time=clock, entity="host")),
+        threshold=SimpleNamespace(promise=lambda: {"level": 1.0}, p_value=lambda levels: levels / 500.0),
+        reasons=lambda values: (Reason("bytes", values[0], 0.0, 1.0, 1.0),),
+    )
+    matrix = FeatureMatrix(np.arange(8.0).reshape(4, 2), np.ones(4, dtype=bool))
+    rows = flagged_rows(cast("AnomalyModel", model), Batch(columns), matrix, scores)
+    assert rows.level_p == 0.002
+    found = [(alert.entity, alert.state, alert.origin, alert.reasons[0].value) for alert in policy().decide(rows)]
+    assert found == [("b", "ready", "flows.csv:2", 2.0), ("d", "degraded", "flows.csv:4", 6.0)]
+
+
+@pytest.mark.parametrize(
+    ("p_value", "rows", "wanted"),
+    [
+        (0.001, 1, "low"), (0.0003, 1, "low"), (0.00025, 1, "medium"), (0.0000625, 4, "high"),
+        (0.0000625, 5, "critical"), (1e-9, 1, "critical"), (0.001, 5, "medium"), (1e-9, 9, "critical"),
+    ],
+)  # fmt: skip
+def test_severity_grows_as_p_falls_and_rows_persist(p_value: float, rows: int, wanted: str) -> None:
+    assert severity(p_value, 0.001, rows) == wanted

@@ -1,0 +1,123 @@
+"""A config tells all its problems at once, with line, path and a way out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tocsin.component import PartSpec
+from tocsin.config import load, parse
+from tocsin.errors import ConfigError
+
+GOOD = """\
+version: 1
+name: edge-flows
+preset: flows
+source: {type: csv, path: "data/*.csv"}
+"""
+
+
+def problems(text: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        parse(text)
+    return [str(problem) for problem in caught.value.problems]
+
+
+def test_a_preset_lies_underneath() -> None:
+    config = parse(GOOD)
+    assert config.schema_.entity == "src_ip"
+    assert config.detector.type == "robust_zscore"
+
+
+def test_values_are_merged_and_a_part_of_another_type_replaces_the_whole() -> None:
+    config = parse(GOOD + "detector: {type: isolation_forest}\nschema: {fields: {dst_port: {maximum: 1024}}}\n")
+    assert config.detector == PartSpec("isolation_forest", {})
+    assert config.schema_.fields["dst_port"].maximum == 1024
+    assert config.schema_.fields["dst_port"].minimum == 0
+
+
+def test_the_test_source_inherits_from_the_source() -> None:
+    config = parse('version: 1\nname: a\npreset: flows/nsl_kdd\nsource: {path: "a.gz"}\ntest: {path: "b.gz"}\n')
+    assert config.test is not None
+    assert config.test.parameters["path"] == "b.gz"
+    assert len(config.test.parameters["columns"]) == 43
+
+
+def test_every_problem_comes_at_once_with_line_path_and_hint() -> None:
+    found = problems(GOOD + "detektor: {type: x}\nalerts: {budget: lots}\nlimits: {entities: 0}\n")
+    assert len(found) == 3
+    assert any(text.startswith("tocsin.yaml:5  $.detektor") and 'did you mean "detector"?' in text for text in found)
+    assert any("tocsin.yaml:6  $.alerts.budget" in text and "3/day" in text for text in found)
+    assert any("tocsin.yaml:7  $.limits.entities" in text for text in found)
+
+
+def test_an_unknown_key_in_a_section_names_that_sections_keys() -> None:
+    (found,) = problems(GOOD + "alerts: {cooldwon: 2m}\n")
+    assert 'did you mean "cooldown"?' in found
+    assert "budget" in found
+
+
+def test_an_unknown_preset_is_named() -> None:
+    found = problems(GOOD.replace("flows\n", "flow\n"))
+    assert any('did you mean "flows"?' in text for text in found)
+
+
+def test_a_key_twice_is_a_problem() -> None:
+    assert any("twice" in text for text in problems(GOOD + "name: other\n"))
+
+
+@pytest.mark.parametrize("text", ["", "- a\n- b\n", "version: [1\n", "version: 1\nname: ../../etc\n"])
+def test_what_is_no_config_is_refused_with_a_sentence(text: str) -> None:
+    assert problems(text)
+
+
+def test_a_missing_file_says_how_to_begin(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="tocsin init"):
+        load(tmp_path / "tocsin.yaml")
+
+
+def test_words_of_yaml_1_1_stay_words() -> None:
+    config = parse(GOOD + "labels: {column: label, normal: [no, off]}\n")
+    assert config.labels is not None
+    assert config.labels.normal == ("no", "off")
+
+
+def test_environment_variables_are_put_in_and_missing_ones_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLOWS_AT", "/data")
+    config = parse(GOOD.replace("data/*.csv", "${FLOWS_AT}/*.csv"))
+    assert config.source is not None
+    assert config.source.parameters["path"] == "/data/*.csv"
+    monkeypatch.delenv("FLOWS_AT")
+    assert any("FLOWS_AT" in text for text in problems(GOOD.replace("data/*.csv", "${FLOWS_AT}/*.csv")))
+
+
+@pytest.mark.parametrize(
+    ("text", "per_day", "per_row"),
+    [
+        ("3/day", 3.0, None),
+        ("1/hour", 24.0, None),
+        ("7/week", 1.0, None),
+        ("5/1000 rows", None, 0.005),
+        ("1%", None, 0.01),
+    ],
+)
+def test_budgets_are_rates(text: str, per_day: float | None, per_row: float | None) -> None:
+    budget = parse(GOOD + f"alerts: {{budget: {text}}}\n").alerts.budget
+    assert budget.per_day == pytest.approx(per_day)
+    assert budget.per_row == pytest.approx(per_row)
+
+
+@pytest.mark.parametrize("text", ["0/day", "100%", "-1/day", "3", "1/fortnight"])
+def test_a_budget_that_is_no_rate_is_refused(text: str) -> None:
+    assert problems(GOOD + f'alerts: {{budget: "{text}"}}\n')
+
+
+def test_labels_come_from_one_place() -> None:
+    assert any("exactly one" in text for text in problems(GOOD + "labels: {column: a, windows: b.json}\n"))
+
+
+def test_paths_are_relative_to_the_config(tmp_path: Path) -> None:
+    path = tmp_path / "tocsin.yaml"
+    path.write_text(GOOD)
+    assert load(path).resolve("registry") == tmp_path / "registry"

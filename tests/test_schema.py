@@ -1,0 +1,138 @@
+"""Rows that fit become typed columns; the others are set aside with their reason."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tocsin.errors import SchemaError
+from tocsin.records import Batch
+from tocsin.schema import Field, Schema
+
+
+def texts(*values: object) -> np.ndarray[Any, np.dtype[Any]]:
+    column = np.empty(len(values), dtype=object)
+    column[:] = values
+    return column
+
+
+def reasons(schema: Schema, **columns: np.ndarray[Any, np.dtype[Any]]) -> list[tuple[int, str]]:
+    return [(item.row, item.reason) for item in schema.split(Batch(columns))[1]]
+
+
+LOAD = Schema(fields={"load": Field(minimum=0, maximum=100)})
+
+
+def test_numbers_out_of_range_or_no_numbers_are_refused_row_by_row() -> None:
+    valid, rejected = LOAD.split(Batch({"load": texts("1.5", "abc", "101", "", "inf", "7")}))
+    np.testing.assert_array_equal(valid["load"], [1.5, 7.0])
+    assert [(item.row, item.reason) for item in rejected] == [
+        (2, "not_a_number"), (3, "out_of_range"), (4, "missing"), (5, "not_finite"),
+    ]  # fmt: skip
+    assert "load: got 'abc', wanted a number" in rejected[0].detail
+
+
+def test_a_missing_optional_value_is_nan_and_never_zero() -> None:
+    schema = Schema(fields={"load": Field(optional=True), "port": Field(dtype="integer", optional=True)})
+    valid, rejected = schema.split(Batch({"load": texts("", "NaN", "-", None, float("nan"))}))
+    assert np.isnan(valid["load"]).all()
+    assert np.isnan(valid["port"]).all()
+    assert not rejected
+
+
+def test_an_integer_with_a_fraction_is_refused() -> None:
+    assert reasons(Schema(fields={"port": Field(dtype="integer")}), port=texts("80", "80.5")) == [(2, "not_whole")]
+
+
+def test_booleans_have_many_spellings() -> None:
+    schema = Schema(fields={"up": Field(dtype="boolean")})
+    valid, rejected = schema.split(Batch({"up": texts("T", "false", "yes", "0", "maybe")}))
+    np.testing.assert_array_equal(valid["up"], [1, 0, 1, 0])
+    assert len(rejected) == 1
+
+
+def test_the_first_alias_that_is_there_is_taken() -> None:
+    schema = Schema(fields={"bytes_in": Field(aliases=("src_flow_bytes", "byte_count"))})
+    valid, _ = schema.split(Batch({"byte_count": texts("1"), "src_flow_bytes": texts("2")}))
+    assert valid["bytes_in"].tolist() == [2.0]
+
+
+def test_an_absent_column_lists_those_present() -> None:
+    with pytest.raises(SchemaError, match=r"laod.*did you mean|did you mean") as caught:
+        LOAD.split(Batch({"laod": texts("1")}))
+    assert "laod" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "2026-01-05T00:00:00Z",
+        "2026-01-05 01:00:00+01:00",
+        "2026-01-05",
+        "1767571200",
+        "1767571200000",
+        "1767571200000000",
+    ],
+)
+def test_times_come_in_many_forms_and_leave_as_utc_microseconds(value: str) -> None:
+    schema = Schema(fields={"at": Field(dtype="time")}, time="at")
+    valid, rejected = schema.split(Batch({"at": texts(value)}))
+    assert valid["at"].tolist() == [1_767_571_200_000_000]
+    assert not rejected
+
+
+def test_times_keep_their_microseconds() -> None:
+    schema = Schema(fields={"at": Field(dtype="time")})
+    valid, _ = schema.split(Batch({"at": texts("1655071198.444458", "1655071231.749548")}))
+    assert valid["at"].tolist() == [1_655_071_198_444_458, 1_655_071_231_749_548]
+
+
+def test_naive_times_are_in_the_schemas_zone_also_across_a_clock_change() -> None:
+    schema = Schema(fields={"at": Field(dtype="time")}, timezone="Europe/Berlin")
+    valid, _ = schema.split(Batch({"at": texts("2026-03-29 01:59:59", "2026-03-29 03:00:00")}))
+    assert np.diff(valid["at"]).tolist() == [1_000_000]
+
+
+def test_naive_times_among_offsets_are_refused_as_mixed() -> None:
+    schema = Schema(fields={"at": Field(dtype="time")})
+    assert reasons(schema, at=texts("2026-01-05T00:00:00Z", "2026-01-05T00:00:00")) == [(2, "mixed_time_zones")]
+
+
+@pytest.mark.parametrize("value", ["", "yesterday", "1e400", "inf", "9" * 400])
+def test_what_is_no_time_is_refused(value: str) -> None:
+    schema = Schema(fields={"at": Field(dtype="time")})
+    assert len(reasons(schema, at=texts("2026-01-05", value))) == 1
+
+
+def test_text_has_a_limit_and_a_closed_set_refuses_others() -> None:
+    schema = Schema(fields={"state": Field(dtype="category", values=("up", "down"))})
+    assert reasons(schema, state=texts("up", "sideways", "x" * 2_000)) == [(2, "unknown_value"), (3, "too_long")]
+
+
+def test_columns_beside_the_data_travel_along() -> None:
+    valid, _ = LOAD.split(Batch({"load": texts("1", "x"), "_row": np.array([7, 8])}))
+    assert valid["_row"].tolist() == [7]
+
+
+@pytest.mark.parametrize("role", ["time", "entity", "key"])
+def test_a_role_must_name_a_field(role: str) -> None:
+    with pytest.raises(ValueError, match="laod"):
+        Schema.model_validate({"fields": {"load": {}}, role: "laod"})
+
+
+@given(st.lists(st.one_of(st.none(), st.text(max_size=20), st.floats(), st.integers(), st.booleans()), max_size=30))
+def test_whatever_comes_is_either_passed_on_in_range_or_refused(values: list[object]) -> None:
+    valid, rejected = LOAD.split(Batch({"load": texts(*values)}))
+    assert valid.rows + len(rejected) == len(values)
+    assert ((valid["load"] >= 0) & (valid["load"] <= 100)).all()
+
+
+@given(st.lists(st.one_of(st.none(), st.text(max_size=20), st.floats(), st.integers()), max_size=20))
+def test_whatever_comes_as_a_time_never_raises(values: list[object]) -> None:
+    schema = Schema(fields={"at": Field(dtype="time")})
+    valid, rejected = schema.split(Batch({"at": texts(*values)}))
+    assert valid.rows + len(rejected) == len(values)
