@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from tocsin import alerts, observe
 from tocsin.alerts import AlertPolicy, FlaggedRows, flagged_rows, severity
@@ -27,10 +28,10 @@ Row = tuple[int, str]
 def flagged(
     rows: Sequence[Row], *, explained: list[int] | None = None, clock: bool = True, first: int = 0
 ) -> FlaggedRows:
-    def reasons(row: int) -> tuple[Reason, ...]:
+    def reasons(rows: NDArray[np.intp]) -> list[tuple[Reason, ...]]:
         if explained is not None:
-            explained.append(row)
-        return (Reason("bytes", 1.0, 0.0, 1.0, float(row)),)
+            explained.extend(rows.tolist())
+        return [(Reason("bytes", 1.0, 0.0, 1.0, float(row)),) for row in rows]
 
     return FlaggedRows(
         times=START + np.array([second for second, _ in rows], dtype=np.int64) * SECOND if clock else None,
@@ -183,7 +184,7 @@ def test_rows_that_are_warming_up_never_ring(clock: str | None) -> None:
     model = SimpleNamespace(
         design=SimpleNamespace(schema=SimpleNamespace(time=clock, entity="host")),
         threshold=SimpleNamespace(promise=lambda: {"level": 1.0}, p_value=lambda levels: levels / 500.0),
-        reasons=lambda values: (Reason("bytes", values[0], 0.0, 1.0, 1.0),),
+        reasons=lambda values: [(Reason("bytes", row[0], 0.0, 1.0, 1.0),) for row in values],
     )
     matrix = FeatureMatrix(np.arange(8.0).reshape(4, 2), np.ones(4, dtype=bool))
     rows = flagged_rows(cast("AnomalyModel", model), Batch(columns), matrix, scores)

@@ -6,7 +6,7 @@ What an episode is, `tocsin.calibration.episodes` alone says; the threshold coun
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import log
 
@@ -50,8 +50,8 @@ class FlaggedRows:
     """Where each row was read, as `file:row`; without a clock it tells alerts apart."""
     level_p: float
     """The p-value from which rows are flagged."""
-    reasons: Callable[[int], tuple[Reason, ...]]
-    """Explains the row at an index; asked for rows that are sent, and no others."""
+    reasons: Callable[[NDArray[np.intp]], Sequence[tuple[Reason, ...]]]
+    """Explains the rows at these indices; asked for rows that are sent, and no others."""
 
 
 def flagged_rows(model: AnomalyModel, batch: Batch, matrix: FeatureMatrix, scores: Scores) -> FlaggedRows:
@@ -67,7 +67,7 @@ def flagged_rows(model: AnomalyModel, batch: Batch, matrix: FeatureMatrix, score
         state=scores.state[rows],
         origins=np.array(origins, dtype=object),
         level_p=float(model.threshold.p_value(np.array([level]))[0]),
-        reasons=lambda row: model.reasons(matrix.values[rows[row]]),
+        reasons=lambda chosen: model.reasons(matrix.values[rows[chosen]]),
     )
 
 
@@ -121,10 +121,10 @@ class AlertPolicy:
             hint = "leave at_most out, and let the budget be a rate"
             raise DataError("alerts", "a limit of alerts a day and rows without a clock", "event times", hint)
         if rows.times is None:
-            return tuple(self._alert(rows, np.array([row])) for row in range(len(rows.score)))
+            return tuple(self._alerts(rows, list(np.arange(len(rows.score))[:, None])))
         found = self._episodes(rows, rows.times)
         if limit is None:
-            return tuple(self._alert(rows, episode) for episode in found)
+            return tuple(self._alerts(rows, found))
         return tuple(self._within_limit(rows, rows.times, limit, found))
 
     def _episodes(self, rows: FlaggedRows, times: Times) -> list[NDArray[np.intp]]:
@@ -159,34 +159,40 @@ class AlertPolicy:
             observe.entities_evicted("open_episodes", excess)
 
     def _within_limit(self, rows: FlaggedRows, times: Times, limit: int, found: list[NDArray[np.intp]]) -> list[Alert]:
-        sent: list[Alert] = []
+        sent: list[NDArray[np.intp]] = []
+        digests: list[Alert] = []
         folded: dict[int, list[NDArray[np.intp]]] = {}
         for episode in found:
             day = int(times[episode[0]]) // DAY
             self._rung[day] = self._rung.get(day, 0) + 1
             if self._rung[day] <= limit:
-                sent.append(self._alert(rows, episode))
+                sent.append(episode)
             else:
                 folded.setdefault(day, []).append(episode)
         for day, beyond in folded.items():
             observe.alerts_folded(len(beyond))
             if self._rung[day] - len(beyond) <= limit:
-                sent.append(self._digest(rows, day, limit, beyond))
+                digests.append(self._digest(rows, day, limit, beyond))
         for day in sorted(self._rung)[:-DAYS_COUNTED]:
             del self._rung[day]
-        return sent
+        return [*self._alerts(rows, sent), *digests]
 
     def _digest(self, rows: FlaggedRows, day: int, limit: int, beyond: list[NDArray[np.intp]]) -> Alert:
         """One message in place of all others of a day."""
         date = np.datetime64(day, "D")
         return replace(
-            self._alert(rows, np.concatenate(beyond), explained=False),
+            self._alert(rows, np.concatenate(beyond), ()),
             id=_identify("digest", f"day {date}"),
             entity="",
             origin=f"more than {limit} alerts on {date}: the others of that day are counted, not sent",
         )
 
-    def _alert(self, rows: FlaggedRows, episode: NDArray[np.intp], *, explained: bool = True) -> Alert:
+    def _alerts(self, rows: FlaggedRows, sent: list[NDArray[np.intp]]) -> list[Alert]:
+        """One alert per episode; all are explained in one go."""
+        reasons = rows.reasons(np.array([episode[0] for episode in sent], dtype=np.intp))
+        return [self._alert(rows, episode, why) for episode, why in zip(sent, reasons, strict=True)]
+
+    def _alert(self, rows: FlaggedRows, episode: NDArray[np.intp], reasons: tuple[Reason, ...]) -> Alert:
         first = int(episode[0])
         entity = "" if rows.entities is None else str(rows.entities[first])
         origin = str(rows.origins[first])
@@ -203,7 +209,7 @@ class AlertPolicy:
             severity=severity(p_value, rows.level_p, len(episode)),
             state=rows.state[first],
             model=self.model,
-            reasons=rows.reasons(first) if explained else (),
+            reasons=reasons,
             origin=origin,
             generated=self.generated,
         )

@@ -183,7 +183,8 @@ def _outside_part(room: Room, name: str, where: str) -> type[Part]:
     )
 
 
-def parameter_model(kind: type[Part]) -> type[BaseModel]:
+@lru_cache
+def parameter_model(kind: type[Any]) -> type[BaseModel]:
     """The part's constructor as a strict schema: unknown parameters are errors."""
     hints = get_type_hints(kind.__init__, include_extras=True)
     fields: dict[str, Any] = {

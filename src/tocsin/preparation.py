@@ -41,7 +41,7 @@ class Preparation:
             If a column has no value at all, or every column is constant.
         """
         present: Mask = ~np.isnan(x)
-        empty = [names[column] for column in np.flatnonzero(~present.any(axis=0))]
+        empty = [names[column] for column in np.flatnonzero(~present.any(axis=0)).tolist()]
         if empty:
             hint = "check the field's name and aliases, or leave the feature out"
             raise DataError("preparation", f"no value at all in {', '.join(empty)}", "some in every column", hint)

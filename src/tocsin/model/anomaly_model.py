@@ -25,7 +25,7 @@ from tocsin.kernel.state import KernelState
 from tocsin.model.bundle import Bundle, digest, read, write
 from tocsin.model.design import Design
 from tocsin.preparation import Preparation
-from tocsin.records import LABEL, Batch, Mask, Matrix, Reason, Scores, Vector
+from tocsin.records import LABEL, Batch, Mask, Matrix, Reason, Scores
 from tocsin.schema import Schema, describe
 from tocsin.thresholds.base import AlertBudget, Calibration, Threshold
 
@@ -156,20 +156,25 @@ class AnomalyModel:
         states[~matrix.warm] = "warming_up"
         return Scores(score, self.threshold.p_value(score), self.threshold.flag(score) & matrix.warm, states)
 
-    def reasons(self, values: Vector) -> tuple[Reason, ...]:
-        """The features that pushed one row's score up the most, strongest first."""
-        contributions = self.detector.explain(self.preparation.apply(values[None, :]))[0]
-        strongest = np.argsort(-contributions, kind="stable")[:REASONS]
-        return tuple(
-            Reason(
-                feature=self.program.outputs[column],
-                value=float(values[column]),
-                usual_low=float(self._usual[0, column]),
-                usual_high=float(self._usual[1, column]),
-                contribution=float(contributions[column]),
-                unit=self._unit(self.program.outputs[column]),
-            )
-            for column in strongest.tolist()
+    def reasons(self, values: Matrix) -> list[tuple[Reason, ...]]:
+        """For each row of features (n, d) those that pushed its score up the most, strongest first."""
+        if not len(values):
+            return []
+        contributions = self.detector.explain(self.preparation.apply(values))
+        strongest = np.argsort(-contributions, axis=1, kind="stable")[:, :REASONS]
+        return [
+            tuple(self._reason(column, value[column], contribution[column]) for column in columns)
+            for columns, value, contribution in zip(strongest.tolist(), values, contributions, strict=True)
+        ]
+
+    def _reason(self, column: int, value: float, contribution: float) -> Reason:
+        return Reason(
+            feature=self.program.outputs[column],
+            value=float(value),
+            usual_low=float(self._usual[0, column]),
+            usual_high=float(self._usual[1, column]),
+            contribution=float(contribution),
+            unit=self._unit(self.program.outputs[column]),
         )
 
     def _unit(self, feature: str) -> str:
