@@ -183,8 +183,7 @@ def _outside_part(room: Room, name: str, where: str) -> type[Part]:
     )
 
 
-@lru_cache
-def parameter_model(kind: type[Any]) -> type[BaseModel]:
+def parameter_model(kind: type[Part]) -> type[BaseModel]:
     """The part's constructor as a strict schema: unknown parameters are errors."""
     hints = get_type_hints(kind.__init__, include_extras=True)
     fields: dict[str, Any] = {
