@@ -59,8 +59,8 @@ def test_an_unknown_key_in_a_section_names_that_sections_keys() -> None:
 
 
 def test_an_unknown_preset_is_named() -> None:
-    found = problems(GOOD.replace("flows\n", "flow\n"))
-    assert any('did you mean "flows"?' in text for text in found)
+    (found,) = problems(GOOD.replace("preset: flows\n", "preset: flow\n"))
+    assert 'did you mean "flows"?' in found
 
 
 def test_a_key_twice_is_a_problem() -> None:

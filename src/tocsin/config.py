@@ -249,7 +249,9 @@ def parse(text: str, path: Path = Path("tocsin.yaml")) -> Config:
     try:
         config = Config.model_validate({**merged, "folder": path.parent})
     except ValidationError as error:
-        problems.extend(problems_of(error, "$", _known_keys))
+        found = problems_of(error, "$", _known_keys)
+        # without its preset a config lacks a schema, which is not its author's mistake
+        problems.extend(item for item in found if item.where != "$.schema" or not problems)
         config = None
     if problems or config is None:
         raise ConfigError([document.located(problem) for problem in problems])

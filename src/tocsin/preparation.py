@@ -18,6 +18,7 @@ from tocsin.records import Mask, Matrix, Vector
 
 OUTLIER_RANGES = 3.0
 """`auto` scales a column robustly if a value lies this many interquartile ranges outside the quartiles (Tukey)."""
+UNSEEN = "=other"
 LARGEST = 1e30
 """Scaled values are held within this size, so that no arithmetic behind it overflows."""
 
@@ -55,8 +56,10 @@ class Preparation:
         self.scale[constant] = 1.0
         if constant.all():
             raise DataError("preparation", "constant columns only", "at least one that varies in training")
-        if constant.any():
-            observe.columns_constant(tuple(np.asarray(names)[constant].tolist()))
+        # the place for values never seen is empty in training by its nature
+        odd = [names[column] for column in np.flatnonzero(constant).tolist() if not names[column].endswith(UNSEEN)]
+        if odd:
+            observe.columns_constant(tuple(odd))
         return self
 
     def apply(self, x: Matrix) -> Matrix:

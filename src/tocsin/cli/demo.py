@@ -31,6 +31,7 @@ labels: {column: label}
 split: {train: 0.6, calibration: 0.2}
 alerts: {budget: 4/day, cooldown: 10m}
 gate: {event_recall: ">= 0.5", roc_auc: ">= 0.9", latency_p99: "<= 100ms"}
+logging: {level: warning}
 sinks: [{type: console}, {type: jsonl, path: alerts.jsonl}]
 """
 
@@ -80,8 +81,11 @@ def _show(project: Project, outcome: Outcome, planted: int, caught: int, page: P
     screens.verdict(outcome.verdict)
     screens.out.print(f"\nPlanted attacks caught: [bold]{caught} of {planted}[/]")
     days = (figures["alerts"] / figures["alerts_per_day"]) if figures.get("alerts_per_day") else 0.0
-    alarms = f"{figures['false_alarms']:.0f}"
-    screens.out.print(f"False alarms: [bold]{alarms}[/] in {days:.1f} days; the budget is 4 a day of normal traffic\n")
+    low, high = outcome.report.promise["interval"]
+    screens.out.print(
+        f"False alarms: [bold]{figures['false_alarms']:.0f}[/] in {days:.1f} days; the budget is 4 a day, "
+        f"in nine spans of ten {low:.1f} to {high:.1f}\n"
+    )
     for alert in sorted(outcome.evidence.alerts, key=lambda item: item.p_value)[:1]:
         screens.out.print("The least likely of the alerts:")
         screens.alert(replace(alert, entity=project.privacy.name(alert.entity)))
