@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
 from tocsin.component import Duration, PartSpec, Size, Spec, problems_of
 from tocsin.errors import ConfigError, Problem
@@ -204,10 +204,15 @@ class Config(Section):
     limits: LimitsConfig = LimitsConfig()
     logging: LoggingConfig = LoggingConfig()
     folder: Path = Field(default=Path(), exclude=True)
+    _document: _Document | None = PrivateAttr(default=None)
 
     def resolve(self, path: str) -> Path:
         """A path of the config, which is relative to the config's own folder."""
         return self.folder / Path(path).expanduser()
+
+    def located(self, problem: Problem) -> Problem:
+        """The problem with the file and the line that it comes from, where there is a text."""
+        return self._document.located(problem) if self._document else problem
 
 
 def load(path: Path) -> Config:
@@ -255,6 +260,7 @@ def parse(text: str, path: Path = Path("tocsin.yaml")) -> Config:
         config = None
     if problems or config is None:
         raise ConfigError([document.located(problem) for problem in problems])
+    config._document = document
     return config
 
 
@@ -326,16 +332,14 @@ class _Document:
         self.path = path
         self.lines: dict[str, int] = {}
         self.problems: list[Problem] = []
-        loader = _Loader(text)
         try:
+            loader = _Loader(text)
             node = loader.get_single_node()
             self.values: Any = loader.construct_document(node) if node is not None else {}
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
             where = f"{path}:{mark.line + 1}" if mark else str(path)
             raise ConfigError([Problem(where, str(getattr(error, "problem", error)), "YAML")]) from error
-        finally:
-            loader.dispose()
         if node is not None:
             self._walk(node, "$")
 
@@ -357,7 +361,7 @@ class _Document:
 
     def located(self, problem: Problem) -> Problem:
         """The problem with the line of the longest part of its path that the text has."""
-        where = problem.where
+        where = problem.where.partition(" (")[0]
         while where and where not in self.lines:
             where = where[: max(where.rfind("."), where.rfind("["), 0)]
         prefix = f"{self.path}:{self.lines[where]}  " if where else f"{self.path}  "

@@ -23,7 +23,7 @@ from tocsin import observe
 from tocsin.alerts import AlertPolicy
 from tocsin.component import PartSpec, Room, build, optional_packages
 from tocsin.config import Config, load
-from tocsin.errors import ConfigError, Problem, TocsinError
+from tocsin.errors import ConfigError, Problem
 from tocsin.evaluation.gate import check_limits, gate
 from tocsin.evaluation.report import Evidence, Report, evaluate
 from tocsin.model.anomaly_model import AnomalyModel
@@ -199,7 +199,8 @@ class Project:
         for sink in sinks:
             sink.open()
         try:
-            for batch in self.reader.batches(spec, self.config.labels, tally):
+            for batch in self.reader.batches(spec, None, tally):  # what is scored need not be labelled
+                scorer.policy.generated |= tally.generated
                 scored = scorer.score(in_time_order(batch, self.config.schema_))
                 self._deliver(scored.alerts, sinks)
                 yield scored
@@ -269,7 +270,7 @@ class Project:
         folder.mkdir(parents=True)
         documents = {
             "config.json": self.config.model_dump(mode="json", by_alias=True, exclude_defaults=True),
-            "report.json": {"version": version.version, "model": version.digest, **report.to_json()},
+            "report.json": {**report.to_json(), "version": version.version, "model": version.digest},
             "verdict.json": verdict,
             "inputs.json": tally,
         }
@@ -301,7 +302,7 @@ def check(config: Config) -> None:
         ),
     ]
     if problems:
-        raise ConfigError(problems)
+        raise ConfigError([config.located(problem) for problem in problems])
 
 
 def _outer_parts(config: Config) -> Iterator[tuple[str, Room, PartSpec]]:
@@ -318,7 +319,7 @@ def probe(project: Project) -> list[Problem]:
     config = project.config
     specs = [("$.source", config.source), ("$.test", config.test)]
     return [
-        problem
+        config.located(problem)
         for place, spec in specs
         if spec is not None
         for problem in problems_in(partial(_first_rows, project, spec), place)
@@ -345,10 +346,9 @@ def status(project: Project) -> dict[str, Any]:
     name, registry = project.config.name, project.registry
     runs = project.config.resolve("runs")
     folders = sorted(runs.glob(f"{name}-*")) if runs.is_dir() else []
-    try:
-        versions, channels = registry.history(name), dict(registry.channels(name))
-    except TocsinError:
-        versions, channels = (), {}
+    known = name in registry.names()
+    versions = registry.history(name) if known else ()
+    channels = dict(registry.channels(name)) if known else {}
     return {
         "name": name,
         "versions": len(versions),

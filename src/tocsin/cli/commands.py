@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 from typing import Annotated
 
@@ -47,6 +48,10 @@ def main() -> None:
         sys.exit(REFUSED)
     except BrokenPipeError:
         sys.exit(DONE)
+    except OSError as refusal:
+        got, wanted = refusal.strerror or str(refusal), "a file or a folder that can be read and written"
+        screens.error(TocsinError(str(refusal.filename or "this machine"), got, wanted))
+        sys.exit(REFUSED)
 
 
 @app.command()
@@ -156,16 +161,22 @@ def score(
     settings: Settings = ctx.obj
     project = settings.project()
     rows = flagged = alerts = 0
-    with screens.progress_of(project), ScoresFile(output) as lines:
+    generated = False
+    # With --json standard output is one document: alerts for people go beside it.
+    aside = redirect_stdout(sys.stderr) if settings.json else nullcontext()
+    with aside, screens.progress_of(project), ScoresFile(output) as lines:
         for scored in project.score(str(file.absolute()), _version(model)):
             rows += scored.batch.rows
             flagged += int(scored.scores.flagged.sum())
             alerts += len(scored.alerts)
+            generated = scored.generated
             lines.write(scored, project.config.schema_)
-    found = {"rows": rows, "flagged": flagged, "alerts": alerts}
+    found = {"rows": rows, "flagged": flagged, "alerts": alerts, "generated": generated}
     if settings.json:
         screens.document(found)
     else:
+        if generated:
+            screens.out.print(screens.GENERATED)
         screens.out.print(f"{rows:,} rows scored, {flagged:,} flagged, {alerts:,} alerts")
 
 

@@ -21,9 +21,11 @@ if TYPE_CHECKING:
     from tocsin.sources.base import Tally
     from tocsin.system import Outcome, Project
 
-out = Console(highlight=False, soft_wrap=True)
+# Whoever reads through a pipe gets a line per row, however wide.
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
+GENERATED = "[bold yellow]Made from generated data.[/]"
 HEADLINES = (
     ("roc_auc", "ROC-AUC"),
     ("average_precision", "average precision"),
@@ -92,7 +94,7 @@ def outcome(result: Outcome, *, as_json: bool) -> None:
         )
         return
     if report.generated:
-        out.print("[bold yellow]Made from generated data.[/]")
+        out.print(GENERATED)
     tally(result.rows)
     table = Table("figure", "value", "95 % interval", box=None, pad_edge=False)
     for key, title in HEADLINES:

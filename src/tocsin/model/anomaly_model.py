@@ -14,7 +14,7 @@ from typing import Any, Self, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from tocsin.component import PartSpec, build
+from tocsin.component import Part, PartSpec, build
 from tocsin.config import FeaturesConfig, PreparationConfig
 from tocsin.detectors.base import Detector, Supervision
 from tocsin.errors import DataError, IntegrityError, NotFittedError
@@ -217,8 +217,8 @@ class AnomalyModel:
             "features": design.features.model_dump(mode="json"),
             "program": self.program.to_json(),
             "preparation": design.preparation.model_dump(mode="json"),
-            "detector": self.detector.spec().to_json(),
-            "threshold": self.threshold.spec().to_json(),
+            "detector": _named(self.detector, design.detector),
+            "threshold": _named(self.threshold, design.threshold),
             "threshold_state": {name: item for name, item in threshold.items() if not isinstance(item, np.ndarray)},
             "budget": {
                 "per_day": design.budget.per_day,
@@ -314,6 +314,11 @@ def _part_types(content: Any) -> set[str]:
     if isinstance(content, list | tuple):
         return set().union(*(_part_types(item) for item in content))
     return set()
+
+
+def _named(fitted: Part, spec: PartSpec) -> dict[str, Any]:
+    """A part with all its parameters, under the name that finds it again: a class does not know its package."""
+    return {**fitted.spec().to_json(), "type": spec.type}
 
 
 def _spec(value: Mapping[str, Any]) -> PartSpec:

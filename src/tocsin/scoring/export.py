@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from tocsin.evaluation.predictions import iso_times, safe_texts
-from tocsin.records import FILE, ROW
+from tocsin.records import FILE, GENERATED, ROW
 from tocsin.schema import Schema
 from tocsin.scoring.scorer import Scored
 
@@ -24,8 +24,7 @@ class ScoresFile:
     def __init__(self, path: Path | None) -> None:
         self._file = None if path is None else path.open("w", encoding="utf-8", newline="")
         self._writer = None if self._file is None else csv.writer(self._file)
-        if self._writer is not None:
-            self._writer.writerow(COLUMNS)
+        self._begun = False
 
     def __enter__(self) -> Self:
         return self
@@ -38,6 +37,9 @@ class ScoresFile:
         """Append the rows of a scored batch."""
         if self._writer is None:
             return
+        if not self._begun:
+            self._writer.writerow([*COLUMNS, GENERATED] if scored.generated else COLUMNS)
+            self._begun = True
         batch, scores = scored.batch, scored.scores
         blank = [""] * batch.rows
         columns: list[list[object]] = [
@@ -49,4 +51,6 @@ class ScoresFile:
             scores.state.tolist(),
             safe_texts(batch[FILE] + ":" + batch[ROW].astype(str).astype(object)),
         ]
+        if scored.generated:
+            columns.append(["true"] * batch.rows)
         self._writer.writerows(zip(*columns, strict=True))

@@ -18,6 +18,8 @@ class Scored:
     matrix: FeatureMatrix
     scores: Scores
     alerts: tuple[Alert, ...]
+    generated: bool
+    """The rows, or those that the model learnt from, come from a generator."""
 
 
 class Scorer:
@@ -45,4 +47,4 @@ class Scorer:
         matrix = self.model.features(batch, self._state)
         scores = self.model.judge(matrix)
         alerts = self.policy.decide(flagged_rows(self.model, batch, matrix, scores))
-        return Scored(batch, matrix, scores, alerts)
+        return Scored(batch, matrix, scores, alerts, self.policy.generated)

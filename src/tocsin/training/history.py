@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import cast
 
 from tocsin.annotations import Labeller, Window, array_labeller, column_labeller, label_windows, read_windows
-from tocsin.component import PartSpec, Room, build
+from tocsin.component import PartSpec, Room, build, parameter_model, part
 from tocsin.config import Config, LabelsConfig
 from tocsin.errors import ConfigError, DataError, Problem
 from tocsin.privacy import Privacy
@@ -16,6 +16,8 @@ from tocsin.records import Batch
 from tocsin.sources.base import Intake, Quarantine, Source, Tally
 from tocsin.training.limits import Limits
 from tocsin.training.split import in_time_order
+
+_OF_ENDING = {".jsonl": "jsonl", ".json": "jsonl", ".parquet": "parquet"}
 
 Progress = Callable[[str, int], None]
 """Called with a stage and the rows done in it."""
@@ -64,7 +66,7 @@ class Reader:
         whole = Batch.concatenate(batches)
         if not whole.rows:
             raise DataError(
-                f"source {spec.type}",
+                f"source {spec.type} {spec.parameters.get('path', '')}".rstrip(),
                 f"{tally.received} rows received, {tally.quarantined} of them quarantined, none left",
                 "rows that fit the schema",
                 f"the reasons are in {self.quarantine_file}" if tally.quarantined else "the files hold no rows",
@@ -111,13 +113,16 @@ class Reader:
 def local_part(room: Room, spec: PartSpec, config: Config) -> object:
     """A source or a sink of a config; its `path` is relative to the config's folder."""
     if "path" in spec.parameters:
-        spec = with_path(spec, config.resolve(str(spec.parameters["path"])))
+        spec = PartSpec(spec.type, {**spec.parameters, "path": str(config.resolve(str(spec.parameters["path"])))})
     return build(room, spec, f"$.{room}")
 
 
 def with_path(spec: PartSpec, path: Path | str) -> PartSpec:
-    """The same part over other files."""
-    return PartSpec(spec.type, {**spec.parameters, "path": str(path)})
+    """The same source over other files; a source of no files makes way for the one that the name's ending tells."""
+    if "path" in parameter_model(part("sources", spec.type)).model_fields:
+        return PartSpec(spec.type, {**spec.parameters, "path": str(path)})
+    ending = Path(str(path).removesuffix(".gz")).suffix
+    return PartSpec(_OF_ENDING.get(ending, "csv"), {"path": str(path)})
 
 
 def source_of(config: Config) -> PartSpec:
