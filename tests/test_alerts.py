@@ -40,6 +40,7 @@ def flagged(
         p_value=np.array([0.001 / (row + 1) for row in range(len(rows))], dtype=np.float64),
         state=np.full(len(rows), "ready", dtype=object),
         origins=np.array([f"flows.csv:{first + row}" for row in range(len(rows))], dtype=object),
+        contents=[bytes([row % 256]) for row in range(len(rows))],
         level_p=0.001,
         reasons=reasons,
     )

@@ -27,6 +27,13 @@ def seconds(*values: int) -> Times:
     return np.array(values, dtype=np.int64) * SECOND
 
 
+@pytest.mark.parametrize("cooldown_s", [1e23 * 86_400, np.inf])
+def test_a_cooldown_longer_than_any_span_joins_all_rows_of_an_entity(cooldown_s: float) -> None:
+    times, hosts = seconds(0, 10**9, 2 * 10**9), names("a", "b", "a")
+    assert episodes(times, hosts, cooldown_s).tolist() == [0, 1, 0]
+    assert episode_floors(np.array([1.0, 2.0, 3.0]), times, hosts, cooldown_s).tolist() == [-np.inf, -np.inf, 1.0]
+
+
 def names(*values: str) -> Column:
     return np.array(values, dtype=object)
 

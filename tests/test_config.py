@@ -121,3 +121,36 @@ def test_paths_are_relative_to_the_config(tmp_path: Path) -> None:
     path = tmp_path / "tocsin.yaml"
     path.write_text(GOOD)
     assert load(path).resolve("registry") == tmp_path / "registry"
+
+
+BOMB = "a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]\n"
+
+
+@pytest.mark.parametrize("text", [BOMB, "a: &a [*a]\n", "[" * 3_000 + "]" * 3_000, "? [a]\n: b\n"])
+def test_yaml_that_grows_or_turns_on_itself_is_refused_at_once(text: str) -> None:
+    assert problems(text)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "alerts: {budget: {per_day: -5}}",
+        "alerts: {budget: " + "9" * 400 + "/day}",
+        "alerts: {cooldown: 99999999999d}",
+        "alerts: {at_most: 1%}",
+        "registry: {keep: 99999999999999999999999999}",
+        'registry: {path: ""}',
+        'registry: {path: "a\\0b"}',
+        "labels: {windows: a.json, normal: [x]}",
+        "labels: {column: a, series: x}",
+        "test_labels: {column: a}",
+        "folder: elsewhere",
+    ],
+)
+def test_what_could_not_work_or_would_have_no_effect_is_a_problem(line: str) -> None:
+    assert problems(GOOD + line + "\n")
+
+
+def test_a_target_of_the_preset_can_be_taken_away() -> None:
+    assert "roc_auc" in parse(GOOD).gate
+    assert "roc_auc" not in parse(GOOD + "gate: {roc_auc: null}\n").gate

@@ -77,10 +77,12 @@ def test_only_constant_columns_are_an_error() -> None:
         Preparation(PreparationConfig()).fit(np.ones((200, 2)), NAMES[:2])
 
 
-def test_a_column_without_any_value_is_named(rows: Matrix) -> None:
+def test_a_column_without_any_value_is_warned_of_and_carries_nothing_ever(rows: Matrix) -> None:
     rows[:, 2] = np.nan
-    with pytest.raises(DataError, match="no value at all in c"):
-        Preparation(PreparationConfig()).fit(rows, NAMES)
+    with capture_logs() as logs:
+        preparation = Preparation(PreparationConfig()).fit(rows, NAMES)
+    assert logs[0]["first"] == ["c"]
+    assert preparation.apply(np.array([[0.0, 10.0, np.nan], [0.0, 10.0, 1e9]]))[:, 2].tolist() == [0.0, 0.0]
 
 
 def test_another_width_is_refused(rows: Matrix) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from ipaddress import ip_address, ip_network
 from pathlib import Path
@@ -82,6 +83,93 @@ def test_a_key_of_another_length_is_refused(tmp_path: Path) -> None:
     (tmp_path / "site.key").write_bytes(b"short")
     with pytest.raises(IntegrityError, match=str(KEY_BYTES)):
         Privacy("pseudonym", tmp_path / "site.key")
+
+
+def test_a_key_is_never_there_by_half(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(_descriptor: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", killed)
+    with pytest.raises(KeyboardInterrupt):
+        applied(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_of_two_that_make_the_key_at_once_the_first_ones_key_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link, first = os.link, b"1" * KEY_BYTES
+
+    def later(source: Path, target: Path) -> None:
+        target.write_bytes(first)
+        link(source, target)
+
+    monkeypatch.setattr(os, "link", later)
+    applied(tmp_path)
+    assert (tmp_path / "site.key").read_bytes() == first
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["names.jsonl", "site.key"]
+
+
+def test_a_lost_key_is_told_and_never_replaced(tmp_path: Path) -> None:
+    applied(tmp_path)
+    (tmp_path / "site.key").unlink()
+    with pytest.raises(IntegrityError, match=r"restore the site key(.|\n)*or remove names\.jsonl to begin anew"):
+        Privacy("pseudonym", tmp_path / "site.key")
+    assert not (tmp_path / "site.key").exists()
+    (tmp_path / "names.jsonl").unlink()
+    applied(tmp_path)
+
+
+@pytest.mark.parametrize("place", ["site.key", "names.jsonl", "folder"])
+def test_a_key_or_table_that_cannot_be_read_is_told_in_a_sentence(tmp_path: Path, place: str) -> None:
+    applied(tmp_path)
+    (tmp_path / "folder").write_text("a file")
+    (tmp_path / place).unlink()
+    (tmp_path / place).mkdir()
+    key = "folder" if place == "folder" else "site.key"
+    with pytest.raises(IntegrityError, match="a file that its owner may read and write"):
+        Privacy("pseudonym", tmp_path / key)
+
+
+def test_a_key_in_a_folder_that_cannot_be_made_is_told_in_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(IntegrityError, match="no access to it"):
+        Privacy("pseudonym", tmp_path / "file" / "site.key")
+
+
+@pytest.mark.parametrize(
+    "line", [b"[1]", b"7", b"null", b'{"pseudonym": "x"}', b'{"pseudonym": 1, "name": "y"}', b"\xff"]
+)
+def test_lines_of_the_table_that_are_no_names_are_passed_over(tmp_path: Path, line: bytes) -> None:
+    _, batch = applied(tmp_path)
+    table = tmp_path / "names.jsonl"
+    table.write_bytes(line + b"\n" + table.read_bytes())
+    later = Privacy("pseudonym", tmp_path / "site.key")
+    assert [later.name(host) for host in batch["host"]] == NAMES.tolist()
+
+
+def test_forgetting_keeps_what_others_wrote_meanwhile(tmp_path: Path) -> None:
+    early, _ = applied(tmp_path)
+    other = Privacy("pseudonym", tmp_path / "site.key")
+    other.apply(SCHEMA, Batch({"host": np.array(["10.0.0.3", "10.0.0.4"], dtype=object), "load": np.arange(2.0)}))
+    assert early.forget("10.0.0.4") == 1
+    later = Privacy("pseudonym", tmp_path / "site.key")
+    assert later.name(other.pseudonym("10.0.0.3")) == "10.0.0.3"
+    assert later.name(other.pseudonym("10.0.0.4")) != "10.0.0.4"
+
+
+def test_forgetting_leaves_no_copy_behind_that_a_kill_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    privacy, _ = applied(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            privacy.forget("10.0.0.2")
+    assert len(list(tmp_path.iterdir())) == 3
+    assert privacy.forget("10.0.0.1") == 1
+    assert privacy.forget("10.0.0.2") == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["names.jsonl", "site.key"]
+    assert "10.0.0" not in (tmp_path / "names.jsonl").read_text()
+    assert stat.S_IMODE((tmp_path / "names.jsonl").stat().st_mode) == 0o600
 
 
 @given(st.ip_addresses(v=4), st.ip_addresses(v=4))

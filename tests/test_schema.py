@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
+from tocsin.component import problems_of
 from tocsin.errors import SchemaError
 from tocsin.records import Batch
 from tocsin.schema import Field, Schema
@@ -85,6 +87,52 @@ def test_times_come_in_many_forms_and_leave_as_utc_microseconds(value: str) -> N
     assert not rejected
 
 
+NOON = 1_612_180_800_000_000
+"""2021-02-01 12:00 UTC."""
+
+
+@pytest.mark.parametrize("unreadable", ["", "yesterday", None])
+def test_one_unreadable_value_among_epochs_leaves_the_others_epochs(unreadable: object) -> None:
+    schema = Schema(fields={"at": Field(dtype="time")})
+    valid, rejected = schema.split(Batch({"at": texts("1612180800000", unreadable, 1612180800, "1612180800.0")}))
+    assert valid["at"].tolist() == [NOON, NOON, NOON]
+    assert [(item.row, item.reason) for item in rejected] == [
+        (2, "not_a_time" if unreadable == "yesterday" else "missing")
+    ]
+
+
+@pytest.mark.parametrize("beside", [(), ("2021-02-01 12:00",), ("",)])
+def test_text_of_eight_digits_is_a_date_whatever_stands_beside_it(beside: tuple[str, ...]) -> None:
+    schema = Schema(fields={"at": Field(dtype="time")})
+    assert schema.split(Batch({"at": texts("20210201", *beside)}))[0]["at"][0] == NOON - 43_200_000_000
+    valid, rejected = schema.split(Batch({"at": texts("99999999", "20211301", "2021-02-01")}))
+    assert valid["at"].tolist()[0] == 99_999_999_000_000
+    assert [(item.row, item.reason) for item in rejected] == [(2, "not_a_time"), (3, "mixed_time_zones")]
+
+
+def test_numbers_of_a_typed_column_are_epochs_never_dates() -> None:
+    schema = Schema(fields={"at": Field(dtype="time")})
+    valid, _ = schema.split(Batch({"at": np.array([1_612_180_800, 1_612_180_800_000])}))
+    assert valid["at"].tolist() == [NOON, NOON]
+    assert reasons(schema, at=np.array([20_210_201])) == [(1, "out_of_range")]
+    assert reasons(schema, at=texts(20_210_201)) == [(1, "out_of_range")]
+
+
+@pytest.mark.parametrize("wrong", ["0001-01-01", "1970-01-01T00:00:00Z", "0", "2225-01-05", "9999-12-31T23:59:59Z"])
+def test_a_wrong_clock_is_refused_and_spoils_no_other_row(wrong: str) -> None:
+    schema = Schema(fields={"at": Field(dtype="time")})
+    assert reasons(schema, at=texts("2026-01-05", wrong)) == [(2, "out_of_range")]
+    assert reasons(schema, at=texts("1971-01-01", "2199-12-31T23:59:59.999999")) == []
+
+
+@pytest.mark.parametrize("unit", ["D", "s", "ms", "us"])
+def test_a_wrong_clock_is_refused_among_typed_times_before_it_wraps_around(unit: str) -> None:
+    schema = Schema(fields={"at": Field(dtype="time")})
+    column = np.array(["2021-02-01", "2225-01-01", "NaT", "0001-01-01"], dtype=f"datetime64[{unit}]")
+    assert reasons(schema, at=column) == [(2, "out_of_range"), (3, "missing"), (4, "out_of_range")]
+    assert reasons(schema, at=np.array([2**61], dtype="int64").view(f"datetime64[{unit}]")) == [(1, "out_of_range")]
+
+
 def test_times_keep_their_microseconds() -> None:
     schema = Schema(fields={"at": Field(dtype="time")})
     valid, _ = schema.split(Batch({"at": texts("1655071198.444458", "1655071231.749548")}))
@@ -116,6 +164,40 @@ def test_text_has_a_limit_and_a_closed_set_refuses_others() -> None:
 def test_columns_beside_the_data_travel_along() -> None:
     valid, _ = LOAD.split(Batch({"load": texts("1", "x"), "_row": np.array([7, 8])}))
     assert valid["_row"].tolist() == [7]
+
+
+@pytest.mark.parametrize(("mark", "written"), [(";", ";"), ("\t", "\\t")])
+def test_a_header_line_in_one_column_hints_at_the_delimiter(mark: str, written: str) -> None:
+    with pytest.raises(SchemaError) as caught:
+        LOAD.split(Batch({f"host{mark}load": texts(f"a{mark}1"), "_row": np.array([1])}))
+    assert caught.value.problem.hint == f'set `delimiter: "{written}"` in the source'
+
+
+@pytest.mark.parametrize(
+    ("field", "wanted"),
+    [
+        ({"dtype": "integer", "identity": True}, "identity only on a field of dtype address or category, not integer"),
+        ({"dtype": "time", "optional": True}, "a time without optional: a row that has no time is refused"),
+    ],
+)
+def test_a_field_must_fit_its_dtype(field: dict[str, object], wanted: str) -> None:
+    with pytest.raises(ValueError, match=wanted):
+        Field.model_validate(field)
+
+
+@pytest.mark.parametrize("name", ["Europe/Berlim", "", "../etc"])
+def test_a_timezone_must_exist(name: str) -> None:
+    with pytest.raises(ValueError, match="the name of a time zone such as Europe/Berlin"):
+        Schema(fields={"load": Field()}, timezone=name)
+
+
+def test_a_problem_of_a_schema_shows_a_short_piece_of_it() -> None:
+    fields = {f"field_{number}": {"unit": "bytes"} for number in range(100)}
+    with pytest.raises(ValidationError) as caught:
+        Schema.model_validate({"fields": fields, "time": "field_x"})
+    (problem,) = problems_of(caught.value, "$.schema", lambda _: ())
+    assert len(problem.got) == 80
+    assert problem.wanted == 'time to name a field, not "field_x"; did you mean "field_9"?'
 
 
 @pytest.mark.parametrize("role", ["time", "entity", "key"])

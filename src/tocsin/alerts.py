@@ -18,7 +18,7 @@ from tocsin.calibration import episodes, first_rows
 from tocsin.errors import DataError
 from tocsin.kernel.run import FeatureMatrix
 from tocsin.model.anomaly_model import AnomalyModel
-from tocsin.records import DAY, FILE, ROW, SECOND, Alert, Batch, Column, Reason, Scores, Severity, Times, Vector
+from tocsin.records import DAY, SECOND, Alert, Batch, Column, Reason, Scores, Severity, Times, Vector, origins
 
 POLICY = "episode-1"
 """Enters every alert id: another rule of grouping makes other alerts."""
@@ -47,7 +47,9 @@ class FlaggedRows:
     state: Column
     """`RowState` as text."""
     origins: Column
-    """Where each row was read, as `file:row`; without a clock it tells alerts apart."""
+    """Where each row was read, as `file:row`."""
+    contents: Sequence[bytes]
+    """What each row says; without a clock it tells alerts apart, together with the origin."""
     level_p: float
     """The p-value from which rows are flagged."""
     reasons: Callable[[NDArray[np.intp]], Sequence[tuple[Reason, ...]]]
@@ -58,14 +60,14 @@ def flagged_rows(model: AnomalyModel, batch: Batch, matrix: FeatureMatrix, score
     """The rows of a scored batch that a policy decides on."""
     rows = np.flatnonzero(scores.flagged & (scores.state != "warming_up"))
     schema, level = model.design.schema, float(model.threshold.promise()["level"])
-    origins = [f"{file}:{row}" for file, row in zip(batch[FILE][rows], batch[ROW][rows], strict=True)]
     return FlaggedRows(
         times=batch[schema.time][rows] if schema.time else None,
         entities=batch[schema.entity][rows] if schema.entity else None,
         score=scores.score[rows],
         p_value=scores.p_value[rows],
         state=scores.state[rows],
-        origins=np.array(origins, dtype=object),
+        origins=origins(batch.take(rows)),
+        contents=[values.tobytes() for values in matrix.values[rows]],
         level_p=float(model.threshold.p_value(np.array([level]))[0]),
         reasons=lambda chosen: model.reasons(matrix.values[rows[chosen]]),
     )
@@ -199,7 +201,7 @@ class AlertPolicy:
         start, end = _window(rows, episode)
         p_value = float(rows.p_value[episode].min())
         return Alert(
-            id=_identify(entity, origin if start is None else start),
+            id=_identify(entity, f"{origin} {rows.contents[first].hex()}" if start is None else start),
             entity=entity,
             start=start,
             end=end,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import csv
 import gzip
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
@@ -16,14 +17,17 @@ from numpy.typing import NDArray
 
 from tocsin.config import LabelsConfig
 from tocsin.errors import DataError, SchemaError, did_you_mean
-from tocsin.records import CLASS, LABEL, ROW, SECOND, Batch, Column, Times
+from tocsin.records import CLASS, LABEL, ROW, Batch, Column, Times
+from tocsin.schema import MISSING, TIME_PROBLEMS, parse_times
 
 KEEP = "_keep"
 """Of a labelled raw batch: whether the row is wanted at all."""
 WINDOWS_LIMIT = 1_000_000
 ANOMALY, NORMAL, UNKNOWN = 1, 0, -1
 
-Labeller = Callable[[Batch], Mapping[str, Column]]
+_UNKNOWN_WORDS = frozenset(word.lower() for word in MISSING)
+_WHOLE = re.compile(r"([+-]?\d+)\.0+")
+"""A whole number as a column of floats writes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,65 +40,131 @@ class Window:
     name: str = "anomaly"
 
 
-def column_labeller(labels: LabelsConfig) -> Labeller:
-    """Labels from a column of the raw rows: normal values, values to leave out, and everything else."""
-    column = labels.column or ""
-    normal = {value.strip().lower() for value in labels.normal}
-    ignore = {value.strip().lower() for value in labels.ignore}
+class Labeller(ABC):
+    """Tells what is known of the rows of one source, batch after batch."""
 
-    def label(batch: Batch) -> Mapping[str, Column]:
-        if column not in batch:
+    @abstractmethod
+    def __call__(self, batch: Batch) -> Mapping[str, Column]:
+        """Raw rows -> `_label` and `_class`, aligned with them, and perhaps `_keep`."""
+
+    def finish(self) -> None:  # noqa: B027  # most labels have nothing to say at the end
+        """Called once the source has ended, to say what cannot be right."""
+
+
+class ColumnLabeller(Labeller):
+    """Labels from a column of the raw rows: normal values, values to leave out, and everything else.
+
+    A missing value is unknown, unless the config calls it normal.
+    """
+
+    def __init__(self, labels: LabelsConfig) -> None:
+        self._column = labels.column or ""
+        self._normal = frozenset(_text(value).lower() for value in labels.normal)
+        self._ignore = frozenset(_text(value).lower() for value in labels.ignore)
+
+    def __call__(self, batch: Batch) -> Mapping[str, Column]:
+        """The labels of these rows.
+
+        Raises
+        ------
+        SchemaError
+            If the column is absent.
+        """
+        if self._column not in batch:
             there = [name for name in batch if not name.startswith("_")]
             raise SchemaError(
                 "labels.column",
-                f'no column "{column}"',
+                f'no column "{self._column}"',
                 f"one of those present: {', '.join(there[:50])}",
-                did_you_mean(column, there),
+                did_you_mean(self._column, there),
             )
-        names, positions = np.unique(batch[column].astype(str), return_inverse=True)
-        words = [name.strip().lower() for name in names.tolist()]
-        kinds = np.array([_kind(word, normal) for word in words], dtype=np.int8)
-        wanted = np.array([word not in ignore for word in words])
+        texts = [_text(value) for value in batch[self._column].tolist()]
+        known = {text: self._known(text) for text in set(texts)}
+        classes = np.empty(len(texts), dtype=object)
+        classes[:] = [known[text].name for text in texts]
         return {
-            LABEL: kinds[positions],
-            CLASS: names.astype(object)[positions],
-            KEEP: wanted[positions],
+            LABEL: np.array([known[text].label for text in texts], dtype=np.int8),
+            CLASS: classes,
+            KEEP: np.array([known[text].keep for text in texts], dtype=bool),
         }
 
-    return label
+    def _known(self, text: str) -> _Known:
+        word = text.lower()
+        missing = word in _UNKNOWN_WORDS
+        label = NORMAL if word in self._normal else UNKNOWN if missing else ANOMALY
+        return _Known(label, "" if not text or label == UNKNOWN else text, word not in self._ignore)
 
 
-def _kind(word: str, normal: set[str]) -> int:
-    if word in ("", "none", "nan"):
-        return UNKNOWN
-    return NORMAL if word in normal else ANOMALY
+class _Known(NamedTuple):
+    label: int
+    name: str
+    keep: bool
 
 
-def array_labeller(path: Path, key: str | None) -> Labeller:
+def _text(value: object) -> str:
+    """A label as text, the same whether its column was read as text, numbers or booleans; "" = missing."""
+    if value is None or value != value:  # noqa: PLR0124  # NaN of any type
+        return ""
+    text = str(value).strip()
+    whole = _WHOLE.fullmatch(text)
+    return whole[1] if whole else text
+
+
+class ArrayLabeller(Labeller):
     """Labels from a file with one 0 or 1 per row, in the order of the source.
 
     Rows that the source could not read still have their place in the array.
-    """
-    values = _read_array(path, key)
-    done = 0
 
-    def label(batch: Batch) -> Mapping[str, Column]:
-        nonlocal done
-        lost = np.array([item.row for item in batch.rejected if item.row], dtype=np.int64)
+    Parameters
+    ----------
+    path
+        Text, `.npy` or `.npz`.
+    key
+        The array's name in a `.npz`.
+    """
+
+    def __init__(self, path: Path, key: str | None) -> None:
+        self._where = f"labels.array {path}"
+        self._values = _read_array(path, key, self._where)
+        self._done = 0
+
+    def __call__(self, batch: Batch) -> Mapping[str, Column]:
+        """The labels of these rows.
+
+        Raises
+        ------
+        DataError
+            If there are more rows than labels, or a file was refused: nobody knows how many rows it had.
+        """
+        if refused := [item.file for item in batch.rejected if not item.row]:
+            hint = "repair the file, or take it and its labels away"
+            raise DataError(self._where, f"a refused file ({refused[0]})", "every file whole, to count its rows", hint)
+        lost = np.array([item.row for item in batch.rejected], dtype=np.int64)
         rows = np.asarray(batch[ROW])
-        index = done + np.arange(len(rows)) + np.searchsorted(np.sort(lost), rows)
-        done += len(rows) + len(lost)
-        if done > len(values):
-            hint = "give the array that belongs to these rows"
-            raise DataError(str(path), f"{len(values)} labels", f"at least {done}, one per row", hint)
-        found = values[index]
+        index = self._done + np.arange(len(rows)) + np.searchsorted(np.sort(lost), rows)
+        self._done += len(rows) + len(lost)
+        if self._done > len(self._values):
+            raise self._misfit(f"at least {self._done}")
+        found = self._values[index]
         return {LABEL: found, CLASS: np.where(found == ANOMALY, "anomaly", "normal").astype(object)}
 
-    return label
+    def finish(self) -> None:
+        """All labels are used up.
+
+        Raises
+        ------
+        DataError
+            If some are left over.
+        """
+        if self._done < len(self._values):
+            raise self._misfit(str(self._done))
+
+    def _misfit(self, wanted: str) -> DataError:
+        hint = "give the array that belongs to these rows"
+        return DataError(self._where, f"{len(self._values)} labels", f"{wanted}, one per row", hint)
 
 
-def _read_array(path: Path, key: str | None) -> NDArray[np.int8]:
-    where = f"labels.array {path}"
+def _read_array(path: Path, key: str | None, where: str) -> NDArray[np.int8]:
     try:
         if path.suffix in (".npy", ".npz"):
             loaded = np.load(path, allow_pickle=False)
@@ -112,11 +182,12 @@ def _read_array(path: Path, key: str | None) -> NDArray[np.int8]:
     return np.asarray(loaded, dtype=np.int8)
 
 
-def read_windows(path: Path, series: str | None) -> tuple[Window, ...]:
+def read_windows(path: Path, series: str | None, timezone: str | None = None) -> tuple[Window, ...]:
     """Incident windows from a file.
 
     JSON: a list of `[start, end]` pairs or of mappings with start, end and optional entity and name; or a mapping
     from series to such lists (the Numenta benchmark's form). CSV: columns start, end and optional entity, name.
+    Times are written as a schema's times may be; those without an offset are in `timezone`.
 
     Raises
     ------
@@ -126,12 +197,22 @@ def read_windows(path: Path, series: str | None) -> tuple[Window, ...]:
     where = f"labels.windows {path}"
     try:
         entries = _csv_windows(path) if path.suffix == ".csv" else _json_windows(path, series, where)
-        windows = tuple(_window(entry) for entry in entries)
+        parts = [_parts(entry) for entry in entries]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(where, f"no readable windows ({error!r})", "JSON or CSV with start and end times") from error
-    if len(windows) > WINDOWS_LIMIT:
-        raise DataError(where, f"{len(windows)} windows", f"at most {WINDOWS_LIMIT}")
-    return windows
+    if len(parts) > WINDOWS_LIMIT:
+        raise DataError(where, f"{len(parts)} windows", f"at most {WINDOWS_LIMIT}")
+    raw = np.empty(2 * len(parts), dtype=object)
+    raw[:] = [*(part[0] for part in parts), *(part[1] for part in parts)]
+    times, problems = parse_times(raw, timezone)
+    for row in np.flatnonzero(problems != "")[:1].tolist():
+        number = row % len(parts) + 1
+        raise DataError(where, f"window {number} with {raw[row]!r} ({problems[row]})", TIME_PROBLEMS[problems[row]])
+    starts, ends = times[: len(parts)].tolist(), times[len(parts) :].tolist()
+    for number, (start, end) in enumerate(zip(starts, ends, strict=True), 1):
+        if end < start:
+            raise DataError(where, f"window {number}, which ends before it starts", "start and end in this order")
+    return tuple(Window(start, end, *part[2:]) for start, end, part in zip(starts, ends, parts, strict=True))
 
 
 def _json_windows(path: Path, series: str | None, where: str) -> Sequence[Any]:
@@ -151,33 +232,30 @@ def _csv_windows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def _window(entry: Any) -> Window:
+def _parts(entry: Any) -> tuple[Any, Any, str, str]:
     if isinstance(entry, Mapping):
-        start, end = _moment(entry["start"]), _moment(entry["end"])
-        window = Window(start, end, str(entry.get("entity") or ""), str(entry.get("name") or "anomaly"))
-    else:
-        start, end = entry
-        window = Window(_moment(start), _moment(end))
-    if window.end < window.start:
-        raise ValueError(f"a window that ends before it starts: {entry}")
-    return window
-
-
-def _moment(value: object) -> int:
-    if isinstance(value, int | float):
-        return round(value * SECOND)
-    moment = datetime.fromisoformat(str(value).strip())
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return round(moment.timestamp() * SECOND)
+        entity = entry.get("entity")
+        return entry["start"], entry["end"], "" if entity is None else str(entity), str(entry.get("name") or "anomaly")
+    start, end = entry
+    return start, end, "", "anomaly"
 
 
 def label_windows(batch: Batch, windows: Sequence[Window], times: Times, entities: Column | None) -> Batch:
-    """The batch with `_label` and `_class`: anomaly inside a window of its entity, normal elsewhere."""
+    """The batch with `_label` and `_class`: anomaly inside a window of its entity, normal elsewhere.
+
+    Raises
+    ------
+    DataError
+        If a window names an entity and the rows have none.
+    """
+    if entities is None and (named := next((window for window in windows if window.entity), None)):
+        hint = "set schema.entity to the field that holds it"
+        raise DataError("labels.windows", f'a window of entity "{named.entity}"', "windows without entity", hint)
     labels = np.zeros(batch.rows, dtype=np.int8)
     classes = np.full(batch.rows, "normal", dtype=object)
     for window in _relevant(windows, times):
         inside = (times >= window.start) & (times <= window.end)
-        if window.entity and entities is not None:
+        if window.entity:
             inside &= entities == window.entity
         labels[inside] = ANOMALY
         classes[inside] = window.name

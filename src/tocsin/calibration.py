@@ -94,9 +94,8 @@ class _Chain:
     begins: Mask
 
 
-def _chain(times: Times, entities: Column | None, cooldown_s: float) -> _Chain:
-    cooldown = round(cooldown_s * SECOND)
-    codes = _codes(entities, len(times))
+def _chain(times: Times, entities: Column | None, cooldown: int) -> _Chain:
+    codes = codes_of(entities, len(times))
     order = np.lexsort((times, codes))
     gaps = np.diff(times[order], prepend=times[order[:1]])
     gaps[np.diff(codes[order], prepend=-1) != 0] = cooldown
@@ -104,7 +103,14 @@ def _chain(times: Times, entities: Column | None, cooldown_s: float) -> _Chain:
     return _Chain(order, np.cumsum(gaps), gaps >= cooldown)
 
 
-def _codes(entities: Column | None, rows: int) -> NDArray[np.intp]:
+def _cooldown(times: Times, cooldown_s: float) -> int:
+    """Microseconds; one more than the span where it is longer than that, which joins as much and cannot overflow."""
+    beyond = int(times.max() - times.min()) + 1 if len(times) else 1
+    return round(min(cooldown_s * SECOND, beyond))
+
+
+def codes_of(entities: Column | None, rows: int) -> NDArray[np.intp]:
+    """Values -> small numbers in order of first appearance, (rows,); all 0 for None."""
     if entities is None:
         return np.zeros(rows, dtype=np.intp)
     known: dict[Any, int] = {}
@@ -128,7 +134,7 @@ def episodes(times: Times, entities: Column | None, cooldown_s: float) -> NDArra
     -------
     The episode of each row, (n,), numbered from 0.
     """
-    chain = _chain(times, entities, cooldown_s)
+    chain = _chain(times, entities, _cooldown(times, cooldown_s))
     numbers = np.empty(len(times), dtype=np.intp)
     numbers[chain.order] = np.cumsum(chain.begins) - 1
     return numbers
@@ -146,9 +152,10 @@ def episode_floors(scores: Vector, times: Times, entities: Column | None, cooldo
     A floor is the highest score of the same entity within the cool-down before the row, minus infinity if there is
     none, (n,). If rows are flagged at or above a level t, row i begins an episode iff floor_i < t <= score_i.
     """
-    chain = _chain(times, entities, cooldown_s)
+    cooldown = _cooldown(times, cooldown_s)
+    chain = _chain(times, entities, cooldown)
     rows = np.arange(len(scores))
-    first = np.minimum(np.searchsorted(chain.line, chain.line - round(cooldown_s * SECOND), side="right"), rows)
+    first = np.minimum(np.searchsorted(chain.line, chain.line - cooldown, side="right"), rows)
     floors = np.empty(len(scores))
     floors[chain.order] = _window_maxima(scores[chain.order], first, rows)
     return floors

@@ -19,7 +19,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from pkgutil import iter_modules
 from types import ModuleType
-from typing import Annotated, Any, Literal, Self, get_type_hints
+from typing import Annotated, Any, Literal, Self, cast, get_type_hints
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationError, create_model
 from pydantic_core import ErrorDetails
@@ -28,6 +28,8 @@ from tocsin.errors import ConfigError, MissingExtraError, Problem, UnknownPartEr
 
 Room = Literal["sources", "features", "detectors", "thresholds", "drift", "sinks"]
 
+MAX_SHOWN = 80
+"""Characters of a refused value in a message."""
 _EXTRAS = {"polars": "data", "sklearn": "train", "matplotlib": "report", "jinja2": "report"}
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
 _BYTES = {"B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
@@ -159,14 +161,11 @@ def part(room: Room, name: str, where: str = "") -> type[Part]:
         raise UnknownPartError(where, f'"{name}"', f"one of: {', '.join(known)}", did_you_mean(name, known))
     with optional_packages(where):
         module = import_module(f"tocsin.{room}.{name}")
-    return next(
-        kind
-        for kind in vars(module).values()
-        if inspect.isclass(kind)
-        and issubclass(kind, Part)
-        and kind.__module__ == module.__name__
-        and snake_case(kind.__name__) == name
-    )
+    for kind in vars(module).values():
+        ours = inspect.isclass(kind) and issubclass(kind, Part) and kind.__module__ == module.__name__
+        if ours and snake_case(kind.__name__) == name:
+            return cast("type[Part]", kind)
+    raise UnknownPartError(where, f"no such part in {module.__file__}", f'a class that is "{name}" in CamelCase')
 
 
 def _outside_part(room: Room, name: str, where: str) -> type[Part]:
@@ -213,7 +212,8 @@ def _problem(detail: ErrorDetails, where: str, known: tuple[str, ...]) -> Proble
     if detail["type"] == "missing":
         return Problem(path, "nothing", "a value")
     message = detail["msg"].removeprefix("Value error, ").removeprefix("Input should be ").removeprefix("wanted ")
-    return Problem(path, repr(detail["input"]), message)
+    shown = repr(detail["input"])
+    return Problem(path, shown if len(shown) <= MAX_SHOWN else shown[: MAX_SHOWN - 3] + "...", message)
 
 
 def build(room: Room, spec: PartSpec, where: str = "$") -> Part:

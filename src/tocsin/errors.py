@@ -35,9 +35,9 @@ class Problem:
     hint: str = ""
 
     def __str__(self) -> str:
-        wanted = f", wanted {self.wanted}" if self.wanted else ""
-        hint = f"\n  Hint: {self.hint}" if self.hint else ""
-        return f"{self.where}\n  got {self.got}{wanted}{hint}"
+        wanted = f", wanted {visible(self.wanted)}" if self.wanted else ""
+        hint = f"\n  Hint: {visible(self.hint)}" if self.hint else ""
+        return f"{visible(self.where)}\n  got {visible(self.got)}{wanted}{hint}"
 
 
 class TocsinError(Exception):
@@ -118,6 +118,13 @@ class SourceLost(TocsinError):
 
 class DeliveryError(TocsinError):
     """A sink could not deliver every alert it was given."""
+
+
+def visible(text: str) -> str:
+    """The text with everything that a terminal might obey written as an escape: telemetry may hold anything."""
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -16,12 +16,14 @@ from typing import Any, Literal
 import orjson
 import structlog
 
+from tocsin.errors import visible
+
 _log = structlog.get_logger("tocsin")
 _counts: Counter[tuple[str, tuple[tuple[str, str], ...]]] = Counter()
 _lock = threading.Lock()
 
 _SECRET_KEY = re.compile(r"pass(word|wd|phrase)?$|secret|token|api_?key|authorization|private_?key|salt", re.I)
-_URL_CREDENTIALS = re.compile(r"(?<=://)[^/@\s:]+:[^/@\s]+(?=@)")
+_URL_CREDENTIALS = re.compile(r"(?<=://)[^/\s]+(?=@)")
 HIDDEN = "[hidden]"
 NAMED = 5
 """Names in a log line; the rest are counted."""
@@ -53,12 +55,18 @@ def configure(
 
 
 def redact(_: Any, __: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
-    """Hide secrets by key and by form, last in the chain so that nothing slips past it."""
-    return {key: HIDDEN if _SECRET_KEY.search(key) else _without_credentials(value) for key, value in event.items()}
+    """Hide secrets by key and by form and show control characters; last in the chain, so that nothing slips past."""
+    return {key: _shown(key, value) for key, value in event.items()}
 
 
-def _without_credentials(value: Any) -> Any:
-    return _URL_CREDENTIALS.sub(HIDDEN, value) if isinstance(value, str) else value
+def _shown(key: object, value: Any) -> Any:
+    if _SECRET_KEY.search(str(key)):
+        return HIDDEN
+    if isinstance(value, str):
+        return visible(_URL_CREDENTIALS.sub(HIDDEN, value))
+    if isinstance(value, Mapping):
+        return {name: _shown(name, item) for name, item in value.items()}
+    return [_shown("", item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def count(name: str, amount: int = 1, **labels: str) -> None:
@@ -136,6 +144,12 @@ def columns_constant(columns: tuple[str, ...]) -> None:
     """Features that never change in training: they carry nothing and are kept out of the scaler."""
     _log.warning("Constant columns kept out of the scaler.", columns=len(columns), first=list(columns[:NAMED]))
     count("tocsin_constant_columns_total", len(columns))
+
+
+def columns_empty(columns: tuple[str, ...]) -> None:
+    """Features without a single value in training: they are held at one value and carry nothing."""
+    _log.warning("Columns without any value.", columns=len(columns), first=list(columns[:NAMED]))
+    count("tocsin_empty_columns_total", len(columns))
 
 
 def budget_not_held(asked: str, served: str, state: str, needed: str) -> None:

@@ -36,20 +36,23 @@ class Preparation:
     def fit(self, x: Matrix, names: Sequence[str]) -> Self:
         """Learn from training rows; NaN means missing.
 
+        A column without any value in training carries nothing: it is held at one value, whatever comes later.
+
         Raises
         ------
         DataError
-            If a column has no value at all, or every column is constant.
+            If every column is constant or empty.
         """
         present: Mask = ~np.isnan(x)
-        empty = [names[column] for column in np.flatnonzero(~present.any(axis=0)).tolist()]
-        if empty:
-            hint = "check the field's name and aliases, or leave the feature out"
-            raise DataError("preparation", f"no value at all in {', '.join(empty)}", "some in every column", hint)
-        q1, median, q3 = _quartiles(x, complete=bool(present.all()))
+        empty = np.asarray(~present.any(axis=0))
+        if empty.any():
+            observe.columns_empty(tuple(np.asarray(names)[empty].tolist()))
+            x = np.where(empty, 0.0, x)
+        q1, median, q3 = _quartiles(x, complete=bool((present | empty).all()))
         self.fill = median
         spread = q3 - q1
         self.low, self.high = _borders(q1, q3, spread, self.config.clip)
+        self.low[empty] = self.high[empty] = 0.0
         filled = self._filled(x)
         self.center, self.scale = self._scaling(filled, q1, median, q3)
         constant = (filled == filled[0]).all(axis=0)
@@ -57,7 +60,7 @@ class Preparation:
         if constant.all():
             raise DataError("preparation", "constant columns only", "at least one that varies in training")
         # the place for values never seen is empty in training by its nature
-        odd = [names[column] for column in np.flatnonzero(constant).tolist() if not names[column].endswith(UNSEEN)]
+        odd = [name for name in np.asarray(names)[constant & ~empty].tolist() if not name.endswith(UNSEEN)]
         if odd:
             observe.columns_constant(tuple(odd))
         return self
@@ -79,7 +82,7 @@ class Preparation:
 
     def _filled(self, x: Matrix) -> Matrix:
         filled = np.where(np.isnan(x), self.fill, x)
-        return np.clip(filled, self.low, self.high, out=filled) if self.config.clip else filled
+        return np.clip(filled, self.low, self.high, out=filled)
 
     def _scaling(self, x: Matrix, q1: Vector, median: Vector, q3: Vector) -> tuple[Vector, Vector]:
         d = x.shape[1]

@@ -13,7 +13,9 @@ import hashlib
 import hmac
 import os
 import secrets
-from collections.abc import Iterable
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
@@ -29,6 +31,7 @@ from tocsin.schema import Schema
 
 Mode = Literal["pseudonym", "subnet", "plain"]
 
+_APPEND = os.O_CREAT | os.O_APPEND | os.O_WRONLY
 PSEUDONYM_BYTES = 16
 KEY_BYTES = 32
 NAMES_LIMIT = 1_000_000
@@ -44,13 +47,18 @@ class Privacy:
         `pseudonym`; `subnet` keeps common prefixes of IP addresses common; `plain` changes nothing.
     key_file
         The site key, made on first use with mode 0600. The table of names lies beside it, as `names.jsonl`.
+
+    Raises
+    ------
+    IntegrityError
+        If the key is lost or damaged, or it or the table cannot be read.
     """
 
     def __init__(self, mode: Mode, key_file: Path) -> None:
         self.mode = mode
-        self._key = b"" if mode == "plain" else _site_key(key_file)
         self._table = key_file.with_name("names.jsonl")
-        self._names = {} if mode == "plain" else dict(_read_names(self._table))
+        self._key = b"" if mode == "plain" else _site_key(key_file, self._table)
+        self._names = {} if mode == "plain" else _read_names(self._table)
         self._pseudonym = lru_cache(maxsize=200_000)(self._make)
 
     def apply(self, schema: Schema, batch: Batch) -> Batch:
@@ -72,14 +80,14 @@ class Privacy:
 
     def forget(self, name: str) -> int:
         """Erase a name, or what a pseudonym stands for, from the table; how many entries went."""
-        gone = [pseudonym for pseudonym, known in self._names.items() if name in (pseudonym, known)]
-        for pseudonym in gone:
-            del self._names[pseudonym]
-        if gone:
-            staging = self._table.with_suffix(".new")
-            _append_names(staging, self._names.items())
-            staging.replace(self._table)
-        return len(gone)
+        names = _read_names(self._table)  # others may have written since
+        kept = {pseudonym: known for pseudonym, known in names.items() if name not in (pseudonym, known)}
+        with _access_to(self._table):
+            _clear_unfinished(self._table)
+            if len(kept) < len(names):
+                _written(self._table, _lines(kept.items())).replace(self._table)
+        self._names = kept
+        return len(names) - len(kept)
 
     def _column(self, column: Column) -> Column:
         names, positions = np.unique(column.astype(str), return_inverse=True)
@@ -105,7 +113,9 @@ class Privacy:
 
     def _keep(self, fresh: list[tuple[str, str]]) -> None:
         if fresh:
-            _append_names(self._table, fresh)
+            with _access_to(self._table), os.fdopen(os.open(self._table, _APPEND, 0o600), "ab") as file:
+                file.write(b"\n")  # ends a line that a kill cut short
+                file.writelines(_lines(fresh))
 
 
 def _prefix_preserving(address: IPv4Address | IPv6Address, key: bytes) -> IPv4Address | IPv6Address:
@@ -119,38 +129,83 @@ def _prefix_preserving(address: IPv4Address | IPv6Address, key: bytes) -> IPv4Ad
     return type(address)(hidden)
 
 
-def _site_key(path: Path) -> bytes:
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    try:
-        with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
-            file.write(secrets.token_bytes(KEY_BYTES))
-            file.flush()
-            os.fsync(file.fileno())
-    except FileExistsError:
-        pass
-    key = path.read_bytes()
+def _site_key(path: Path, table: Path) -> bytes:
+    with _access_to(path):
+        named = table.exists()  # looked at before the key: whoever makes both begins with the key
+        if not path.exists():
+            if named:
+                hint = (
+                    f"restore the site key from a backup; or remove {table.name} to begin anew: every entity becomes "
+                    "a stranger to the models of the old key"
+                )
+                raise IntegrityError(str(path), "no file beside a table of names", "the key of these names", hint)
+            _make_key(path)
+        with path.open("rb") as file:
+            key = file.read(KEY_BYTES + 1)
     if len(key) != KEY_BYTES:
         hint = (
             "restore the site key from a backup; a new key makes every entity a stranger to the models of the old one"
         )
-        raise IntegrityError(str(path), f"{len(key)} bytes", f"a site key of {KEY_BYTES}", hint)
+        got = f"{len(key)} bytes" if len(key) < KEY_BYTES else f"more than {KEY_BYTES} bytes"
+        raise IntegrityError(str(path), got, f"a site key of {KEY_BYTES}", hint)
     return key
 
 
-def _read_names(path: Path) -> Iterable[tuple[str, str]]:
-    if not path.exists():
-        return
-    with path.open("rb") as file:
+def _make_key(path: Path) -> None:
+    """The name holds all of the key or does not exist; of two that make it at once, the first one's key stays."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    temporary = _written(path, [secrets.token_bytes(KEY_BYTES)])
+    try:
+        with suppress(FileExistsError):
+            os.link(temporary, path)
+    finally:
+        temporary.unlink()
+
+
+def _written(path: Path, lines: Iterable[bytes]) -> Path:
+    """A new file beside a path, for its owner alone, flushed to the disk."""
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.writelines(lines)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        temporary.unlink()
+        raise
+    return temporary
+
+
+def _clear_unfinished(path: Path) -> None:
+    """Whoever was killed while it replaced a file left a copy of it, names included."""
+    for stale in path.parent.glob(f".{path.name}-*"):
+        stale.unlink(missing_ok=True)
+
+
+@contextmanager
+def _access_to(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        hint = "set privacy.key_file to a file in a folder that Tocsin may write"
+        got = f"no access to it ({error.strerror})"
+        raise IntegrityError(str(path), got, "a file that its owner may read and write", hint) from error
+
+
+def _read_names(path: Path) -> dict[str, str]:
+    names: dict[str, str] = {}
+    with _access_to(path), suppress(FileNotFoundError), path.open("rb") as file:
         for line in file:
             try:
                 entry = orjson.loads(line)
             except orjson.JSONDecodeError:
                 continue  # cut short when the writer was killed: the name comes again with its next row
-            yield entry["pseudonym"], entry["name"]
+            pair = (entry.get("pseudonym"), entry.get("name")) if isinstance(entry, dict) else (None, None)
+            if isinstance(pair[0], str) and isinstance(pair[1], str):
+                names[pair[0]] = pair[1]
+    return names
 
 
-def _append_names(path: Path, names: Iterable[tuple[str, str]]) -> None:
-    lines = (orjson.dumps({"pseudonym": pseudonym, "name": name}) + b"\n" for pseudonym, name in names)
-    with os.fdopen(os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600), "ab") as file:
-        file.write(b"\n")  # ends a line that a kill cut short
-        file.writelines(lines)
+def _lines(names: Iterable[tuple[str, str]]) -> Iterator[bytes]:
+    return (orjson.dumps({"pseudonym": pseudonym, "name": name}) + b"\n" for pseudonym, name in names)

@@ -107,6 +107,12 @@ class Batch(Mapping[str, Column]):
         return cls({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
 
 
+def origins(batch: Batch) -> Column:
+    """Where each row was read, (n,), as `file:row`."""
+    places = zip(batch[FILE].tolist(), batch[ROW].tolist(), strict=True)
+    return np.array([f"{file}:{row}" for file, row in places], dtype=object)
+
+
 def _read_only(column: Column) -> Column:
     view = column.view()
     view.flags.writeable = False

@@ -158,7 +158,7 @@ class Registry:
             failed = "; ".join(
                 f"{item.target} {item.wanted}, got {item.got}" for item in record.verdict.judgements if not item.passed
             )
-            hint = "train again, or change the gate and evaluate again"
+            hint = "the verdict stays with the version: train again, or with another gate"
             raise GateRefused(f"{name} version {version}", f"a verdict that failed: {failed}", "one that passed", hint)
         last = ledger.last(channel)
         pointed = last.version if last else 0

@@ -13,19 +13,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import partial
+from functools import partial as bound
 from pathlib import Path
 from typing import Any, Self, cast
-
-import orjson
 
 from tocsin import observe
 from tocsin.alerts import AlertPolicy
 from tocsin.component import PartSpec, Room, build, optional_packages
-from tocsin.config import Config, load
-from tocsin.errors import ConfigError, Problem
+from tocsin.config import Config, LabelsConfig, LimitsConfig, load
+from tocsin.errors import ConfigError, DeliveryError, Problem
 from tocsin.evaluation.gate import check_limits, gate
 from tocsin.evaluation.report import Evidence, Report, evaluate
+from tocsin.evaluation.runs import appearing, new_run, runs, write_documents
 from tocsin.model.anomaly_model import AnomalyModel
 from tocsin.model.design import Design, check_design, problems_in
 from tocsin.model.ledger import Version
@@ -40,6 +39,8 @@ from tocsin.storage import LocalStore
 from tocsin.training.history import History, Progress, Reader, local_part, source_of, with_path
 from tocsin.training.limits import Limits, peak_memory_bytes
 from tocsin.training.split import in_time_order, split
+
+RUNS = "runs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,22 +115,24 @@ class Project:
         """
         config, limits = self.config, Limits(self.config.limits)
         check(config)
+        self.reader.begin()
         history = self.reader.read(source_of(config), config.labels, limits)
         elsewhere = self.reader.read(config.test, config.test_labels or config.labels, limits) if config.test else None
         parts = split(history.batch, config.schema_, config.split, test_elsewhere=elsewhere is not None)
         model = AnomalyModel(Design.of(config))
-        model.fit(parts.train, parts.calibration, _named(history.tally.digests), self._checkpoint(limits))
+        model.fit(parts.train, parts.calibration, history.tally.digests.values(), parts.share, self._checkpoint(limits))
         known = Circumstances(
             title=config.name,
             version=model.digest[:12],
             train_seconds=limits.elapsed_s,
             peak_memory_bytes=peak_memory_bytes(),
             generated=history.tally.generated or (elsewhere is not None and elsewhere.tally.generated),
+            seen_in_training=elsewhere is not None and _overlap(model, elsewhere.tally),
         )
         self._checkpoint(limits)("evaluation")
         before = Batch({}) if elsewhere else Batch.concatenate([parts.train, parts.calibration])
         test = elsewhere.batch if elsewhere else parts.test
-        evidence = trial(model, self._policy(known.version, generated=known.generated), before, test, known)
+        evidence = trial(model, self._policy(model, known), before, test, known)
         report = evaluate(evidence)
         verdict = gate(report, config.gate)
         notes = {
@@ -137,20 +140,30 @@ class Project:
             "train_seconds": known.train_seconds,
             "peak_memory_bytes": known.peak_memory_bytes,
             "generated": known.generated,
+            "inputs": {digest: Path(file).name for file, digest in history.tally.digests.items()},
         }
         self._checkpoint(limits)("publishing")
-        version = self.registry.add(config.name, model.bundle(notes), report.to_json(), verdict)
+        folder = self._new_run(model.digest)
+        inputs = {"training": history.tally, "test": elsewhere.tally if elsewhere else None}
+        with appearing(folder) as partial:
+            model.save(partial / "model", notes)
+            self._write(partial, report, verdict, inputs)
+            version = self.registry.add(config.name, model.bundle(notes), report.to_json(), verdict)
         observe.model_registered(config.name, version.version, version.digest, passed=verdict.passed)
         if promote and verdict.passed:
             self.promote(version.version)
-        folder = self._write_run(version, report, verdict, history.tally)
-        model.save(folder / "model", notes)
         return Outcome(report, verdict, evidence, folder, version, history.tally)
 
     def promote(self, version: int) -> None:
         """Make a version the champion; raises GateRefused unless its verdict passed."""
         self.registry.promote(self.config.name, version)
         observe.model_promoted(self.config.name, version, "champion")
+
+    def roll_back(self) -> Version:
+        """Make the champion before this one the champion again; raises RegistryError if there was none."""
+        entry = self.registry.roll_back(self.config.name)
+        observe.model_promoted(self.config.name, entry.version, "champion")
+        return entry
 
     def evaluate(self, version: int | str | None = None, data: str | None = None) -> Outcome:
         """Judge a registered model on the config's test rows, or on those of another path.
@@ -162,25 +175,30 @@ class Project:
         data
             Path of other rows, read as the config's test or training source is.
         """
-        config, limits = self.config, Limits(self.config.limits)
+        config = self.config
         check(config)
+        self.reader.begin()
         model, entry = self.model(version)
-        before, test = self._test_rows(data, limits)
+        before, test = self._test_rows(data, Limits(LimitsConfig(memory=config.limits.memory)))
         known = Circumstances(
             title=config.name,
             version=entry.digest[:12],
             train_seconds=float(entry.summary.get("train_seconds", 0.0)),
             peak_memory_bytes=peak_memory_bytes(),
             generated=test.tally.generated or entry.generated,
+            seen_in_training=not before.rows and _overlap(model, test.tally),
         )
-        policy = self._policy(known.version, generated=known.generated)
-        evidence = trial(model, policy, before, test.batch, known)
+        evidence = trial(model, self._policy(model, known), before, test.batch, known)
         report = evaluate(evidence)
         verdict = gate(report, config.gate)
-        folder = self._write_run(entry, report, verdict, test.tally)
+        folder = self._new_run(entry.digest)
+        with appearing(folder) as partial:
+            self._write(partial, report, verdict, {"test": test.tally})
         return Outcome(report, verdict, evidence, folder, entry, test.tally)
 
-    def score(self, path: str | None = None, version: int | str | None = None) -> Iterator[Scored]:
+    def score(
+        self, path: str | None = None, version: int | str | None = None, tally: Tally | None = None
+    ) -> Iterator[Scored]:
         """Score rows batch by batch and send what rings to the config's sinks.
 
         Parameters
@@ -189,16 +207,20 @@ class Project:
             Path of the rows, read as the config's source is; by default the source itself.
         version
             As in `evaluate`.
+        tally
+            Counts what became of the rows.
         """
         check(self.config)
+        self.reader.begin()
         model, entry = self.model(version)
         spec = source_of(self.config) if path is None else with_path(source_of(self.config), path)
-        tally = Tally()
-        scorer = Scorer(model, self._policy(entry.digest[:12], generated=entry.generated))
+        tally = tally or Tally()
+        shown = f"{entry.name} {entry.version} ({entry.digest[:12]})"
+        scorer = Scorer(model, self._policy(model, Circumstances(self.config.name, shown, generated=entry.generated)))
         sinks = [cast("Sink", local_part("sinks", sink, self.config)) for sink in self.config.sinks]
-        for sink in sinks:
-            sink.open()
         try:
+            for sink in sinks:
+                sink.open()
             for batch in self.reader.batches(spec, None, tally):  # what is scored need not be labelled
                 scorer.policy.generated |= tally.generated
                 scored = scorer.score(in_time_order(batch, self.config.schema_))
@@ -210,6 +232,7 @@ class Project:
 
     def rows(self, spec: PartSpec | None = None, tally: Tally | None = None) -> Iterator[Batch]:
         """Typed rows of a source (by default the config's), batch by batch, as a model would get them."""
+        self.reader.begin()
         return self.reader.batches(spec or source_of(self.config), self.config.labels, tally or Tally())
 
     def model(self, version: int | str | None = None) -> tuple[AnomalyModel, Version]:
@@ -225,24 +248,30 @@ class Project:
     def _report(self, stage: str, rows: int) -> None:
         self.progress(stage, rows)
 
-    def _policy(self, model: str, *, generated: bool) -> AlertPolicy:
-        alerts = self.config.alerts
-        at_most = alerts.at_most.per_day if alerts.at_most else None
+    def _policy(self, model: AnomalyModel, known: Circumstances) -> AlertPolicy:
+        """The policy that the model's budget was fitted with; how much is delivered at most, the config says."""
+        at_most = self.config.alerts.at_most
         return AlertPolicy(
-            cooldown_s=alerts.cooldown,
-            at_most_per_day=None if at_most is None else max(1, round(at_most)),
-            model=model,
-            generated=generated,
+            cooldown_s=model.design.budget.cooldown_s,
+            at_most_per_day=round(at_most.per_day) if at_most and at_most.per_day else None,
+            model=known.version,
+            generated=known.generated,
         )
 
     def _deliver(self, alerts: Sequence[Alert], sinks: Sequence[Sink]) -> None:
-        """Names go only where they stay on this machine."""
+        """Every sink is tried before one that failed ends it; names go only where they stay on this machine."""
         if not alerts:
             return
         named = [replace(alert, entity=self.privacy.name(alert.entity)) for alert in alerts]
+        failures = []
         for sink in sinks:
-            sink.write(named if sink.stays_here else alerts)
-            observe.alerts_sent(type(sink).__name__, len(alerts))
+            try:
+                sink.write(named if sink.stays_here else alerts)
+                observe.alerts_sent(type(sink).__name__, len(alerts))
+            except DeliveryError as error:
+                failures.append(error)
+        if failures:
+            raise failures[0]
 
     def _checkpoint(self, limits: Limits) -> Callable[[str], None]:
         def checkpoint(stage: str) -> None:
@@ -256,6 +285,9 @@ class Project:
         config = self.config
         labels = config.test_labels or config.labels
         source = config.test or source_of(config)
+        if data is not None and labels is not None and labels.array is not None:
+            got = "labels as an array, which belongs to the rows of the config"
+            raise ConfigError([Problem("--data", got, "labels as a column or as windows")])
         if data is not None:
             return Batch({}), self.reader.read(with_path(source, data), labels, limits)
         if config.test is not None:
@@ -264,24 +296,17 @@ class Project:
         parts = split(history.batch, config.schema_, config.split, test_elsewhere=False)
         return Batch.concatenate([parts.train, parts.calibration]), History(parts.test, history.tally)
 
-    def _write_run(self, version: Version, report: Report, verdict: Verdict, tally: Tally) -> Path:
-        moment = self._clock().strftime("%Y%m%dT%H%M%S.%f")[:-3]
-        folder = self.config.resolve("runs") / f"{self.config.name}-{moment}-{version.digest[:8]}"
-        folder.mkdir(parents=True)
-        documents = {
-            "config.json": self.config.model_dump(mode="json", by_alias=True, exclude_defaults=True),
-            "report.json": {**report.to_json(), "version": version.version, "model": version.digest},
-            "verdict.json": verdict,
-            "inputs.json": tally,
-        }
-        for name, document in documents.items():
-            (folder / name).write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2, default=str))
-        return folder
+    def _new_run(self, digest: str) -> Path:
+        return new_run(self.config.resolve(RUNS), self.config.name, self._clock(), digest)
+
+    def _write(self, folder: Path, report: Report, verdict: Verdict, inputs: Mapping[str, Tally | None]) -> None:
+        (folder / "tocsin.yaml").write_text(self.config.text, "utf-8")
+        write_documents(folder, {"report": report.to_json(), "verdict": verdict, "inputs": inputs})
 
 
-def _named(digests: Mapping[str, str]) -> dict[str, str]:
-    """File names by digest: where the files lay is no part of a model."""
-    return {digest: Path(file).name for file, digest in sorted(digests.items())}
+def _overlap(model: AnomalyModel, tally: Tally) -> bool:
+    """Whether the model learnt from one of these files."""
+    return not model.inputs.isdisjoint(tally.digests.values())
 
 
 def check(config: Config) -> None:
@@ -298,7 +323,7 @@ def check(config: Config) -> None:
         *(
             problem
             for place, room, spec in _outer_parts(config)
-            for problem in problems_in(partial(build, room, spec, place))
+            for problem in problems_in(bound(build, room, spec, place))
         ),
     ]
     if problems:
@@ -317,17 +342,17 @@ def _outer_parts(config: Config) -> Iterator[tuple[str, Room, PartSpec]]:
 def probe(project: Project) -> list[Problem]:
     """Whether the sources can be read: opens each, reads its first rows through the schema, closes it."""
     config = project.config
-    specs = [("$.source", config.source), ("$.test", config.test)]
+    specs = [("$.source", config.source, config.labels), ("$.test", config.test, config.test_labels or config.labels)]
     return [
         config.located(problem)
-        for place, spec in specs
+        for place, spec, labels in specs
         if spec is not None
-        for problem in problems_in(partial(_first_rows, project, spec), place)
+        for problem in problems_in(bound(_first_rows, project, spec, labels), place)
     ]
 
 
-def _first_rows(project: Project, spec: PartSpec) -> Batch | None:
-    return next(project.rows(spec), None)
+def _first_rows(project: Project, spec: PartSpec, labels: LabelsConfig | None) -> Batch | None:
+    return next(project.reader.batches(spec, labels, Tally(), keep_refused=False), None)
 
 
 def illustrate(outcome: Outcome) -> Path:
@@ -344,8 +369,7 @@ def illustrate(outcome: Outcome) -> Path:
 def status(project: Project) -> dict[str, Any]:
     """What a project has on disk."""
     name, registry = project.config.name, project.registry
-    runs = project.config.resolve("runs")
-    folders = sorted(runs.glob(f"{name}-*")) if runs.is_dir() else []
+    folders = runs(project.config.resolve(RUNS), name)
     known = name in registry.names()
     versions = registry.history(name) if known else ()
     channels = dict(registry.channels(name)) if known else {}

@@ -123,10 +123,17 @@ def test_a_wide_table_is_grown_in_groups_of_trees(rng: np.random.Generator) -> N
 
 
 @pytest.mark.parametrize(
-    "parameters", [{"trees": 0}, {"samples": 1}, {"seed": -1}, {"trees": 10_000, "samples": 2_000}]
+    ("parameters", "complaint"),
+    [
+        ({"trees": 0}, "trees is 0, wanted 1 to 10,000"),
+        ({"trees": 39_000}, "trees is 39000, wanted 1 to 10,000"),
+        ({"samples": 1}, "samples is 1, wanted at least 2"),
+        ({"seed": -1}, "seed is -1, wanted at least 0"),
+        ({"trees": 10_000, "samples": 2_000}, "trees x samples is 20,000,000, wanted at most 4,000,000"),
+    ],
 )
-def test_parameters_out_of_range_are_refused(parameters: dict[str, int]) -> None:
-    with pytest.raises(ValueError, match="wanted trees"):
+def test_parameters_out_of_range_are_refused(parameters: dict[str, int], complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
         IsolationForest(**parameters)
 
 

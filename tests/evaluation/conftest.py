@@ -43,7 +43,7 @@ def make_evidence(rng: np.random.Generator) -> Callable[..., Evidence]:
         explain=lambda rows: np.abs(features[rows]),
         alerts=alerts,
         level=2.5,
-        promise={"asked": "3/day", "served": "3/day", "state": "held"},
+        promise={"asked": 3.0, "served": 3.0, "unit": "alerts/day", "state": "held", "rows_needed": None},
         latency_ms=np.linspace(0.1, 1.0, 50),
         train_seconds=1.5,
         peak_memory_bytes=80_000_000,

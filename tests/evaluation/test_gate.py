@@ -133,3 +133,11 @@ def test_a_report_and_its_json_are_judged_alike(report: Report) -> None:
     limits = {"precision": ">= 0.5", "recall": ">= 99%", "latency_p50": "<= 1s", "alerts_per_day": "<= 3"}
     assert gate(report, limits) == gate(report.to_json(), limits)
     assert gate(report, limits).judgements[0].got == report.figures["precision"]
+
+
+def test_a_budget_that_is_not_served_as_asked_can_be_refused(make_evidence: Callable[..., Evidence]) -> None:
+    limits = {"budget_factor": "<= 1"}
+    assert gate(evaluate(make_evidence()), limits).passed
+    short = gate(evaluate(make_evidence(promise={"asked": 0.5, "served": 2.0})), limits)
+    assert not short.passed
+    assert short.judgements[0].reason == "budget_factor 4 is not <= 1"

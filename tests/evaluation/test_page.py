@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -63,15 +64,67 @@ def test_the_page_holds_everything_and_fetches_nothing(make_evidence: Make, tmp_
 
 
 def test_the_worst_rows_say_where_they_were_read_and_why(make_evidence: Make, tmp_path: Path) -> None:
-    evidence = make_evidence()
+    evidence = make_evidence(origins=np.array([f"/data/long/flows.csv:{row}" for row in range(400)], object))
     page = _page(evidence, tmp_path)
     worst = np.flatnonzero(evidence.labels == 1)[np.argmin(evidence.scores.score[evidence.labels == 1])]
     misses = page[page.index("Worst misses") : page.index("Worst false alarms")]
     first = re.search(r"<tbody>\s*<tr>(.*?)</tr>", misses, re.DOTALL)
     assert first is not None
-    assert evidence.origins[worst] in first[1]
+    assert f'title="{evidence.origins[worst]}">flows.csv:{worst}</td>' in first[1]
     assert "flood" in first[1]
     assert re.search(r"(bytes|duration_s) \+", first[1])
+
+
+def _table(page: str, heading: str) -> list[list[str]]:
+    """The cells below a heading, row by row."""
+    text = page[page.index(f"<h2>{heading}</h2>") :]
+    body = text[text.index("<tbody>") : text.index("</tbody>")]
+    return [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in body.split("<tr>")[1:]]
+
+
+def test_misses_were_not_flagged_and_false_alarms_were(make_evidence: Make, tmp_path: Path) -> None:
+    evidence = make_evidence()
+    page, score, flagged = _page(evidence, tmp_path), evidence.scores.score, evidence.scores.flagged
+    missed = np.flatnonzero((evidence.labels == 1) & ~flagged)
+    alarms = np.flatnonzero((evidence.labels == 0) & flagged)
+    assert 0 < len(missed) < 10
+    for heading, rows in (
+        ("Worst misses", missed[np.argsort(score[missed])]),
+        ("Worst false alarms", alarms[np.argsort(-score[alarms])][:10]),
+    ):
+        assert [cells[0] for cells in _table(page, heading)] == evidence.origins[rows].tolist()
+
+
+def test_where_nothing_was_missed_and_nothing_rang_falsely_a_sentence_says_so(
+    make_evidence: Make, tmp_path: Path
+) -> None:
+    evidence = make_evidence()
+    right = replace(evidence, scores=replace(evidence.scores, flagged=evidence.truth == 1))
+    page = _page(right, tmp_path)
+    assert "None: every labelled anomaly that could ring was flagged." in page
+    assert "None: no row that is labelled normal was flagged." in page
+    assert "What weighed most" not in page
+
+
+def test_the_worst_rows_are_short_and_keep_the_whole_as_a_title(make_evidence: Make, tmp_path: Path) -> None:
+    evidence = make_evidence()
+    assert evidence.times is not None
+    pseudonym = "0123456789abcdef" * 2
+    page = _page(replace(evidence, times=evidence.times + 123_456, entities=np.full(400, pseudonym, object)), tmp_path)
+    assert f'title="{pseudonym}">01234567</td>' in page
+    first = _table(page, "Worst misses")[0]
+    assert re.fullmatch(r"2023-11-14 \d\d:\d\d:\d\d", first[1])
+    assert re.match(r"(bytes|packets|duration_s) \+", first[2])
+    headings = re.findall(r"<th[^>]*>([^<]*)</th>", page[page.index("Worst misses") : page.index("Worst false")])
+    assert headings[:7] == ["Read at", "Time (UTC)", "What weighed most", "Entity", "Class", "Score", "p-value"]
+    plain = _page(make_evidence(entities=np.full(400, "192.168.100.200", object)), tmp_path)
+    assert ">192.168.100.200</td>" in plain
+
+
+def test_rows_that_the_model_learnt_from_wear_a_banner(make_evidence: Make, tmp_path: Path) -> None:
+    page = _page(make_evidence(seen_in_training=True), tmp_path)
+    assert re.search(r'class="banner"[^>]*>The rows judged here are, in whole or in part', page)
+    assert 'class="banner"' not in _page(make_evidence(), tmp_path)
 
 
 def test_generated_data_wears_a_banner(make_evidence: Make, tmp_path: Path) -> None:
@@ -98,11 +151,26 @@ def test_nothing_from_telemetry_becomes_markup(make_evidence: Make, tmp_path: Pa
 
 def test_without_labels_the_page_shows_what_to_look_at_first(make_evidence: Make, tmp_path: Path) -> None:
     page = _page(make_evidence(labels=None, times=None, entities=None, promise={}), tmp_path, {})
-    assert "no labels: " in page
+    assert page.count("no labels: ") == 1
+    assert "No value for Accuracy, Precision, Recall" in page
+    assert "Against trivial baselines" not in page
+    figures = page[page.index("<h2>Figures</h2>") : page.index("Highest scores of unknown label")]
+    assert ">—<" not in figures
+    assert "Time (UTC)" not in page
     assert "Worst misses" not in page
     assert "Highest scores of unknown label" in page
     assert "No budget was set" in page
     assert "nothing was asked" in page
+
+
+def test_the_budget_is_told_in_few_digits_and_without_what_is_not_there(make_evidence: Make, tmp_path: Path) -> None:
+    promise = {"asked": 3.0, "interval": [1.2589341, 7.1339599], "rows_needed": None, "rows": 31_354, "days": 5.95812}
+    page = _page(make_evidence(promise=promise), tmp_path)
+    budget = page[page.index("<h2>Alert budget</h2>") :]
+    assert "<td>1.259 to 7.134</td>" in budget
+    assert "<td>31,354</td>" in budget
+    assert "None" not in budget
+    assert "Rows needed" not in budget
 
 
 def test_a_model_that_nobody_judged_is_not_called_passed(make_evidence: Make, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tocsin.evaluation.plots import draw
+from tocsin.evaluation.plots import draw, shortened
 from tocsin.evaluation.report import Evidence, evaluate
 
 Make = Callable[..., Evidence]
@@ -33,6 +33,14 @@ def test_equal_scores_strange_names_and_silence_can_be_drawn(make_evidence: Make
     scores = replace(evidence.scores, score=np.zeros(400), flagged=np.zeros(400, bool))
     quiet = replace(evidence, scores=scores)
     assert len(draw(quiet, evaluate(quiet), tmp_path)) == 5
+
+
+def test_signs_that_the_font_lacks_and_control_characters_are_drawn_as_question_marks(
+    make_evidence: Make, tmp_path: Path
+) -> None:
+    evidence = make_evidence(feature_names=("\x1b[31m\x00", "流量\U0001f600", "größe"))
+    assert len(draw(evidence, evaluate(evidence), tmp_path)) == 5
+    assert [shortened(name) for name in ("a\x1b\u202eb", "流量", "größe", "a$b")] == ["a??b", "??", "größe", r"a\$b"]
 
 
 def test_the_report_itself_needs_neither_matplotlib_nor_jinja() -> None:

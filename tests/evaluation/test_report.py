@@ -13,7 +13,7 @@ from sklearn.metrics import average_precision_score, precision_score, recall_sco
 
 from tocsin.errors import DataError
 from tocsin.evaluation.baselines import zscore
-from tocsin.evaluation.report import Evidence, Report, evaluate
+from tocsin.evaluation.report import SEEN_IN_TRAINING, Evidence, Report, evaluate
 from tocsin.records import DAY, Matrix, Scores
 
 NAMES = {
@@ -31,6 +31,7 @@ NAMES = {
     "event_recall",
     "alerts",
     "alerts_per_day",
+    "budget_factor",
     "alert_precision",
     "false_alarms",
     "anomaly_rate",
@@ -64,8 +65,8 @@ def test_every_figure_is_there_when_there_are_labels_and_a_clock(make_evidence: 
 def test_without_labels_their_figures_are_missing_with_a_reason_and_the_others_stay(make_evidence: Make) -> None:
     report = evaluate(make_evidence(labels=None))
     assert set(report.results) == NAMES
-    left = {"alerts", "alerts_per_day", "anomaly_rate", "latency_p50_ms", "latency_p99_ms", "train_seconds"}
-    assert set(report.figures) == left | {"peak_memory_bytes"}
+    left = {"alerts", "alerts_per_day", "budget_factor", "anomaly_rate", "latency_p50_ms", "latency_p99_ms"}
+    assert set(report.figures) == left | {"train_seconds", "peak_memory_bytes"}
     assert report.results["recall"].reason.startswith("no labels: ")
     assert report.results["false_alarms"].value is None
     assert (report.confusion, report.curve, report.classes) == (None, None, ())
@@ -114,6 +115,31 @@ def test_without_a_clock_rates_per_day_are_missing_and_events_are_classes(make_e
     assert (report.events.kind, report.events.events) == ("classes of anomaly", 1)
     unnamed = evaluate(make_evidence(times=None, classes=None))
     assert "no clock" in unnamed.results["event_recall"].reason
+
+
+def test_a_row_with_a_wrong_clock_does_not_stretch_the_days(make_evidence: Make) -> None:
+    evidence = make_evidence()
+    assert evidence.times is not None
+    times = evidence.times.copy()
+    times[-1] += 300 * DAY
+    report = evaluate(replace(evidence, times=times))
+    assert report.figures["alerts_per_day"] == pytest.approx(len(evidence.alerts) / (398 * 1e6 / DAY))
+    assert any("gaps of more than a day in the rows, 300 days, are left out" in note for note in report.notes)
+    assert not any("gaps" in note for note in evaluate(evidence).notes)
+
+
+def test_the_budget_factor_is_what_is_served_over_what_was_asked(make_evidence: Make) -> None:
+    assert evaluate(make_evidence()).figures["budget_factor"] == 1.0
+    short = evaluate(make_evidence(promise={"asked": 0.5, "served": 2.0}))
+    assert short.figures["budget_factor"] == 4.0
+    assert evaluate(make_evidence(promise={})).results["budget_factor"].reason == "the threshold promises no budget"
+
+
+def test_rows_that_the_model_learnt_from_are_the_first_note(make_evidence: Make) -> None:
+    report = evaluate(make_evidence(seen_in_training=True, generated=True))
+    assert report.notes[0] == SEEN_IN_TRAINING
+    assert report.to_json()["seen_in_training"] is True
+    assert SEEN_IN_TRAINING not in evaluate(make_evidence()).notes
 
 
 def test_what_was_not_measured_is_not_zero(make_evidence: Make) -> None:

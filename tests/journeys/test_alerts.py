@@ -44,7 +44,7 @@ def test_a_planted_row_rings_with_its_name_its_time_and_its_reasons(
     assert alert["start"] == "2026-03-03T10:00:00.000000Z"
     assert alert["end"] == "2026-03-03T10:00:30.000000Z"
     assert alert["rows"] == 2
-    assert alert["model"] == trained["model"][:12]
+    assert alert["model"] == f"small 1 ({trained['model'][:12]})"
     assert alert["severity"] in ("low", "medium", "high", "critical")
     assert alert["state"] == "ready"
     assert 0 < alert["p_value"] <= min(other["p_value"] for other in alerts)

@@ -34,7 +34,7 @@ MISTAKES = {
     ),
     "a parameter out of range": (
         [("{type: robust_zscore}", "{type: isolation_forest, trees: 0}")],
-        ("tocsin.yaml:14  $.detector", "wanted trees >= 1", "", ""),
+        ("tocsin.yaml:14  $.detector", "trees is 0", "1 to ", ""),
     ),
     "an unknown source": (
         [("type: csv", "type: cvs")],
@@ -102,7 +102,7 @@ def test_every_mistake_is_told_at_once(configure: Configure, tocsin: Run) -> Non
     changes = [("robust_zscore", "robust_zscor"), ("[bytes, packets]", "[bytez, packetz]"), ("jsonl,", "jsn,")]
     configure(*changes, more="gate: {recal: '>= 0.9'}\n")
     checked = tocsin("check", "--json")
-    assert checked.returncode == 1
+    assert checked.returncode == 2
     document = json.loads(checked.stdout)
     assert document["status"] == "invalid"
     assert [problem["where"].partition("  ")[2] for problem in document["problems"]] == [

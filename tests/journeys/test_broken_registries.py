@@ -56,7 +56,7 @@ def test_one_flipped_bit_is_refused_by_name_and_the_other_version_serves(
     served = tocsin("score", site / "data" / "rows.csv")
     assert served.returncode == 0
     models = {json.loads(line)["model"] for line in (site / "alerts.jsonl").read_text("utf-8").splitlines()}
-    assert models == {versions[0]["model"][:12]}
+    assert models == {f"small 1 ({versions[0]['model'][:12]})"}
 
 
 def test_a_file_that_is_gone_is_named(versions: list[dict[str, Any]], site: Path, tocsin: Run) -> None:
@@ -100,3 +100,4 @@ def test_a_full_disk_publishes_nothing_and_the_old_version_serves(
     assert tocsin("models", "verify").returncode == 0
     assert tocsin("score", site / "data" / "rows.csv").returncode == 0
     assert list((site / "registry").rglob(".unfinished-*")) == []
+    assert len(list((site / "runs").iterdir())) == len(versions)

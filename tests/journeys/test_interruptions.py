@@ -53,12 +53,12 @@ def test_beyond_a_limit_nothing_is_published(
     assert len(list(Path("runs").iterdir())) == 1
 
 
-def test_a_missing_extra_is_named_and_the_version_is_kept(site: Path, tocsin: Run, in_child: Run) -> None:
+def test_without_the_extra_for_pictures_there_are_none_and_the_rest_is_done(
+    site: Path, tocsin: Run, in_child: Run
+) -> None:
     ended = in_child("train", "--promote", before=WITHOUT_MATPLOTLIB)
-    assert ended.returncode == 1
-    assert "Traceback" not in ended.stderr
-    assert "got no package 'matplotlib' in this environment" in ended.stderr
-    assert "Hint: pip install 'tocsin[report]'" in ended.stderr
+    assert (ended.returncode, "Verdict: passed" in ended.stdout) == (0, True)
+    assert "no package 'matplotlib' in this environment; they need pip install 'tocsin[report]'" in ended.stderr
     assert re.search(r"Model registered\..*version=1", ended.stderr)
     assert json.loads(tocsin("models", "list", "--json").stdout)["channels"] == {"candidate": 1, "champion": 1}
     plain = in_child("train", "--no-plots", before=WITHOUT_MATPLOTLIB)
@@ -78,16 +78,22 @@ def test_ctrl_c_ends_a_training_without_a_trace(
         assert "Rows quarantined." in training.stderr.readline(), "it has begun, and has most rows before it"
         training.send_signal(signal.SIGINT)
         printed, said = training.communicate(timeout=60)
-    assert training.returncode not in (0, None)
+    assert training.returncode == 130
+    assert "Stopped; nothing half done was published." in said
     assert "Traceback" not in said
     assert printed == ""
     assert tocsin("models", "verify").returncode == 0
     assert len(json.loads(tocsin("models", "list", "--json").stdout)["versions"]) == 1
+    assert len(list((site / "runs").iterdir())) == 1
 
 
 UNWRITABLE = {
     "registry": ('registry: {path: "data/rows.csv/registry"}\n', "registry.json", "a refused write (Not a directory)"),
-    "site key": ('privacy: {key_file: "data/rows.csv/keys/site.key"}\n', "data/rows.csv/keys", "Not a directory"),
+    "site key": (
+        'privacy: {key_file: "data/rows.csv/keys/site.key"}\n',
+        "data/rows.csv/keys",
+        "no access to it (Not a directory)",
+    ),
 }
 
 
@@ -108,7 +114,6 @@ def test_a_folder_that_cannot_be_written_is_named(
     "words",
     [
         "score data/rows.csv --output data/rows.csv/scores.csv",
-        "score data/rows.csv --output data",
         "data generate data/rows.csv/made.csv --days 0.1",
         "init -c data/rows.csv/tocsin.yaml",
     ],

@@ -62,7 +62,7 @@ def test_it_is_checked_trained_and_loaded_again(
 def test_an_unknown_or_odd_outside_part_is_refused_by_name(configure: Callable[..., Path], with_package: Run) -> None:
     configure(("robust_zscore", "mypackage/my_detektor"))
     unknown = with_package("check")
-    assert unknown.returncode == 1
+    assert unknown.returncode == 2
     assert 'did you mean "mypackage/my_detector"?' in unknown.stdout
     configure(("robust_zscore", "mypackage/odd"))
     odd = with_package("train")

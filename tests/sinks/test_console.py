@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
 from tocsin.checks.sink import example_alert
-from tocsin.records import Alert
+from tocsin.errors import DeliveryError
+from tocsin.records import Alert, Reason
 from tocsin.sinks.console import Console
 
 
@@ -22,8 +24,8 @@ def test_an_alert_reads_at_a_glance(capsys: pytest.CaptureFixture[str]) -> None:
     assert [line.rstrip() for line in shown(capsys, [example_alert()]).splitlines()] == [
         " HIGH  host 0  2026-01-01 00:00:00 to 00:00:30 UTC  generated data",
         "   p 0.0005  score 5.25  3 rows  model example 1",
-        "   bytes_out 9.5e+06 bytes (usual 120 to 4.1e+05)",
-        "   port missing (usual 0 to 1)",
+        "   bytes_out 9.5e+06 bytes (usual 120 to 4.1e+05) +7.5",
+        "   port missing (usual 0 to 1) +0.5",
         "   flows.csv:1  id 00000000000000000000000000000000",
     ]
 
@@ -51,6 +53,30 @@ def test_an_episode_over_midnight_shows_both_days(capsys: pytest.CaptureFixture[
     assert alert.start is not None
     long = replace(alert, end=alert.start + 86_400 * 1_000_000)
     assert "2026-01-01 00:00:00 to 2026-01-02 00:00:00 UTC" in shown(capsys, [long])
+
+
+def test_a_usual_value_that_gave_little_is_no_reason(capsys: pytest.CaptureFixture[str]) -> None:
+    reasons = (
+        Reason("first", 9.0, 0.0, 1.0, 9.0),
+        Reason("usual_and_weak", 0.5, 0.0, 1.0, 2.9),
+        Reason("usual_and_strong", 0.5, 0.0, 1.0, 3.1),
+        Reason("odd_and_weak", 2.0, 0.0, 1.0, 0.1),
+    )
+    out = shown(capsys, [replace(example_alert(), reasons=reasons)])
+    assert [line.split()[0] for line in out.splitlines()[2:-1]] == ["first", "usual_and_strong", "odd_and_weak"]
+
+
+def test_a_reader_who_leaves_is_told_as_a_failed_delivery(monkeypatch: pytest.MonkeyPatch) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "w") as stream:
+        monkeypatch.setattr("sys.stdout", stream)
+        sink = Console()
+        sink.open()
+        with pytest.raises(DeliveryError, match="nobody reads any more"):
+            sink.write([example_alert()])
+        # what is left in the buffer has nowhere to go
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def test_an_alert_is_printed_once(capsys: pytest.CaptureFixture[str]) -> None:

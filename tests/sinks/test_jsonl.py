@@ -61,6 +61,11 @@ def test_only_generated_alerts_speak_of_it() -> None:
     assert "generated" not in alert_json(replace(example_alert(), generated=False))
 
 
+def test_the_file_is_readable_by_its_owner_alone(path: Path) -> None:
+    write(path, example_alert())
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
 def test_an_alert_that_is_in_the_file_is_not_written_again(path: Path) -> None:
     write(path, example_alert(1), example_alert(2))
     write(path, example_alert(2), example_alert(3), example_alert(3))

@@ -9,6 +9,7 @@ import orjson
 import pytest
 
 from tocsin import observe
+from tocsin.annotations import Labeller
 from tocsin.errors import SchemaError
 from tocsin.records import CLASS, LABEL, Batch, Column, Rejected
 from tocsin.schema import Field, Schema
@@ -26,23 +27,23 @@ def write(folder: Path, *lines: str, name: str = "rows.csv") -> str:
     return str(folder / "*.csv")
 
 
-def by_first_letter(batch: Batch) -> Mapping[str, Column]:
+class ByFirstLetter(Labeller):
     """Hosts that begin with e are evil, those that begin with x are nobody's business."""
-    letters = np.array([host[:1] for host in batch["host"]], dtype=object)
-    return {LABEL: (letters == "e").astype(np.int8), CLASS: letters, "_keep": letters != "x"}
+
+    finished = 0
+
+    def __call__(self, batch: Batch) -> Mapping[str, Column]:
+        letters = np.array([host[:1] for host in batch["host"]], dtype=object)
+        return {LABEL: (letters == "e").astype(np.int8), CLASS: letters, "_keep": letters != "x"}
+
+    def finish(self) -> None:
+        self.finished += 1
 
 
 def test_every_row_that_came_in_is_accounted_for(tmp_path: Path) -> None:
     path = write(tmp_path, "1,a,5", "2,b,-1", "3,c", "1,a,5", "4,x,bad", "5,e,7", "6,d,what")
     quarantine = Quarantine(tmp_path / "kept" / "quarantine.jsonl")
-    seen: list[int] = []
-    intake = Intake(
-        Csv(path=path, rows=3),
-        SCHEMA,
-        labels=by_first_letter,
-        quarantine=quarantine,
-        progress=lambda tally: seen.append(tally.received),
-    )
+    intake = Intake(Csv(path=path, rows=3), SCHEMA, labels=ByFirstLetter(), quarantine=quarantine)
     rows = Batch.concatenate(intake)
     assert rows["id"].tolist() == ["1", "5"]
     assert (rows[LABEL].tolist(), rows[CLASS].tolist()) == ([0, 1], ["a", "e"])
@@ -50,7 +51,6 @@ def test_every_row_that_came_in_is_accounted_for(tmp_path: Path) -> None:
     tally = intake.tally
     assert (tally.received, tally.passed_on, tally.quarantined, tally.duplicates, tally.ignored) == (7, 2, 3, 1, 1)
     assert tally.reasons == {"out_of_range": 1, "wrong_number_of_fields": 1, "not_a_number": 1}
-    assert seen == [3, 6, 7]
     kept = [orjson.loads(line) for line in quarantine.path.read_bytes().splitlines()]
     assert [(item["row"], item["reason"], item["raw"]) for item in kept] == [
         (4, "wrong_number_of_fields", "3,c"),
@@ -61,7 +61,7 @@ def test_every_row_that_came_in_is_accounted_for(tmp_path: Path) -> None:
 
 def test_counters_move_with_the_tally(tmp_path: Path) -> None:
     before = observe.counters()
-    list(Intake(Csv(path=write(tmp_path, "1,a,5", "1,a,5", "2,b,-1", "3,x,1")), SCHEMA, labels=by_first_letter))
+    list(Intake(Csv(path=write(tmp_path, "1,a,5", "1,a,5", "2,b,-1", "3,x,1")), SCHEMA, labels=ByFirstLetter()))
     moved = {name: count - before.get(name, 0) for name, count in observe.counters().items()}
     assert {name: count for name, count in moved.items() if count} == {
         'tocsin_rows_received_total{source="csv"}': 4,
@@ -109,6 +109,29 @@ def test_duplicates_are_found_across_batches_and_files(tmp_path: Path) -> None:
     intake = Intake(Csv(path=f"{tmp_path}/*.csv", rows=1), SCHEMA)
     assert [batch["host"].tolist() for batch in intake] == [["a"], ["b"]]
     assert intake.tally.duplicates == 4
+
+
+@pytest.mark.parametrize("optional", ["id", "part"])
+def test_a_row_that_lacks_a_part_of_its_key_is_never_a_duplicate(tmp_path: Path, optional: str) -> None:
+    fields = {
+        "id": Field(dtype="category", optional=optional == "id"),
+        "part": Field(dtype="integer", optional=optional == "part"),
+    }
+    lines = {"id": [",5", ",5", "1,5", "1,5"], "part": ["1,", "1,", "1,5", "1,5"]}[optional]
+    (tmp_path / "rows.csv").write_text("\n".join(["id,part", *lines, ""]))
+    intake = Intake(Csv(path=f"{tmp_path}/rows.csv"), Schema(fields=fields, key=("id", "part")))
+    assert sum(batch.rows for batch in intake) == 3
+    assert intake.tally.duplicates == 1
+
+
+def test_labels_are_told_of_the_end_of_the_source_but_not_of_a_stop(tmp_path: Path) -> None:
+    labels = ByFirstLetter()
+    path = write(tmp_path, "1,a,5", "2,a,5")
+    for _ in Intake(Csv(path=path, rows=1), SCHEMA, labels=labels):
+        break
+    assert labels.finished == 0
+    list(Intake(Csv(path=path, rows=1), SCHEMA, labels=labels))
+    assert labels.finished == 1
 
 
 def test_only_the_latest_keys_are_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

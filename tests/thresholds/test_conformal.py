@@ -174,7 +174,7 @@ def test_a_nan_score_is_refused_and_never_passes_for_normal(rng: np.random.Gener
 def test_a_budget_a_day_without_a_clock_hints_at_a_rate(rng: np.random.Generator) -> None:
     with pytest.raises(DataError, match="write the budget as a rate"):
         Conformal().fit(Calibration(rng.normal(size=200)), PER_DAY)
-    with pytest.raises(DataError, match="rows of one instant"):
+    with pytest.raises(DataError, match="all calibration rows share one moment"):
         fitted(rng.normal(size=200), times=np.zeros(200, dtype=np.int64))
 
 
@@ -183,3 +183,56 @@ def test_a_block_is_at_least_a_minute_and_never_shorter_than_the_cooldown(rng: n
         Conformal(block=30.0)
     budget = AlertBudget(per_day=3.0, cooldown_s=6 * 3_600.0)
     assert fitted(rng.normal(size=14 * 1_440), budget).promise()["blocks"] == 14 * 4
+
+
+@pytest.mark.parametrize("per_day", [np.inf, 1.7e308, 99_999_999_999_999_999_999 * 1_440.0])
+def test_a_budget_beyond_any_number_of_rows_is_no_error(rng: np.random.Generator, per_day: float) -> None:
+    scores = rng.normal(size=2_000)
+    threshold = fitted(scores, AlertBudget(per_day=per_day))
+    assert threshold.promise()["state"] == "held"
+    assert threshold.flag(scores).sum() == pytest.approx(1_000, abs=1)
+    assert all(value is not None for value in orjson.loads(orjson.dumps(threshold.promise()["interval"])))
+    assert np.isfinite(threshold.promise()["asked"])
+
+
+@pytest.mark.parametrize("budget", [AlertBudget(per_day=1e-320), AlertBudget(per_row=1e-320)])
+def test_a_budget_next_to_nothing_is_no_error(rng: np.random.Generator, budget: AlertBudget) -> None:
+    promise = fitted(rng.normal(size=2_000), budget).promise()
+    assert promise["state"] != "held"
+    assert np.isfinite(promise["served"])
+    assert (promise["days_needed"] or promise["rows_needed"]) == 1e12
+
+
+def test_a_cooldown_longer_than_the_span_is_no_error(rng: np.random.Generator) -> None:
+    for cooldown_s in (1e23 * 86_400, np.inf):
+        assert fitted(rng.normal(size=2_000), AlertBudget(per_day=3.0, cooldown_s=cooldown_s)).promise()["blocks"] == 1
+
+
+@pytest.mark.parametrize("per_day", [0.0, -1.0, np.nan])
+def test_a_budget_that_is_no_number_above_0_is_refused(rng: np.random.Generator, per_day: float) -> None:
+    with pytest.raises(DataError, match="wanted a number greater than 0"):
+        fitted(rng.normal(size=200), AlertBudget(per_day=per_day))
+
+
+def test_no_calibration_rows_hint_at_rows_of_one_moment() -> None:
+    with pytest.raises(
+        DataError, match=r"no calibration rows, wanted at least 100\n.*rows of one moment stay together"
+    ):
+        fitted(np.zeros(0))
+
+
+def test_the_log_line_prints_plain_numbers(rng: np.random.Generator, capsys: pytest.CaptureFixture[str]) -> None:
+    Conformal().fit(Calibration(rng.normal(size=400)), AlertBudget(per_row=0.005))
+    Conformal().fit(Calibration(rng.normal(size=400)), AlertBudget(per_row=0.00001))
+    told = capsys.readouterr().out
+    assert "4000 rows" in told
+    assert "0.00001/row" in told
+    assert "e+0" not in told
+    assert "e-0" not in told
+
+
+def test_what_is_served_as_asked_is_so_to_the_last_digit(rng: np.random.Generator) -> None:
+    scores, times = rng.normal(size=20_000), np.arange(20_000, dtype=np.int64) * 61 * SECOND
+    for per_day in (0.1, 0.07, 0.03):
+        promise = fitted(scores, AlertBudget(per_day=per_day), times).promise()
+        assert promise["served"] == promise["asked"] == per_day

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import orjson
 
+from tocsin.checks.part import require
 from tocsin.features.base import EXAMPLE, Feature, compile_program
 from tocsin.kernel.program import Program
 from tocsin.kernel.run import FeatureMatrix, Kernel
@@ -60,11 +61,6 @@ def _bits(matrix: FeatureMatrix) -> tuple[bytes, bytes]:
     return matrix.values.tobytes(), matrix.warm.tobytes()
 
 
-def _require(condition: bool, failure: str) -> None:  # noqa: FBT001  # reads like assert, which an optimised run drops
-    if not condition:
-        raise AssertionError(failure)
-
-
 def _same(got: FeatureMatrix, wanted: FeatureMatrix, failure: str) -> None:
     if _bits(got) != _bits(wanted):
         differing = np.flatnonzero(
@@ -95,12 +91,12 @@ def declared_names_are_produced(kind: type[Feature], folder: Path) -> None:
     feature, rows = kind.example(folder), example_rows()
     names = feature.names(feature.learn(rows))
     matrix = _one_pass(_program(feature, rows), rows)
-    _require(len(set(names)) == len(names) > 0, f"names are not distinct: {names}")
-    _require(_program(feature, rows).outputs == names, "the compiled columns are not those of names()")
-    _require(matrix.values.shape == (rows.rows, len(names)), f"shape {matrix.values.shape} for {len(names)} names")
-    _require(not np.isinf(matrix.values).any(), "an infinite value")
+    require(len(set(names)) == len(names) > 0, f"names are not distinct: {names}")
+    require(_program(feature, rows).outputs == names, "the compiled columns are not those of names()")
+    require(matrix.values.shape == (rows.rows, len(names)), f"shape {matrix.values.shape} for {len(names)} names")
+    require(not np.isinf(matrix.values).any(), "an infinite value")
     silent = [name for name, column in zip(names, matrix.values.T, strict=True) if np.isnan(column).all()]
-    _require(not silent, f"columns that are always missing: {silent}")
+    require(not silent, f"columns that are always missing: {silent}")
 
 
 def inputs_are_all_that_is_read(kind: type[Feature], folder: Path) -> None:
@@ -153,7 +149,7 @@ def equal_and_late_times_are_taken_as_they_arrive(kind: type[Feature], folder: P
     for times in (np.full(rows.rows, _START), np.sort(rows["time"])[::-1]):
         stream = rows.replace({"time": times})
         whole = _one_pass(program, stream)
-        _require(len(whole.values) == rows.rows, "rows were lost")
+        require(len(whole.values) == rows.rows, "rows were lost")
         _same(_one_pass(program, stream.take(slice(100))), _rows(whole, slice(100)), "a row looked ahead")
         _same(_in_chunks(program, stream, list(range(1, rows.rows))), whole, "one by one is not one pass")
 
@@ -173,7 +169,7 @@ def a_stored_program_gives_the_same_bits(kind: type[Feature], folder: Path) -> N
     rows = example_rows()
     program = _program(kind.example(folder), rows)
     stored = Program.from_json(orjson.loads(orjson.dumps(program.to_json())))
-    _require(stored.fingerprint == program.fingerprint, "the fingerprint changed on the way through JSON")
+    require(stored.fingerprint == program.fingerprint, "the fingerprint changed on the way through JSON")
     _same(_one_pass(stored, rows), _one_pass(program, rows), "the stored program computes something else")
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import nullcontext, redirect_stdout
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated
 
@@ -14,10 +16,13 @@ from tocsin.cli import screens
 from tocsin.cli.data import data_app
 from tocsin.cli.models import models_app
 from tocsin.cli.parts import check_part, new_app
-from tocsin.cli.settings import SHARED_HELP, Settings, take_settings
+from tocsin.cli.pictures import illustrated
+from tocsin.cli.screens import WrongUsage
+from tocsin.cli.settings import SHARED_HELP, Settings, take_settings, version_of
 from tocsin.errors import ConfigError, TocsinError
 
-DONE, REFUSED, WRONG_USAGE = 0, 1, 2
+DONE, REFUSED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
+STOPPED = "Stopped; nothing half done was published."
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -36,22 +41,49 @@ Chosen = Annotated[str | None, typer.Option("--model", help="A version number or
 
 def main() -> None:
     """Run the command line and end with its exit code."""
-    settings, words = take_settings(sys.argv[1:])
-    observe.configure(settings.level or "info")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
-        app(args=words, prog_name="tocsin", obj=settings)
-    except ConfigError as problem:
-        screens.error(problem)
-        sys.exit(WRONG_USAGE)
-    except TocsinError as problem:
-        screens.error(problem)
-        sys.exit(REFUSED)
+        code = _run(sys.argv[1:])
+        sys.stdout.flush()
     except BrokenPipeError:
-        sys.exit(DONE)
+        # What is still in the buffer would be written, and complained of, when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = DONE
+    sys.exit(code)
+
+
+def _run(words: list[str]) -> int:
+    as_json = "--json" in words
+    try:
+        settings, rest = take_settings(words)
+        observe.configure(settings.level or "info")
+        ended = app(args=rest, prog_name="tocsin", obj=settings, standalone_mode=False)
+        # The parser turns Ctrl-C into this number.
+        return _stopped(as_json=as_json) if ended == INTERRUPTED else int(ended or DONE)
+    except KeyboardInterrupt:
+        return _stopped(as_json=as_json)
+    except WrongUsage as wrong:
+        screens.usage(wrong, as_json=as_json)
+        return WRONG_USAGE
+    except TocsinError as problem:
+        screens.error(problem, as_json=as_json)
+        return WRONG_USAGE if isinstance(problem, ConfigError) else REFUSED
+    except BrokenPipeError:
+        raise
     except OSError as refusal:
         got, wanted = refusal.strerror or str(refusal), "a file or a folder that can be read and written"
-        screens.error(TocsinError(str(refusal.filename or "this machine"), got, wanted))
-        sys.exit(REFUSED)
+        screens.error(TocsinError(str(refusal.filename or "this machine"), got, wanted), as_json=as_json)
+        return REFUSED
+
+
+def _stopped(*, as_json: bool) -> int:
+    if as_json:
+        screens.error(TocsinError("tocsin", "an interrupt", hint=STOPPED), as_json=True)
+    else:
+        screens.aside(STOPPED)
+    return INTERRUPTED
 
 
 @app.command()
@@ -59,20 +91,23 @@ def init(
     ctx: typer.Context,
     *,
     preset: Annotated[str, typer.Option(help="The kind of telemetry: flows, services …")] = "flows",
-    path: Annotated[str, typer.Option(help="Where the telemetry is, as seen from the config.")] = "data/*.csv",
+    path: Annotated[str | None, typer.Option(help="Where the telemetry is, as seen from the config.")] = None,
 ) -> None:
     """Write a first config."""
     from tocsin.cli.templates import first_config
 
     settings: Settings = ctx.obj
     text = first_config(preset, path)
-    if settings.config.exists():
-        raise typer.BadParameter(f"{settings.config} exists already; choose another name with -c")
-    settings.config.write_text(text, "utf-8")
+    try:
+        with settings.config.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise typer.BadParameter(f"{settings.config} exists already; choose another name with -c") from None
     if settings.json:
         screens.document({"config": settings.config})
     else:
-        screens.out.print(f"Wrote {settings.config}. Put your paths into it, then: tocsin check, tocsin train")
+        sentence = f"Wrote {settings.config}. Put your paths into it, then: tocsin check, tocsin train"
+        screens.say(sentence)
 
 
 @app.command()
@@ -81,7 +116,7 @@ def check(
     *,
     connect: Annotated[bool, typer.Option("--connect", help="Also read the first rows of the sources.")] = False,
 ) -> None:
-    """Find every problem of the config: valid, partial (a source cannot be read) or invalid."""
+    """Find every problem of the config: valid (0), partial (1: a source cannot be read) or invalid (2)."""
     from tocsin.system import check as check_config
     from tocsin.system import probe
 
@@ -95,10 +130,10 @@ def check(
     except ConfigError as error:
         status, problems = "invalid", list(error.problems)
     if settings.json:
-        screens.document({"status": status, "problems": problems})
+        screens.document({"status": status, "problems": [screens.plain(problem) for problem in problems]})
     else:
         screens.problems(status, problems)
-    raise typer.Exit(DONE if status == "valid" else REFUSED)
+    raise typer.Exit({"valid": DONE, "partial": REFUSED, "invalid": WRONG_USAGE}[status])
 
 
 @app.command()
@@ -109,14 +144,12 @@ def train(
     plots: Annotated[bool, typer.Option(help="Draw the plots and write the HTML report.")] = True,
 ) -> None:
     """Learn from history, judge the model on rows it has not seen, register it."""
-    from tocsin.system import illustrate
-
     settings: Settings = ctx.obj
     project = settings.project()
     with screens.progress_of(project):
         outcome = project.train(promote=promote)
         if plots:
-            illustrate(outcome)
+            illustrated(outcome)
     screens.outcome(outcome, as_json=settings.json)
     raise typer.Exit(DONE if outcome.verdict.passed else REFUSED)
 
@@ -131,14 +164,12 @@ def evaluate(
     plots: Annotated[bool, typer.Option(help="Draw the plots and write the HTML report.")] = True,
 ) -> None:
     """Judge a registered model."""
-    from tocsin.system import illustrate
-
     settings: Settings = ctx.obj
     project = settings.project()
     with screens.progress_of(project):
-        outcome = project.evaluate(_version(model), None if data is None else str(data.absolute()))
+        outcome = project.evaluate(model and version_of(model), None if data is None else str(data.absolute()))
         if plots:
-            illustrate(outcome)
+            illustrated(outcome)
         if save_predictions:
             from tocsin.evaluation.predictions import write_predictions
 
@@ -157,27 +188,30 @@ def score(
 ) -> None:
     """Score the rows of a file; what rings goes to the config's sinks."""
     from tocsin.scoring.export import ScoresFile
+    from tocsin.sources.base import Tally
 
     settings: Settings = ctx.obj
     project = settings.project()
     rows = flagged = alerts = 0
     generated = False
+    tally = Tally()
     # With --json standard output is one document: alerts for people go beside it.
     aside = redirect_stdout(sys.stderr) if settings.json else nullcontext()
     with aside, screens.progress_of(project), ScoresFile(output) as lines:
-        for scored in project.score(str(file.absolute()), _version(model)):
+        for scored in project.score(str(file.absolute()), model and version_of(model), tally):
             rows += scored.batch.rows
             flagged += int(scored.scores.flagged.sum())
             alerts += len(scored.alerts)
             generated = scored.generated
             lines.write(scored, project.config.schema_)
-    found = {"rows": rows, "flagged": flagged, "alerts": alerts, "generated": generated}
+    found = {"rows": rows, "flagged": flagged, "alerts": alerts, "generated": generated, "inputs": tally}
     if settings.json:
         screens.document(found)
     else:
         if generated:
             screens.out.print(screens.GENERATED)
-        screens.out.print(f"{rows:,} rows scored, {flagged:,} flagged, {alerts:,} alerts")
+        screens.scores(tally, scored=rows, flagged=flagged, alerts=alerts)
+    raise typer.Exit(DONE if rows else REFUSED)
 
 
 @app.command()
@@ -203,7 +237,3 @@ def demo(
     from tocsin.cli.demo import run_demo
 
     raise typer.Exit(run_demo(folder, as_json=ctx.obj.json))
-
-
-def _version(model: str | None) -> int | str | None:
-    return int(model) if model is not None and model.isdigit() else model

@@ -19,16 +19,21 @@ def list_data(ctx: typer.Context) -> None:
     """The files of the config's sources, with their sizes."""
     from glob import glob
 
+    from tocsin.sources.base_files import legible
+
     settings: Settings = ctx.obj
     config = settings.project().config
     specs = [spec for spec in (config.source, config.test) if spec is not None and "path" in spec.parameters]
     patterns = [str(config.resolve(str(spec.parameters["path"]))) for spec in specs]
     names = [name for pattern in patterns for name in sorted(glob(pattern, recursive=True))]  # noqa: PTH207  # patterns may be absolute
-    sizes = {name: Path(name).stat().st_size for name in names}
+    sizes = {legible(name): Path(name).stat().st_size for name in names}
     if settings.json:
         screens.document({"files": sizes})
     else:
-        screens.listing(f"{len(sizes)} files", {name: f"{size:,} bytes" for name, size in sizes.items()})
+        screens.listing(
+            "1 file" if len(sizes) == 1 else f"{len(sizes)} files",
+            {name: f"{size:,} bytes" for name, size in sizes.items()},
+        )
 
 
 @data_app.command()
@@ -46,7 +51,7 @@ def validate(ctx: typer.Context) -> None:
         screens.document(tally)
     else:
         screens.tally(tally)
-    raise typer.Exit(0 if tally.passed_on and not tally.quarantined else 1)
+    raise typer.Exit(0 if tally.passed_on and not (tally.quarantined or tally.files_refused) else 1)
 
 
 @data_app.command()
@@ -78,4 +83,5 @@ def generate(
     if settings.json:
         screens.document({"file": output, "rows": rows, "generated": True})
     else:
-        screens.out.print(f"Generated {rows:,} rows into {output}; the column tocsin_generated says what they are.")
+        sentence = f"Generated {rows:,} rows into {output}; the column tocsin_generated says what they are."
+        screens.say(sentence)

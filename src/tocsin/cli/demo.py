@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tocsin.cli import screens
+from tocsin.cli.pictures import illustrated
 from tocsin.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ sinks: [{type: console}, {type: jsonl, path: alerts.jsonl}]
 
 def run_demo(folder: Path, *, as_json: bool) -> int:
     """Train, judge and show; 0 if at least one planted attack rang."""
-    from tocsin.system import Project, illustrate
+    from tocsin.system import Project
 
     _fresh(folder)
     config = folder / "tocsin.yaml"
@@ -46,7 +47,7 @@ def run_demo(folder: Path, *, as_json: bool) -> int:
     project = Project.load(config)
     with screens.progress_of(project):
         outcome = project.train(promote=True)
-        page = illustrate(outcome)
+        page = illustrated(outcome)
     events = outcome.report.events
     planted, caught = (0, 0) if events is None else (events.events, events.caught)
     if as_json:
@@ -89,4 +90,7 @@ def _show(project: Project, outcome: Outcome, planted: int, caught: int, page: P
     for alert in sorted(outcome.evidence.alerts, key=lambda item: item.p_value)[:1]:
         screens.out.print("The least likely of the alerts:")
         screens.alert(replace(alert, entity=project.privacy.name(alert.entity)))
-    screens.out.print(f"\nThe report: {page}\nThe config: {config}\nNext: tocsin -c {config} models list")
+    screens.say("")
+    screens.say(f"The report: {page}")
+    screens.say(f"The config: {config}")
+    screens.say(f"Next: tocsin -c {config} models list")

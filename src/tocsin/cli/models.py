@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from tocsin.cli import screens
-from tocsin.cli.settings import Settings
+from tocsin.cli.settings import Settings, version_of
 
 models_app = typer.Typer(no_args_is_help=True, help="Look at registered versions and move channels.")
 
@@ -31,14 +31,14 @@ def show(ctx: typer.Context, version: Annotated[str, typer.Argument(help="A vers
     """What a version is and what is known about it."""
     settings: Settings = ctx.obj
     project = settings.project()
-    bundle, entry = project.registry.load(project.config.name, int(version) if version.isdigit() else version)
+    bundle, entry = project.registry.load(project.config.name, version_of(version))
     found = {"version": entry, "content": bundle.content, "notes": bundle.notes}
     if settings.json:
         screens.document(found)
     else:
         screens.versions([entry], project.registry.channels(project.config.name))
         screens.listing("Detector", bundle.content["detector"])
-        screens.listing("Inputs", bundle.content["data"])
+        screens.listing("Inputs", bundle.notes.get("inputs", {}))
         screens.listing("Figures", entry.summary)
 
 
@@ -71,7 +71,7 @@ def rollback(ctx: typer.Context) -> None:
     """Make the champion before this one the champion again."""
     settings: Settings = ctx.obj
     project = settings.project()
-    entry = project.registry.roll_back(project.config.name)
+    entry = project.roll_back()
     _say(settings, f"Version {entry.version} of {project.config.name} is the champion again.", entry.version)
 
 

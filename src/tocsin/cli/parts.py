@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, cast
@@ -27,18 +26,18 @@ def detector(
     folder: Annotated[Path, typer.Option(help="Where the file goes.")] = Path("src/tocsin/detectors"),
 ) -> None:
     """Write a detector that passes every contract check, to be made into yours."""
-    if not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name):
-        raise ConfigError([Problem("name", f'"{name}"', "snake_case such as nearest_neighbours")])
+    text = new_detector(name)
     path = folder / f"{name}.py"
     if path.exists():
         raise ConfigError([Problem(str(path), "a file that exists already", "a new name")])
     folder.mkdir(parents=True, exist_ok=True)
-    path.write_text(new_detector(name), "utf-8")
+    path.write_text(text, "utf-8")
     settings: Settings = ctx.obj
     if settings.json:
         screens.document({"file": path})
     else:
-        screens.out.print(f"Wrote {path}. Next: tocsin check-part detectors {name}")
+        sentence = f"Wrote {path}. Next: tocsin check-part detectors {name}"
+        screens.say(sentence)
 
 
 def check_part(

@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from rich.console import Console
+import typer
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from tocsin.errors import Problem, TocsinError
+from tocsin.errors import ConfigError, Problem, TocsinError, visible
+from tocsin.sinks.base_terminal import Terminal
 
 if TYPE_CHECKING:
+    from tocsin.evaluation.report import Report
     from tocsin.model.ledger import Version
     from tocsin.records import Alert, Verdict
     from tocsin.sources.base import Tally
     from tocsin.system import Outcome, Project
 
 # Whoever reads through a pipe gets a line per row, however wide.
-out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+out = Terminal(width=None if sys.stdout.isatty() else 200)
+err = Terminal(stderr=True)
 
+WrongUsage: type[Any] = typer.BadParameter.__mro__[1]
+"""What a wrong word on the line raises; the parser does not export it."""
 GENERATED = "[bold yellow]Made from generated data.[/]"
 HEADLINES = (
     ("roc_auc", "ROC-AUC"),
@@ -40,19 +46,68 @@ HEADLINES = (
     ("anomaly_rate", "anomaly rate"),
     ("latency_p99_ms", "latency p99, ms"),
 )
+BUDGET_STATES = {
+    "provisional": "so few alerts fit into the calibration span that their true rate may be some way off",
+    "extrapolated": "the level lies beyond what the calibration span has shown, on a tail fitted to it",
+}
+MORE_THAN_ASKED = 1.001
+"""Served / asked beyond which the difference is worth a line."""
+NARROW = 60
+"""Characters; where a line has fewer, versions are listed below each other."""
 
 
 def document(value: object) -> None:
-    """One JSON document for machines."""
-    sys.stdout.buffer.write(orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY, default=str))
-    sys.stdout.buffer.write(b"\n")
-    sys.stdout.buffer.flush()
+    """One JSON document for machines, in ASCII: no terminal obeys it and no encoding refuses it."""
+    plain = orjson.loads(orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY, default=_legible))
+    out.out(json.dumps(plain, indent=2))
 
 
-def error(problem: TocsinError) -> None:
+def _legible(value: object) -> str:
+    # The bytes of a path need not be text.
+    return str(value).encode("utf-8", "backslashreplace").decode()
+
+
+def plain(problem: Problem) -> dict[str, str]:
+    """A problem as JSON values."""
+    return {name: visible(value) for name, value in asdict(problem).items()}
+
+
+def error(problem: TocsinError, *, as_json: bool) -> None:
     """What went wrong, where, and what to do."""
-    for item in getattr(problem, "problems", (problem.problem,)):
-        err.print(f"[red]✗[/] {escape(str(item))}")
+    if not as_json:
+        for item in problem.problems if isinstance(problem, ConfigError) else [problem.problem]:
+            err.print(f"[red]✗[/] {escape(str(item))}")
+    elif isinstance(problem, ConfigError):
+        document({"problems": [plain(item) for item in problem.problems]})
+    else:
+        document({"error": plain(problem.problem)})
+
+
+def usage(wrong: Any, *, as_json: bool) -> None:
+    """A word on the line that is not understood; nothing where the help was shown in its place."""
+    message = wrong.format_message()
+    if message:
+        command = wrong.ctx.command_path if wrong.ctx else "tocsin"
+        got = message[0].lower() + message[1:].rstrip(".")
+        error(TocsinError(command, got, hint=f"{command} --help"), as_json=as_json)
+
+
+def say(sentence: str) -> None:
+    """A result in a line."""
+    out.print(visible(sentence), markup=False)
+
+
+def aside(sentence: str) -> None:
+    """Something to know that is no result."""
+    err.print(f"[yellow]{escape(visible(sentence))}[/]")
+
+
+def _plain(number: float) -> str:
+    return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"
+
+
+def _counted(number: int, word: str) -> str:
+    return f"{number:,} {word}" if number == 1 else f"{number:,} {word}s"
 
 
 @contextmanager
@@ -75,11 +130,11 @@ def verdict(judged: Verdict) -> None:
     out.print("[bold green]Verdict: passed[/]" if judged.passed else "[bold red]Verdict: refused[/]")
     for judgement in judged.judgements:
         mark = "[green]✓[/]" if judgement.passed else "[red]✗[/]"
-        out.print(f"  {mark} {escape(judgement.reason)}")
+        out.print(f"  {mark} {_shown(judgement.reason)}")
 
 
 def outcome(result: Outcome, *, as_json: bool) -> None:
-    """The figures of an evaluation and where the rest is."""
+    """The figures of an evaluation, how to read them, and where the rest is."""
     version, report = result.version, result.report
     if as_json:
         document(
@@ -95,6 +150,8 @@ def outcome(result: Outcome, *, as_json: bool) -> None:
         return
     if report.generated:
         out.print(GENERATED)
+    if report.seen_in_training:
+        out.print("[bold yellow]Judged on rows that the model learnt from.[/]")
     tally(result.rows)
     table = Table("figure", "value", "95 % interval", box=None, pad_edge=False)
     for key, title in HEADLINES:
@@ -102,23 +159,49 @@ def outcome(result: Outcome, *, as_json: bool) -> None:
         if figure is not None and figure.value is not None:
             interval = "" if figure.low is None else f"{figure.low:.3g} to {figure.high:.3g}"
             table.add_row(title, f"{figure.value:.4g}", interval)
-    out.print(table)
-    promise = report.promise
-    asked, served = f"{promise['asked']:g} {promise['unit']}", f"{promise['served']:g}"
-    out.print(f"Alert budget: {asked} asked, {served} served, {promise['state']}")
+    out.print(table, soft_wrap=False)
+    _budget(report)
     verdict(result.verdict)
-    out.print(f"Version {version.version} of {version.name}, model {version.digest[:12]}")
-    out.print(f"Look at {result.folder}")
+    out.print(f"Version {version.version} of {_shown(version.name)}, model {version.digest[:12]}")
+    out.print(f"Look at {_shown(result.folder)}")
+    for note in report.notes:
+        out.print(f"[dim]{_shown(note)}[/]")
+
+
+def _budget(report: Report) -> None:
+    """What became of the alert budget, and what it would take to hold it."""
+    promise = report.promise
+    asked, served, state = promise["asked"], promise["served"], str(promise["state"])
+    out.print(f"Alert budget: {asked:g} {_shown(promise['unit'])} asked, {served:.4g} served, {_shown(state)}")
+    if served > asked * MORE_THAN_ASKED:
+        out.print(f"  [bold yellow]{_plain(served / asked)} times what you asked[/]")
+    if state == "held":
+        return
+    rows = promise.get("rows_needed")
+    needed = f"{_plain(promise['days_needed'])} days" if rows is None else f"{rows:,} rows"
+    had = f"{_plain(promise['days'])} days" if rows is None else f"{promise['rows']:,}"
+    meaning = BUDGET_STATES.get(state, "the calibration span cannot promise it")
+    out.print(
+        f"  [yellow]{_shown(state.capitalize())}: {meaning}; it takes {needed} of calibration, there were {had}.[/]"
+    )
 
 
 def tally(rows: Tally) -> None:
     """What became of the rows received."""
     out.print(
-        f"{rows.received:,} rows received: {rows.passed_on:,} used, {rows.quarantined:,} quarantined, "
-        f"{rows.duplicates:,} duplicates, {rows.ignored:,} left out"
+        f"{_counted(rows.received, 'row')} received: {rows.passed_on:,} used, {rows.quarantined:,} quarantined, "
+        f"{_counted(rows.duplicates, 'duplicate')}, {rows.ignored:,} left out"
     )
+    if rows.files_refused:
+        out.print(f"[yellow]{_counted(rows.files_refused, 'file')} refused, whole or from a break on[/]")
     for reason, number in sorted(rows.reasons.items(), key=lambda item: -item[1]):
-        out.print(f"  {number:,} {escape(reason)}")
+        out.print(f"  {number:,} {_shown(reason)}")
+
+
+def scores(rows: Tally, *, scored: int, flagged: int, alerts: int) -> None:
+    """What became of the rows of a file, and what rang."""
+    tally(rows)
+    out.print(f"{_counted(scored, 'row')} scored, {flagged:,} flagged, {_counted(alerts, 'alert')}")
 
 
 def problems(status: str, found: Sequence[Problem]) -> None:
@@ -126,7 +209,7 @@ def problems(status: str, found: Sequence[Problem]) -> None:
     for item in found:
         out.print(f"[red]✗[/] {escape(str(item))}")
     colour = {"valid": "green", "partial": "yellow", "invalid": "red"}[status]
-    out.print(f"The config is [bold {colour}]{status}[/]" + (f": {len(found)} problems." if found else "."))
+    out.print(f"The config is [bold {colour}]{status}[/]" + (f": {_counted(len(found), 'problem')}." if found else "."))
 
 
 def part(name: str, checks: Sequence[str], failures: Mapping[str, str]) -> None:
@@ -134,9 +217,9 @@ def part(name: str, checks: Sequence[str], failures: Mapping[str, str]) -> None:
     for check in checks:
         mark = "[red]✗[/]" if check in failures else "[green]✓[/]"
         out.print(f"{mark} {check.removeprefix('check_').replace('_', ' ')}")
-        if check in failures:
-            out.print(f"    {escape(failures[check])}")
-    out.print(f"{escape(name)}: {len(checks) - len(failures)} of {len(checks)} checks hold.")
+        for line in failures.get(check, "").splitlines():
+            out.print(f"    {_shown(line)}")
+    out.print(f"{_shown(name)}: {len(checks) - len(failures)} of {len(checks)} checks hold.")
 
 
 def alert(shown: Alert) -> None:
@@ -151,23 +234,35 @@ def alert(shown: Alert) -> None:
 
 def versions(entries: Sequence[Version], channels: Mapping[str, int]) -> None:
     """The versions of a model, newest first."""
-    table = Table("version", "model", "created", "verdict", "data", "size", "channels", box=None, pad_edge=False)
+    titles = ("version", "model", "created", "verdict", "data", "size", "channels")
+    table = Table(box=None, pad_edge=False)
+    for title in titles:
+        table.add_column(title, no_wrap=title != "channels", overflow="fold")
     for entry in sorted(entries, key=lambda item: -item.version):
-        names = ", ".join(name for name, version in channels.items() if version == entry.version)
-        table.add_row(
+        cells = (
             str(entry.version),
             entry.digest[:12],
-            entry.created[:19],
+            entry.created[:16].replace("T", " "),
             "passed" if entry.passed else "refused",
             "generated" if entry.generated else "real",
             f"{entry.size_bytes / 1e3:.0f} kB",
-            names,
+            ", ".join(_shown(name) for name, version in channels.items() if version == entry.version),
         )
-    out.print(table)
+        if out.width < NARROW:
+            listing(f"version {cells[0]}", dict(zip(titles[1:], cells[1:], strict=True)))
+        else:
+            table.add_row(*cells)
+    if table.rows:
+        out.print(table, soft_wrap=False)
 
 
 def listing(title: str, entries: Mapping[str, Any]) -> None:
     """Names and values, a line each."""
-    out.print(f"[bold]{escape(title)}[/]")
+    out.print(f"[bold]{_shown(title)}[/]")
     for name, value in entries.items():
-        out.print(f"  {escape(name)}: {escape(str(value))}")
+        out.print(f"  {_shown(name)}: {_shown(value)}")
+
+
+def _shown(value: object) -> str:
+    """Text that neither the terminal nor the markup obeys."""
+    return escape(visible(str(value)))

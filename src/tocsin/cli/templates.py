@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import keyword
+import re
+from math import inf
+
+import yaml
+
+from tocsin.component import snake_case
+from tocsin.errors import ConfigError, Problem
 from tocsin.presets import read_preset
+
+_ENDINGS = {"zeek": "log", "jsonl": "jsonl", "parquet": "parquet"}
+_TAKEN = ("Detector", "Labels", "Matrix", "Self", "State", "Vector")
+"""Names that the file of a detector uses already."""
 
 _CONFIG = """\
 version: 1
 name: {name}
 preset: {preset}                  # schema, features, detector and gate; all can be overridden below
-source: {{type: {source}, path: "{path}"}}
+source: {{type: {source}, path: {path}}}
 {labels}alerts: {{budget: {budget}, cooldown: 2m}}
 registry: {{path: registry, keep: 5}}
 sinks: [{{type: console}}, {{type: jsonl, path: alerts.jsonl}}]
@@ -75,21 +87,28 @@ class {kind}(Detector):
 '''
 
 
-def first_config(preset: str, path: str) -> str:
-    """A config to begin with; raises ConfigError for an unknown preset."""
+def first_config(preset: str, path: str | None) -> str:
+    """A config to begin with, by default for files in `data`; raises ConfigError for an unknown preset."""
     values = read_preset(preset)
+    source = values.get("source", {}).get("type", "csv")
+    path = path or f"data/*.{_ENDINGS.get(source, 'csv')}"
     clock = values["schema"].get("time") is not None
     return _CONFIG.format(
         name=preset.replace("/", "-").replace("_", "-"),
         preset=preset,
-        source=values.get("source", {}).get("type", "csv"),
-        path=path,
+        source=source,
+        path=yaml.safe_dump(path, default_style='"', width=inf, allow_unicode=True).strip(),
         labels="" if "labels" in values else "# labels: {column: label, normal: [benign]}\n",
         budget="3/day" if clock else "1%",
     )
 
 
 def new_detector(name: str) -> str:
-    """The file of a new detector, complete and working."""
+    """The file of a new detector, complete and working; raises ConfigError for a name that none can bear."""
     words = name.split("_")
-    return _DETECTOR.format(title=" ".join(words).capitalize(), kind="".join(word.capitalize() for word in words))
+    kind = "".join(word.capitalize() for word in words)
+    right = re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name) and snake_case(kind) == name
+    if not right or words[0] == "base" or keyword.iskeyword(kind) or kind in _TAKEN:
+        hint = "the class is the same name in CamelCase, from which the name must be found again"
+        raise ConfigError([Problem("name", f'"{name}"', "snake_case such as nearest_neighbours", hint)])
+    return _DETECTOR.format(title=" ".join(words).capitalize(), kind=kind)

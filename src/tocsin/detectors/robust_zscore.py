@@ -52,7 +52,7 @@ class RobustZScore(Detector):
 
     def __init__(self, *, two_sided: bool = True, min_scale: float = 1e-6) -> None:
         if not 1 / _FURTHEST <= min_scale <= _FURTHEST:
-            raise ValueError("wanted a min_scale greater than 0")
+            raise ValueError(f"min_scale is {min_scale:g}, wanted a number greater than 0, at most {_FURTHEST:g}")
         self.two_sided = two_sided
         self.min_scale = min_scale
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tocsin.evaluation.events import codes_of
+from tocsin.calibration import codes_of
 from tocsin.evaluation.measures import Ranking, average_precision, roc_auc
 from tocsin.records import Column, Mask, Matrix, Vector
 
@@ -70,7 +70,7 @@ def baseline_scores(
 
 def last_value(features: Matrix, entities: Column | None) -> Vector:
     """Largest absolute change of any feature since the entity's previous row, (n,); 0 for its first row."""
-    codes = np.zeros(len(features), np.int64) if entities is None else codes_of(entities)
+    codes = codes_of(entities, len(features))
     order = np.argsort(codes, kind="stable")
     changes = np.zeros(len(features))
     for piece in _pieces(len(order) - 1, features.shape[1]):

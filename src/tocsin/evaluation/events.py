@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tocsin.calibration import episodes
+from tocsin.calibration import codes_of, episodes
 from tocsin.records import Alert, Column, Mask, Times
 
 NAMED_GAP_S = 3_600.0
@@ -35,12 +35,6 @@ class AlertCount:
     unknown: int
 
 
-def codes_of(column: Column) -> NDArray[np.int64]:
-    """Values -> small numbers in order of first appearance, (n,)."""
-    seen: dict[object, int] = {}
-    return np.fromiter((seen.setdefault(value, len(seen)) for value in column.tolist()), np.int64, len(column))
-
-
 def count_events(
     anomalous: Mask, flagged: Mask, times: Times | None, entities: Column | None, classes: Column | None
 ) -> EventCount | None:
@@ -57,7 +51,7 @@ def count_events(
         rung = len(np.unique(event[flagged[anomalous]]))
         return EventCount(int(event.max()) + 1, rung, "rows of one name less than an hour apart")
     if times is not None:
-        entity = np.zeros(len(anomalous), np.int64) if entities is None else codes_of(entities)
+        entity = codes_of(entities, len(anomalous))
         order = np.argsort(entity, kind="stable")
         inside, entity = anomalous[order], entity[order]
         begins = inside & (np.diff(entity, prepend=-1) != 0)

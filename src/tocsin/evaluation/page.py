@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
-from pathlib import Path
+from pathlib import Path, PurePath
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +16,8 @@ from numpy.typing import NDArray
 from tocsin.component import optional_packages
 from tocsin.evaluation.measures import Figure, Unit
 from tocsin.evaluation.predictions import iso_times
-from tocsin.evaluation.report import Evidence, Report
-from tocsin.records import Mask, Verdict
+from tocsin.evaluation.report import SEEN_IN_TRAINING, Evidence, Report
+from tocsin.records import SECOND, Mask, Verdict
 
 with optional_packages("evaluation.page"):
     from jinja2 import Environment, StrictUndefined
@@ -24,6 +26,9 @@ WORST = 10
 REASONS = 3
 """Features named for each of the worst rows."""
 NONE = "—"
+PSEUDONYM = re.compile(r"[0-9a-f]{32}")
+PSEUDONYM_SHOWN = 8
+"""Characters of a pseudonym that tell it from the others on a page."""
 
 _FORMATS: dict[Unit, str] = {
     "ratio": "{:.4f}",
@@ -41,6 +46,9 @@ _WORDS = {
     "weighted_f1": "Weighted F1",
     "train_seconds": "Training time",
     "zscore": "Z-score",
+    "budget_factor": "Budget served / asked",
+    "interval": "90 % interval",
+    "level_p": "p-value of the level",
 }
 
 
@@ -49,32 +57,50 @@ class WorstRow:
     """One row that a person should look at."""
 
     origin: str
+    place: str
+    """The origin without its folder."""
     time: str
     entity: str
+    short_entity: str
+    """A pseudonym's beginning; any other name whole."""
     name: str
     """Of its class."""
     score: float
     p_value: float
-    flagged: bool
+    flagged: str
     state: str
+    """Empty where it is ready."""
     reasons: tuple[str, ...]
 
 
 def write_page(evidence: Evidence, report: Report, verdict: Verdict | None, plots: Sequence[Path], path: Path) -> None:
     """Write the report as a page; `verdict` None says that the model was not judged."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"shown": shown, "interval": interval, "words": words, "decimals": decimals}
+    environment.filters |= {"shown": shown, "interval": interval, "words": words, "decimals": decimals, "plain": plain}
     template = environment.from_string(files("tocsin.evaluation").joinpath("report.html").read_text("utf-8"))
-    truth, score = evidence.truth, evidence.scores.score
+    truth, score, flagged = evidence.truth, evidence.scores.score, evidence.scores.flagged
     page = template.render(
         report=report,
         verdict=verdict,
         plots=[(words(plot.stem), b64encode(plot.read_bytes()).decode()) for plot in plots],
-        misses=_worst(evidence, truth == 1, score),
-        false_alarms=_worst(evidence, truth == 0, -score),
+        seen_in_training=SEEN_IN_TRAINING,
+        remarks=any(figure.reason for figure in report.results.values() if figure.value is not None),
+        absent=_absent(report.results),
+        promise={name: text for name, value in report.promise.items() if name != "level" and (text := plain(value))},
+        misses=_worst(evidence, (truth == 1) & ~flagged & evidence.ready, score),
+        false_alarms=_worst(evidence, (truth == 0) & flagged & evidence.ready, -score),
         unknown=_worst(evidence, truth < 0, -score),
     )
     path.write_text(page, encoding="utf-8")
+
+
+def _absent(results: Mapping[str, Figure]) -> list[str]:
+    """A sentence for each reason why figures have no value."""
+    names: dict[str, list[str]] = {}
+    for name, figure in results.items():
+        if figure.value is None:
+            names.setdefault(figure.reason, []).append(words(name))
+    return [f"No value for {', '.join(figures)} ({reason})." for reason, figures in names.items()]
 
 
 def _worst(evidence: Evidence, kind: Mask, order: NDArray[np.float64]) -> list[WorstRow]:
@@ -84,17 +110,20 @@ def _worst(evidence: Evidence, kind: Mask, order: NDArray[np.float64]) -> list[W
     if not len(rows):
         return []
     contributions = evidence.explain(rows)
-    times = [""] * len(rows) if evidence.times is None else iso_times(evidence.times[rows])
+    times = [""] * len(rows) if evidence.times is None else iso_times(evidence.times[rows] // SECOND * SECOND)
+    entities = [""] * len(rows) if evidence.entities is None else [str(name) for name in evidence.entities[rows]]
     return [
         WorstRow(
             origin=str(evidence.origins[row]),
-            time=times[place],
-            entity="" if evidence.entities is None else str(evidence.entities[row]),
+            place=PurePath(str(evidence.origins[row])).name,
+            time=times[place].replace("T", " ").removesuffix("Z"),
+            entity=entities[place],
+            short_entity=entities[place][:PSEUDONYM_SHOWN] if PSEUDONYM.fullmatch(entities[place]) else entities[place],
             name="" if evidence.classes is None else str(evidence.classes[row]),
             score=float(evidence.scores.score[row]),
             p_value=float(evidence.scores.p_value[row]),
-            flagged=bool(evidence.scores.flagged[row]),
-            state=str(evidence.scores.state[row]),
+            flagged="yes" if evidence.scores.flagged[row] else "no",
+            state="" if evidence.scores.state[row] == "ready" else str(evidence.scores.state[row]).replace("_", " "),
             reasons=tuple(
                 f"{evidence.feature_names[column]} {contributions[place, column]:+.3g}"
                 for column in np.argsort(-contributions[place], kind="stable")[:REASONS]
@@ -118,6 +147,15 @@ def words(name: str) -> str:
     """`false_positive_rate` -> `False positive rate`."""
     text = name.removesuffix("_ms").removesuffix("_bytes")
     return _WORDS.get(text, text[:1].upper() + text[1:].replace("_", " "))
+
+
+def plain(value: Any) -> str:
+    """A value of a promise in four figures; nothing for None."""
+    if isinstance(value, int | float):
+        return f"{value:,.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
+    if isinstance(value, list | tuple):
+        return " to ".join(map(plain, value))
+    return "" if value is None else str(value)
 
 
 def decimals(value: float | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from tocsin.evaluation.report import Evidence, Report
 with optional_packages("evaluation.plots"):
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Canvas
+    from matplotlib.font_manager import FontProperties, findfont, get_font
 
 # Okabe and Ito's palette: told apart by colour-blind readers, and in grey.
 BLUE, ORANGE, GREY, INK = "#0072B2", "#D55E00", "#8a8f98", "#22262b"
@@ -21,6 +23,8 @@ INCHES, DOTS_PER_INCH = (6.4, 4.4), 150
 BINS = 60
 LONGEST_NAME = 32
 """Characters of a feature's name beside its bar."""
+UNDRAWABLE = "?"
+"""Stands for control characters and for those that the font lacks."""
 
 
 def draw(evidence: Evidence, report: Report, folder: Path) -> tuple[Path, ...]:
@@ -133,7 +137,7 @@ def _score_distribution(evidence: Evidence) -> Canvas:
 
 def _feature_importance(report: Report) -> Canvas:
     canvas, axes = _axes("What weighed most in flagged rows", "mean absolute contribution, in the detector's unit", "")
-    names = [_shortened(item.feature) for item in report.importance]
+    names = [shortened(item.feature) for item in report.importance]
     places = np.arange(len(names))
     axes.barh(places, [item.contribution for item in report.importance], color=BLUE, height=0.7)
     axes.set_yticks(places, names, fontsize=8)
@@ -142,7 +146,16 @@ def _feature_importance(report: Report) -> Canvas:
     return canvas
 
 
-def _shortened(name: str) -> str:
-    # matplotlib would read a pair of dollar signs as mathematics.
+def shortened(name: str) -> str:
+    """A feature's name as the pictures can show it."""
     text = name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
+    drawn = _drawable()
+    text = "".join(sign if sign.isprintable() and ord(sign) in drawn else UNDRAWABLE for sign in text)
+    # matplotlib would read a pair of dollar signs as mathematics.
     return text.replace("$", r"\$")
+
+
+@cache
+def _drawable() -> frozenset[int]:
+    """Code points that the font of the pictures has a glyph for."""
+    return frozenset(get_font(findfont(FontProperties())).get_charmap())

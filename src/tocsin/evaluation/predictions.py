@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from tocsin.errors import visible
 from tocsin.evaluation.report import Evidence
 from tocsin.records import GENERATED, Column, Times
 
@@ -23,7 +24,7 @@ COLUMNS = (
     "correct",
     "origin",
 )
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
+FORMULA_STARTS = ("=", "+", "-", "@")
 """A spreadsheet takes a text that begins so for a formula."""
 CHUNK = 65_536
 
@@ -65,8 +66,9 @@ def _lines(evidence: Evidence, piece: slice) -> list[tuple[object, ...]]:
 
 
 def safe_texts(texts: Column) -> list[object]:
-    """Texts that no spreadsheet takes for a formula."""
-    return [f"'{text}" if str(text).startswith(FORMULA_STARTS) else text for text in texts.tolist()]
+    """Texts that no spreadsheet takes for a formula and no terminal obeys."""
+    shown = [visible(str(text)) for text in texts.tolist()]
+    return [f"'{text}" if text.startswith(FORMULA_STARTS) else text for text in shown]
 
 
 def iso_times(times: Times) -> list[str]:

@@ -35,7 +35,8 @@ from tocsin.evaluation.measures import (
     rate,
     score_summary,
 )
-from tocsin.records import DAY, Alert, Column, Mask, Matrix, Scores, Times
+from tocsin.evaluation.pace import Watched, alerts_per_day, budget_factor, watched_days
+from tocsin.records import Alert, Column, Mask, Matrix, Scores, Times
 
 FORMAT = 1
 """Version of the JSON that `Report.to_json` gives."""
@@ -49,6 +50,7 @@ UNITS: Mapping[str, Unit] = {
     **dict.fromkeys(_LABELLED, "ratio"),
     "alerts": "count",
     "alerts_per_day": "per_day",
+    "budget_factor": "ratio",
     "alert_precision": "ratio",
     "false_alarms": "count",
     "anomaly_rate": "ratio",
@@ -59,6 +61,9 @@ UNITS: Mapping[str, Unit] = {
 }
 """Every figure of a report, in its unit."""
 NEED_LABELS = frozenset((*_LABELLED, "alert_precision", "false_alarms"))
+SEEN_IN_TRAINING = (
+    "The rows judged here are, in whole or in part, rows that the model learnt from: these figures flatter it."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +102,8 @@ class Evidence:
     training_moments: Matrix
     """(2, d) mean and standard deviation of the prepared training features, for the z-score baseline."""
     seed: int = 0
+    seen_in_training: bool = False
+    """Rows of the test were among those that the model learnt from."""
 
     @property
     def ready(self) -> Mask:
@@ -134,6 +141,7 @@ class Report:
     title: str
     model: str
     generated: bool
+    seen_in_training: bool
     level: float
     rows: Mapping[str, int]
     """`all`, `ready`, `warming_up`, `unlabelled`, `anomalies`, `normal`, and `judged`: ready with a known label."""
@@ -188,13 +196,15 @@ def evaluate(evidence: Evidence) -> Report:
     events = None if no_labels else _events(evidence, judged)
     alerts = None if no_labels else _alerts(evidence)
     results = _labelled_figures(evidence, known, confusion, events, no_labels)
-    results |= _alert_figures(evidence, alerts, no_labels)
+    days = None if evidence.times is None else watched_days(evidence.times)
+    results |= _alert_figures(evidence, alerts, days, no_labels)
     results |= _plain_figures(evidence)
     ranked = results["roc_auc"].value is not None
     return Report(
         title=evidence.title,
         model=evidence.model,
         generated=evidence.generated,
+        seen_in_training=evidence.seen_in_training,
         level=evidence.level,
         rows={
             "all": len(truth),
@@ -216,7 +226,7 @@ def evaluate(evidence: Evidence) -> Report:
         baselines=_baselines(evidence, known, results, no_labels),
         importance=_importance(evidence),
         promise=dict(evidence.promise),
-        notes=_notes(evidence, events, ranked=ranked),
+        notes=_notes(evidence, events, days, ranked=ranked),
     )
 
 
@@ -281,13 +291,14 @@ def _labelled_figures(
     return figures | {"event_recall": rate(events.caught, events.events, NO_ANOMALY)}
 
 
-def _alert_figures(evidence: Evidence, alerts: AlertCount | None, no_labels: str) -> dict[str, Figure]:
-    days = 0.0 if evidence.times is None else float(evidence.times.max() - evidence.times.min()) / DAY
-    per_day = "no clock" if evidence.times is None else "all rows are of one moment"
+def _alert_figures(
+    evidence: Evidence, alerts: AlertCount | None, watched: Watched | None, no_labels: str
+) -> dict[str, Figure]:
     right, wrong = (0, 0) if alerts is None else (alerts.right, alerts.wrong)
     return {
         "alerts": Figure(len(evidence.alerts), unit="count"),
-        "alerts_per_day": Figure(len(evidence.alerts) / days, unit="per_day") if days else missing(per_day, "per_day"),
+        "alerts_per_day": alerts_per_day(len(evidence.alerts), watched),
+        "budget_factor": budget_factor(evidence.promise),
         "alert_precision": rate(right, right + wrong, no_labels or "no alert on labelled rows"),
         "false_alarms": missing(no_labels, "count") if alerts is None else Figure(wrong, unit="count"),
     }
@@ -355,9 +366,11 @@ def _importance(evidence: Evidence) -> tuple[Importance, ...]:
     return tuple(Importance(evidence.feature_names[column], float(mean[column])) for column in strongest)
 
 
-def _notes(evidence: Evidence, events: EventCount | None, *, ranked: bool) -> tuple[str, ...]:
+def _notes(evidence: Evidence, events: EventCount | None, watched: Watched | None, *, ranked: bool) -> tuple[str, ...]:
     warming, truth = ~evidence.ready, evidence.truth
     notes = []
+    if evidence.seen_in_training:
+        notes.append(SEEN_IN_TRAINING)
     if evidence.generated:
         notes.append("Made from generated data: it says how Tocsin works, not how it does on real telemetry.")
     if warming.any():
@@ -368,6 +381,8 @@ def _notes(evidence: Evidence, events: EventCount | None, *, ranked: bool) -> tu
         notes.append(f"{int((truth < 0).sum())} rows of unknown label are left out of what needs a label.")
     if events is not None:
         notes.append(f"Events are {events.kind}: {events.caught} of {events.events} hold a flagged row.")
+    if watched is not None and watched.gap_days:
+        notes.append(watched.note)
     if ranked:
         unit = "blocks of consecutive rows" if evidence.times is not None else "rows"
         notes.append(

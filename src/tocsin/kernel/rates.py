@@ -55,7 +55,6 @@ class Rate:
         rows = zip(cells, times.tolist(), inputs[0].tolist(), strict=True)
         out[:, 0] = [self._per_second(last, time, value) for last, time, value in rows]
         out[np.isinf(out)] = np.nan
-        out[np.isinf(out)] = np.nan
 
     def _per_second(self, last: Last, time: int, value: float) -> float:
         if value != value:  # noqa: PLR0124  # only NaN differs from itself, and math.isnan costs a call per row

@@ -137,7 +137,6 @@ class Panes:
                 chosen = {"mean": mean, "min": low, "max": high, "sum": total}[statistic]
             out[:, position] = np.where(enough, chosen, np.nan)
         out[np.isinf(out)] = np.nan
-        out[np.isinf(out)] = np.nan
         if inputs and self._statistics != ("count",):
             # A row whose own value is missing has a missing input, however full its window is.
             warm &= enough | np.isnan(inputs[0])

@@ -7,6 +7,7 @@ rows, on any machine.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self, cast
@@ -59,13 +60,15 @@ class AnomalyModel:
         self._usual = np.empty((2, 0))
         self._moments = np.empty((2, 0))
         self._golden = np.empty((0, 0))
-        self._digests: Mapping[str, str] = {}
+        self.inputs: frozenset[str] = frozenset()
+        self.share = 1.0
 
     def fit(
         self,
         train: Batch,
         calibration: Batch,
-        digests: Mapping[str, str] | None = None,
+        digests: Collection[str] = (),
+        share: float = 1.0,
         checkpoint: Callable[[str], None] = lambda _: None,
     ) -> Self:
         """Learn from training rows, then set the alert level on calibration rows that follow them.
@@ -78,7 +81,10 @@ class AnomalyModel:
         train, calibration
             Typed, pseudonymised rows in time order where there is a clock.
         digests
-            Names of the input files by SHA-256: part of the model's identity.
+            SHA-256 of the input files: part of the model's identity, and how it knows its own training rows again.
+        share
+            The part of all entities that the calibration rows hold, where the split is by entity: they may ring
+            that part of the budget.
         checkpoint
             Called with the name of each stage before it begins; may raise to end the training.
 
@@ -91,7 +97,8 @@ class AnomalyModel:
         rows = _learnable(train, keep_anomalies=self.detector.supervision is Supervision.LABELLED)
         program = compile_program(self.design.schema, self.design.columns(), self.design.derived(), train.take(rows))
         self._kernel = Kernel(program, entities=self.design.entities)
-        self._digests = dict(digests or {})
+        self.inputs = frozenset(digests)
+        self.share = share
         state = self.start()
         values = self.features(train, state).values[rows]
         if len(values) < LEAST_ROWS:
@@ -115,7 +122,10 @@ class AnomalyModel:
         schema = self.design.schema
         times = np.asarray(calibration[schema.time][rows]) if schema.time else None
         entities = calibration[schema.entity][rows] if schema.entity else None
-        self.threshold.fit(Calibration(scores, times, entities), self.design.budget)
+        budget = self.design.budget
+        if budget.per_day is not None:
+            budget = replace(budget, per_day=budget.per_day * self.share)
+        self.threshold.fit(Calibration(scores, times, entities), budget)
 
     @property
     def kernel(self) -> Kernel:
@@ -182,6 +192,15 @@ class AnomalyModel:
         return field.unit if field else ""
 
     @property
+    def promise(self) -> Mapping[str, Any]:
+        """What became of the alert budget, for all entities together: see `Threshold.promise`."""
+        promised = dict(self.threshold.promise())
+        if self.design.budget.per_day is not None and self.share < 1:
+            promised |= {name: promised[name] / self.share for name in ("asked", "served")}
+            promised["interval"] = [edge / self.share for edge in promised["interval"]]
+        return promised
+
+    @property
     def moments(self) -> Matrix:
         """Mean and standard deviation of the prepared training columns, (2, d)."""
         return self._moments
@@ -226,7 +245,8 @@ class AnomalyModel:
                 "cooldown_s": design.budget.cooldown_s,
             },
             "entities": design.entities,
-            "data": dict(self._digests),
+            "inputs": sorted(self.inputs),
+            "share": self.share,
         }
         return content, arrays
 
@@ -256,12 +276,13 @@ class AnomalyModel:
         try:
             model = cls._rebuild(bundle)
             replayed = model.detector.score(model.preparation.apply(model._golden))
+            same = np.allclose(replayed, bundle.arrays["golden.scores"], rtol=0, atol=GOLDEN_TOLERANCE)
         except IntegrityError:
             raise
         except Exception as error:  # a hostile manifest may break anything: every break is the same refusal
             got = f"a manifest that cannot be rebuilt ({error})"
             raise IntegrityError("model", got, "a model of Tocsin") from error
-        if not np.allclose(replayed, bundle.arrays["golden.scores"], rtol=0, atol=GOLDEN_TOLERANCE):
+        if not same:
             raise IntegrityError("model", "other scores for its golden rows", "the scores it was stored with")
         return model
 
@@ -279,9 +300,15 @@ class AnomalyModel:
         )
         model = cls(design)
         model._kernel = Kernel(Program.from_json(content["program"]), entities=design.entities)
-        model._digests = content["data"]
+        model.inputs, model.share = frozenset(content["inputs"]), float(content["share"])
         model._usual, model._moments, model._golden = arrays["usual"], arrays["moments"], arrays["golden.features"]
         width = len(model.program.outputs)
+        shapes = {"usual": (2, width), "moments": (2, width), "golden.features": (GOLDEN_ROWS, width)}
+        for name, shape in {**shapes, "golden.scores": (GOLDEN_ROWS,)}.items():
+            if arrays[name].shape != shape:
+                raise IntegrityError(f"model array {name}", f"shape {arrays[name].shape}", str(shape))
+        if type(content["entities"]) is not int or content["entities"] < 1:
+            raise IntegrityError("model entities", repr(content["entities"])[:80], "a whole number of at least 1")
         model.preparation = Preparation.restore(design.preparation, _under(arrays, "preparation."))
         model.detector = type(model.detector).restore(model.detector.parameters(), _under(arrays, "detector."), width)
         model.threshold = type(model.threshold).restore(

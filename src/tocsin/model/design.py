@@ -111,14 +111,18 @@ def _compile(design: Design) -> None:
 def _check_clock(config: Config) -> list[Problem]:
     schema, problems = config.schema_, []
     if schema.time is None:
-        for where, asked in (("$.alerts.budget", config.alerts.budget), ("$.alerts.at_most", config.alerts.at_most)):
-            if asked is not None and asked.per_day is not None:
-                problems.append(
-                    Problem(where, f'"{asked.text}" without a clock', "a share of the rows such as 1% or 5/1000 rows")
-                )
+        budget, at_most = config.alerts.budget, config.alerts.at_most
+        if budget.per_day is not None:
+            got = f'"{budget.text}" without a clock'
+            problems.append(Problem("$.alerts.budget", got, "a share of the rows such as 1% or 5/1000 rows"))
+        if at_most is not None:
+            problems.append(Problem("$.alerts.at_most", f'"{at_most.text}" without a clock', "no such limit"))
         if config.labels is not None and config.labels.windows is not None:
             wanted = "schema.time, or labels as a column"
             problems.append(Problem("$.labels.windows", "windows without a clock", wanted))
     if config.split.by == "entity" and schema.entity is None:
         problems.append(Problem("$.split.by", "entity", "time, since the schema names no entity field"))
+    if config.test is None and config.split.train + config.split.calibration >= 1:
+        got = f"train {config.split.train:g} and calibration {config.split.calibration:g}, all of history"
+        problems.append(Problem("$.split", got, "a part to judge on, or a source of test rows as $.test"))
     return problems

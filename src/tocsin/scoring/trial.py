@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from time import perf_counter
 
 import numpy as np
@@ -13,10 +12,12 @@ from tocsin.alerts import AlertPolicy
 from tocsin.errors import DataError
 from tocsin.evaluation.report import Evidence
 from tocsin.model.anomaly_model import AnomalyModel
-from tocsin.records import CLASS, FILE, LABEL, ROW, Batch, Column, Matrix
-from tocsin.scoring.scorer import Scored, Scorer
+from tocsin.records import CLASS, LABEL, Batch, Scores, origins
+from tocsin.scoring.scorer import Scorer
 
 LATENCY_ROWS = 200
+BATCH = 10_000
+"""Rows scored at once, as a source hands them over by default: alerts fold what one batch holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +26,11 @@ class Circumstances:
 
     title: str
     version: str
-    train_seconds: float
-    peak_memory_bytes: int
-    generated: bool
+    train_seconds: float = 0.0
+    peak_memory_bytes: int = 0
+    generated: bool = False
+    seen_in_training: bool = False
+    """The model learnt from files that hold these rows."""
 
 
 def trial(model: AnomalyModel, policy: AlertPolicy, before: Batch, test: Batch, known: Circumstances) -> Evidence:
@@ -52,25 +55,26 @@ def trial(model: AnomalyModel, policy: AlertPolicy, before: Batch, test: Batch, 
     if not test.rows:
         hint = "give a source of test rows as `test:`, or leave a part of history: split.train + split.calibration < 1"
         raise DataError("evaluation", "no test rows", "at least one", hint)
+    latency_ms = _latency_ms(model, test)
     scorer = Scorer(model, policy)
     if before.rows:
         scorer.warm_up(before)
-    latency_ms = _latency_ms(model, test)
-    scored = scorer.score(test)
+    pieces = [scorer.score(test.take(slice(start, start + BATCH))) for start in range(0, test.rows, BATCH)]
+    values = np.concatenate([piece.matrix.values for piece in pieces])
     schema = model.design.schema
     return Evidence(
-        scores=scored.scores,
+        scores=_together([piece.scores for piece in pieces]),
         labels=_labels(test),
         classes=test.get(CLASS),
         times=test[schema.time] if schema.time else None,
         entities=test[schema.entity] if schema.entity else None,
-        origins=_origins(test),
-        features=model.prepared(scored.matrix.values),
+        origins=origins(test),
+        features=model.prepared(values),
         feature_names=model.program.outputs,
-        explain=_explain(model, scored),
-        alerts=scored.alerts,
-        level=float(model.threshold.promise()["level"]),
-        promise=model.threshold.promise(),
+        explain=lambda rows: model.detector.explain(model.prepared(values[rows])),
+        alerts=tuple(alert for piece in pieces for alert in piece.alerts),
+        level=float(model.promise["level"]),
+        promise=model.promise,
         latency_ms=latency_ms,
         train_seconds=known.train_seconds,
         peak_memory_bytes=known.peak_memory_bytes,
@@ -78,24 +82,18 @@ def trial(model: AnomalyModel, policy: AlertPolicy, before: Batch, test: Batch, 
         model=known.version,
         title=known.title,
         training_moments=model.moments,
+        seen_in_training=known.seen_in_training,
     )
+
+
+def _together(scores: list[Scores]) -> Scores:
+    names = [item.name for item in fields(Scores)]
+    return Scores(**{name: np.concatenate([getattr(part, name) for part in scores]) for name in names})
 
 
 def _labels(test: Batch) -> NDArray[np.int8] | None:
     labels = test.get(LABEL)
     return None if labels is None or not (labels >= 0).any() else labels
-
-
-def _origins(batch: Batch) -> Column:
-    files, rows = batch[FILE].tolist(), batch[ROW].tolist()
-    return np.array([f"{file}:{row}" for file, row in zip(files, rows, strict=True)], dtype=object)
-
-
-def _explain(model: AnomalyModel, scored: Scored) -> Callable[[NDArray[np.intp]], Matrix]:
-    def explain(rows: NDArray[np.intp]) -> Matrix:
-        return model.detector.explain(model.prepared(scored.matrix.values[rows]))
-
-    return explain
 
 
 def _latency_ms(model: AnomalyModel, test: Batch) -> NDArray[np.float64]:

@@ -6,14 +6,16 @@ from collections.abc import Iterator, Sequence
 from math import isnan
 from typing import ClassVar
 
-import rich.console
 from rich.text import Text
 
-from tocsin.errors import DeliveryError
+from tocsin.errors import DeliveryError, visible
 from tocsin.records import Alert, Reason, Severity
 from tocsin.sinks.base import DeliveredIds, Sink, iso_time
+from tocsin.sinks.base_terminal import Terminal
 
 STYLES: dict[Severity, str] = {"low": "cyan", "medium": "yellow", "high": "bold red", "critical": "bold white on red"}
+WEAK = 1 / 3
+"""A usual value that gave less than this share of the first reason's contribution explains nothing."""
 
 
 class Console(Sink):
@@ -24,18 +26,19 @@ class Console(Sink):
     Parameters
     ----------
     reasons
-        Most reasons shown per alert; 0 shows none.
+        Most reasons shown per alert, each with its contribution; 0 shows none. Those with a usual value that
+        contributed less than a third of the first are left out.
     """
 
     stays_here: ClassVar[bool] = True
 
     def __init__(self, *, reasons: int = 3) -> None:
         self.reasons = reasons
-        self._console: rich.console.Console | None = None
+        self._console: Terminal | None = None
 
     def open(self) -> None:
         """Take standard output as it is now."""
-        self._console = rich.console.Console(soft_wrap=True, highlight=False)
+        self._console = Terminal()
         self._delivered = DeliveredIds()
 
     def write(self, alerts: Sequence[Alert]) -> None:
@@ -63,17 +66,18 @@ class Console(Sink):
 def _lines(alert: Alert, reasons: int) -> Iterator[Text]:
     head = Text.assemble(
         (f" {alert.severity.upper()} ", STYLES[alert.severity]),
-        f" {_visible(alert.entity) or 'all telemetry'}{_window(alert)}",
+        f" {visible(alert.entity) or 'all telemetry'}{_window(alert)}",
         ("  generated data" if alert.generated else "", "magenta"),
-        ("" if alert.state == "ready" else f"  {alert.state}", "yellow"),
+        ("" if alert.state == "ready" else f"  {alert.state.replace('_', ' ')}", "yellow"),
     )
     yield head
     rows = "1 row" if alert.rows == 1 else f"{alert.rows} rows"
-    model = f"  model {_visible(alert.model)}" if alert.model else ""
+    model = f"  model {visible(alert.model)}" if alert.model else ""
     yield Text(f"   p {alert.p_value:.2g}  score {alert.score:.4g}  {rows}{model}", "dim")
-    for reason in alert.reasons[:reasons]:
+    strong = [reason for reason in alert.reasons if not _is_weak(reason, alert.reasons[0])]
+    for reason in strong[:reasons]:
         yield Text(f"   {_explained(reason)}")
-    yield Text(f"   {_visible(alert.origin)}  id {alert.id}", "dim")
+    yield Text(f"   {visible(alert.origin)}  id {alert.id}", "dim")
 
 
 def _window(alert: Alert) -> str:
@@ -90,12 +94,13 @@ def _readable(micros: int) -> str:
     return str(iso_time(micros)).split(".")[0].replace("T", " ")
 
 
+def _is_weak(reason: Reason, first: Reason) -> bool:
+    usual = reason.usual_low <= reason.value <= reason.usual_high
+    return usual and reason.contribution < WEAK * first.contribution
+
+
 def _explained(reason: Reason) -> str:
-    unit = f" {_visible(reason.unit)}" if reason.unit else ""
+    unit = f" {visible(reason.unit)}" if reason.unit else ""
     value = "missing" if isnan(reason.value) else f"{reason.value:.6g}{unit}"
-    return f"{_visible(reason.feature)} {value} (usual {reason.usual_low:.4g} to {reason.usual_high:.4g})"
-
-
-def _visible(text: str) -> str:
-    """The text with everything a terminal might obey written as an escape."""
-    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
+    usual = f"usual {reason.usual_low:.4g} to {reason.usual_high:.4g}"
+    return f"{visible(reason.feature)} {value} ({usual}) {reason.contribution:+.3g}"

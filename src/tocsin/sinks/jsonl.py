@@ -22,7 +22,7 @@ class Jsonl(Sink):
     """Append alerts to a file, safely on disk when `write` returns.
 
     An alert among the last 10,000 of the file is not written again, so the repeats of a restart leave no trace.
-    One process writes a file.
+    One process writes a file. It shows real names: it is made readable by its owner alone.
 
     Parameters
     ----------
@@ -56,7 +56,8 @@ class Jsonl(Sink):
         self.close()
         try:
             Path(self.path).parent.mkdir(parents=True, exist_ok=True)
-            self._file = Path(self.path).open("a+b", buffering=0)  # noqa: SIM115  # stays open until `close`
+            number = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+            self._file = os.fdopen(number, "a+b", buffering=0)
             tail = _tail(self._file)
             if tail and not tail.endswith(b"\n"):
                 _write_all(self._file, b"\n")

@@ -135,17 +135,16 @@ class Intake:
     source
         Not yet open.
     schema
-        What valid rows look like; its key names what is a duplicate among the last 100,000 keys.
+        What valid rows look like; its key names what is a duplicate among the last 100,000 keys. A row that lacks a
+        part of its key is none.
     labels
-        Raw rows -> `_label` and `_class`, aligned with them, and perhaps `_keep`: False where a row is left out.
+        What is known of the raw rows; where they say `_keep` is False, a row is left out.
     pseudonymise
         What becomes of valid rows.
     quarantine
         Where refused rows are kept; they are counted in any case.
     tally
         Counts up; a fresh one by default.
-    progress
-        Called with the tally after each batch.
     """
 
     def __init__(  # noqa: PLR0913  # the stations of the way, each of them optional
@@ -157,7 +156,6 @@ class Intake:
         pseudonymise: Callable[[Batch], Batch] | None = None,
         quarantine: Quarantine | None = None,
         tally: Tally | None = None,
-        progress: Callable[[Tally], None] | None = None,
     ) -> None:
         self.tally = tally or Tally()
         self._source = source
@@ -166,7 +164,6 @@ class Intake:
         self._labels = labels
         self._pseudonymise = pseudonymise
         self._quarantine = quarantine
-        self._progress = progress
         self._seen: OrderedDict[bytes, None] = OrderedDict()
         self._misfit: SchemaError | None = None
 
@@ -177,6 +174,8 @@ class Intake:
         ------
         SchemaError
             At the end, if no row at all fitted because columns are absent.
+        DataError
+            At the end, if the labels do not belong to these rows.
         """
         self._source.open()
         try:
@@ -185,11 +184,11 @@ class Intake:
                 if raw is None:
                     continue
                 valid = self.accept(raw)
-                if self._progress:
-                    self._progress(self.tally)
                 if valid.rows:
                     yield valid
                 self._source.acknowledge(raw)
+            if self._labels:
+                self._labels.finish()
         finally:
             self.tally.digests.update(self._source.digests)
             self._source.close()
@@ -233,6 +232,8 @@ class Intake:
         return valid.take(np.fromiter((self._first(key) for key in keys), bool, valid.rows))
 
     def _first(self, key: tuple[object, ...]) -> bool:
+        if any(part == "" or part != part for part in key):  # noqa: PLR0124  # NaN: a missing number
+            return True
         digest = blake2b(repr(key).encode(), digest_size=16).digest()
         if digest in self._seen:
             return False

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
-from tocsin.annotations import Labeller, Window, array_labeller, column_labeller, label_windows, read_windows
+from tocsin.annotations import ArrayLabeller, ColumnLabeller, Labeller, Window, label_windows, read_windows
 from tocsin.component import PartSpec, Room, build, parameter_model, part
 from tocsin.config import Config, LabelsConfig
 from tocsin.errors import ConfigError, DataError, Problem
@@ -67,13 +67,19 @@ class Reader:
         if not whole.rows:
             raise DataError(
                 f"source {spec.type} {spec.parameters.get('path', '')}".rstrip(),
-                f"{tally.received} rows received, {tally.quarantined} of them quarantined, none left",
+                _what_became(tally),
                 "rows that fit the schema",
-                f"the reasons are in {self.quarantine_file}" if tally.quarantined else "the files hold no rows",
+                f"the reasons are in {self.quarantine_file}" if tally.reasons else "the files hold no rows",
             )
         return History(in_time_order(whole, self._config.schema_), tally)
 
-    def batches(self, spec: PartSpec, labels: LabelsConfig | None, tally: Tally) -> Iterator[Batch]:
+    def begin(self) -> None:
+        """Forget what earlier commands refused: the quarantine file holds the rows of the last one."""
+        self.quarantine_file.unlink(missing_ok=True)
+
+    def batches(
+        self, spec: PartSpec, labels: LabelsConfig | None, tally: Tally, *, keep_refused: bool = True
+    ) -> Iterator[Batch]:
         """Typed, pseudonymised, labelled rows, batch by batch as they come."""
         schema = self._config.schema_
         intake = Intake(
@@ -81,7 +87,7 @@ class Reader:
             schema,
             labels=self._labeller(labels),
             pseudonymise=(lambda batch: self._privacy().apply(schema, batch)) if schema.identities else None,
-            quarantine=Quarantine(self.quarantine_file),
+            quarantine=Quarantine(self.quarantine_file) if keep_refused else None,
             tally=tally,
         )
         windows = self._windows(labels)
@@ -97,24 +103,34 @@ class Reader:
         if labels is None or labels.windows is not None:
             return None
         if labels.array is not None:
-            return array_labeller(self._config.resolve(labels.array), labels.series)
-        return column_labeller(labels)
+            return ArrayLabeller(self._config.resolve(labels.array), labels.series)
+        return ColumnLabeller(labels)
 
     def _windows(self, labels: LabelsConfig | None) -> Sequence[Window] | None:
         if labels is None or labels.windows is None:
             return None
-        windows = read_windows(self._config.resolve(labels.windows), labels.series)
         schema = self._config.schema_
+        windows = read_windows(self._config.resolve(labels.windows), labels.series, schema.timezone)
         if schema.entity not in schema.identities:
             return windows
         return [replace(window, entity=self._privacy().pseudonym(window.entity)) for window in windows]
 
 
+def _what_became(tally: Tally) -> str:
+    rows = f"{tally.received} rows received, {tally.quarantined} of them quarantined, none left"
+    if not tally.files_refused:
+        return rows
+    files = "1 file" if tally.files_refused == 1 else f"{tally.files_refused} files"
+    return f"{files} refused ({', '.join(sorted(tally.reasons))}), {rows}"
+
+
 def local_part(room: Room, spec: PartSpec, config: Config) -> object:
     """A source or a sink of a config; its `path` is relative to the config's folder."""
-    if "path" in spec.parameters:
-        spec = PartSpec(spec.type, {**spec.parameters, "path": str(config.resolve(str(spec.parameters["path"])))})
-    return build(room, spec, f"$.{room}")
+    made = build(room, spec, f"$.{room}")
+    path = made.parameters().get("path")
+    if path is None:
+        return made
+    return build(room, PartSpec(spec.type, {**spec.parameters, "path": str(config.resolve(str(path)))}), f"$.{room}")
 
 
 def with_path(spec: PartSpec, path: Path | str) -> PartSpec:

@@ -6,13 +6,22 @@ import resource
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 
 from tocsin.config import LimitsConfig
 from tocsin.errors import LimitExceeded
 
+_PROCESS = Path("/proc/self")
+_FORGET_PEAK = "5"
+"""Written to clear_refs, it sets the peak to what is held now (proc(5))."""
+
 
 def peak_memory_bytes() -> int:
-    """The most memory this process has held so far."""
+    """The most memory this process has held since the last `Limits` began, or where that cannot be told, ever."""
+    with suppress(OSError, StopIteration, ValueError):
+        lines = (_PROCESS / "status").read_text("ascii").splitlines()
+        return int(next(line for line in lines if line.startswith("VmHWM:")).split()[1]) * 1_024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1_024
 
@@ -32,6 +41,8 @@ class Limits:
         self._config = config
         self._clock = clock
         self._start = clock()
+        with suppress(OSError):
+            (_PROCESS / "clear_refs").write_text(_FORGET_PEAK, "ascii")
 
     @property
     def elapsed_s(self) -> float:

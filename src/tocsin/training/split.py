@@ -27,6 +27,8 @@ class Parts:
     train: Batch
     calibration: Batch
     test: Batch
+    share: float = 1.0
+    """The part of all entities that the calibration rows hold, where the split is by entity."""
 
 
 def in_time_order(batch: Batch, schema: Schema) -> Batch:
@@ -62,7 +64,11 @@ def split(batch: Batch, schema: Schema, config: SplitConfig, *, test_elsewhere: 
     first, second = config.train / whole, (config.train + config.calibration) / whole
     place = _places(batch, schema, config)
     chosen = (place < first, (place >= first) & (place < second), place >= second)
-    return Parts(*(batch.take(mask) for mask in chosen))
+    train, calibration, test = (batch.take(mask) for mask in chosen)
+    if config.by != "entity" or schema.entity is None or not batch.rows:
+        return Parts(train, calibration, test)
+    entities, calibrating = (len(np.unique(part[schema.entity].astype(str))) for part in (batch, calibration))
+    return Parts(train, calibration, test, calibrating / entities)
 
 
 def _places(batch: Batch, schema: Schema, config: SplitConfig) -> Vector:

@@ -10,7 +10,7 @@ integer     float64 holding whole numbers, NaN = missing whole numbers, numeric 
 boolean     float64 0/1, NaN = missing                   true/false, T/F, yes/no, 0/1
 category    object (str), "" = missing                   text, numbers
 address     object (str), "" = missing                   text: IP, MAC, host or user name
-time        int64, UTC microseconds                      ISO 8601; epoch s, ms, us or ns by size; datetime64
+time        int64, UTC microseconds, from 1971 to 2199   ISO 8601; epoch s, ms, us or ns by size; datetime64
 ==========  ===========================================  ===============================================
 """
 
@@ -18,32 +18,34 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import cached_property
-from math import isnan
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
 import numpy as np
-from numpy.typing import NDArray
-from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, model_validator
 from pydantic import Field as Constraint
 
 from tocsin.errors import SchemaError, did_you_mean
-from tocsin.records import FILE, ROW, Batch, Column, Mask, Rejected
+from tocsin.records import FILE, ROW, Batch, Column, Mask, Rejected, Times, Vector
+from tocsin.schema.values import TIME_PROBLEMS, booleans, floats, missing, parse_times
 
 Dtype = Literal["float", "integer", "boolean", "category", "address", "time"]
 NUMERIC: frozenset[str] = frozenset({"float", "integer", "boolean"})
 
-_MISSING = frozenset({"", "-", "NaN", "nan", "NA", "N/A", "null", "None", "(empty)"})
-_TRUE = frozenset({"true", "t", "yes", "1", "1.0"})
-_FALSE = frozenset({"false", "f", "no", "0", "0.0"})
 MAX_TEXT = 1_024
 """Characters; longer text is refused, not cut."""
 
 
 def _as_tuple(value: object) -> object:
     return (value,) if isinstance(value, str) else value
+
+
+def _zone(name: str | None) -> str | None:
+    try:
+        return None if name is None else ZoneInfo(name).key
+    except (ValueError, KeyError, OSError):
+        raise ValueError("wanted the name of a time zone such as Europe/Berlin") from None
 
 
 class Field(BaseModel):
@@ -84,6 +86,14 @@ class Field(BaseModel):
     optional: bool = False
     values: tuple[str, ...] = ()
 
+    @model_validator(mode="after")
+    def _fits_its_dtype(self) -> Field:
+        if self.identity and self.dtype not in ("address", "category"):
+            raise ValueError(f"wanted identity only on a field of dtype address or category, not {self.dtype}")
+        if self.optional and self.dtype == "time":
+            raise ValueError("wanted a time without optional: a row that has no time is refused")
+        return self
+
 
 class Schema(BaseModel):
     """Fields by name, and which of them are the clock, the entity and the key.
@@ -108,7 +118,7 @@ class Schema(BaseModel):
     time: str | None = None
     entity: str | None = None
     key: Annotated[tuple[str, ...], BeforeValidator(_as_tuple)] = ()
-    timezone: str | None = None
+    timezone: Annotated[str | None, AfterValidator(_zone)] = None
 
     @model_validator(mode="after")
     def _names_exist(self) -> Schema:
@@ -116,9 +126,9 @@ class Schema(BaseModel):
             for name in names:
                 if name is not None and name not in self.fields:
                     hint = did_you_mean(name, self.fields) or "add it to fields"
-                    raise ValueError(f'{role} names "{name}", which is no field; {hint}')
-        if self.time is not None and self.fields[self.time].dtype != "time":
-            raise ValueError(f'time names "{self.time}", whose dtype is {self.fields[self.time].dtype}, wanted time')
+                    raise ValueError(f'wanted {role} to name a field, not "{name}"; {hint}')
+        if self.time is not None and (dtype := self.fields[self.time].dtype) != "time":
+            raise ValueError(f'wanted time to name a field of dtype time, not "{self.time}" of dtype {dtype}')
         return self
 
     @cached_property
@@ -178,7 +188,8 @@ class Schema(BaseModel):
             f"field {name}",
             f"no column {' or '.join(repr(alias) for alias in (name, *item.aliases))}",
             f"one of those present: {', '.join(map(str, there[:50]))}",
-            did_you_mean(name, map(str, there))
+            _delimiter_hint(there)
+            or did_you_mean(name, map(str, there))
             or "name it in the field's `aliases`, or mark the field `optional: true`",
         )
 
@@ -236,35 +247,26 @@ def _absent(item: Field, rows: int) -> Column:
     return np.full(rows, "", dtype=object)
 
 
-def _missing(raw: Column) -> Mask:
-    if raw.dtype.kind == "f":
-        return np.isnan(raw)
-    if raw.dtype.kind != "O":
-        return np.zeros(len(raw), dtype=bool)
-    return np.fromiter(
-        (value is None or (value in _MISSING if isinstance(value, str) else _is_nan(value)) for value in raw),
-        bool,
-        len(raw),
-    )
+def _delimiter_hint(there: list[str]) -> str:
+    """A lone column whose name looks like a whole header line: the lines were cut at the wrong character."""
+    written = {";": ";", "\t": "\\t"}
+    found = [written[mark] for mark in written if len(there) == 1 and mark in there[0]]
+    return f'set `delimiter: "{found[0]}"` in the source' if found else ""
 
 
-def _is_nan(value: object) -> bool:
-    return isinstance(value, float) and isnan(value)
-
-
-def _numbers(name: str, item: Field, raw: Column, bad: _Bad) -> NDArray[np.float64]:
+def _numbers(name: str, item: Field, raw: Column, bad: _Bad) -> Vector:
     wanted = {"float": "a number", "integer": "a whole number", "boolean": "true or false"}[item.dtype]
     words = item.dtype == "boolean" and raw.dtype.kind in "OU"
-    values = _booleans(raw) if words else _floats(raw)
+    values = booleans(raw) if words else floats(raw)
     unusual = ~np.isfinite(values)
     if unusual.any():
-        missing = np.zeros(len(raw), dtype=bool)
-        missing[unusual] = _missing(raw[unusual])
-        values[missing] = np.nan
+        absent = np.zeros(len(raw), dtype=bool)
+        absent[unusual] = missing(raw[unusual])
+        values[absent] = np.nan
         bad.add(np.isinf(values), "not_finite", name, raw, f"a finite {item.dtype}")
-        bad.add(np.isnan(values) & ~missing, "not_a_number", name, raw, wanted)
+        bad.add(np.isnan(values) & ~absent, "not_a_number", name, raw, wanted)
         if not item.optional:
-            bad.add(missing, "missing", name, raw, f"{wanted}, since the field is not optional")
+            bad.add(absent, "missing", name, raw, f"{wanted}, since the field is not optional")
     if item.dtype == "integer":
         bad.add(np.isfinite(values) & (values != np.rint(values)), "not_whole", name, raw, wanted)
     if item.minimum is not None:
@@ -274,36 +276,13 @@ def _numbers(name: str, item: Field, raw: Column, bad: _Bad) -> NDArray[np.float
     return values
 
 
-def _floats(raw: Column) -> NDArray[np.float64]:
-    if raw.dtype.kind in "fiub":
-        return raw.astype(np.float64)
-    try:
-        return raw.astype(np.float64)
-    except (ValueError, TypeError, OverflowError):
-        return np.fromiter((_float(value) for value in raw), np.float64, len(raw))
-
-
-def _float(value: object) -> float:
-    try:
-        return float(value)  # type: ignore[arg-type]  # anything float refuses is not a number
-    except (ValueError, TypeError, OverflowError):
-        return np.nan
-
-
-def _booleans(raw: Column) -> NDArray[np.float64]:
-    words = (str(value).strip().lower() for value in raw)
-    return np.fromiter(
-        (1.0 if word in _TRUE else 0.0 if word in _FALSE else np.nan for word in words), np.float64, len(raw)
-    )
-
-
 def _texts(name: str, item: Field, raw: Column, bad: _Bad) -> Column:
-    missing = _missing(raw)
+    absent = missing(raw)
     values = np.empty(len(raw), dtype=object)
     values[:] = [value if isinstance(value, str) else str(value) for value in raw.tolist()]
-    values[missing] = ""
+    values[absent] = ""
     if not item.optional:
-        bad.add(missing, "missing", name, raw, "a value, since the field is not optional")
+        bad.add(absent, "missing", name, raw, "a value, since the field is not optional")
     bad.add(
         np.fromiter((len(value) > MAX_TEXT for value in values), bool, len(values)),
         "too_long",
@@ -323,67 +302,11 @@ def _texts(name: str, item: Field, raw: Column, bad: _Bad) -> Column:
     return values
 
 
-# Seconds since 1970 stay below this until the year 5138; milliseconds, micro- and nanoseconds lie above it.
-_EPOCH_UNITS = ((1e11, 1e6), (1e14, 1e3), (1e17, 1.0), (1e20, 1e-3))
-_EPOCH_LIMIT = 1e20
-
-
-def _times(name: str, raw: Column, timezone: str | None, bad: _Bad) -> NDArray[np.int64]:
-    if raw.dtype.kind == "M":
-        micros = raw.astype("datetime64[us]").astype(np.int64)
-        bad.add(np.isnat(raw), "missing", name, raw, "a time")
-        return micros
-    numbers = _floats(raw)
-    if (np.abs(numbers) < _EPOCH_LIMIT).all():
-        return _epochs(numbers)
-    return _iso_times(name, raw, timezone, bad)
-
-
-def _epochs(numbers: NDArray[np.float64]) -> NDArray[np.int64]:
-    micros = np.zeros(len(numbers), dtype=np.int64)
-    done = np.zeros(len(numbers), dtype=bool)
-    for limit, factor in _EPOCH_UNITS:
-        now = ~done & (np.abs(numbers) < limit)
-        micros[now] = np.rint(numbers[now] * factor).astype(np.int64)
-        done |= now
+def _times(name: str, raw: Column, timezone: str | None, bad: _Bad) -> Times:
+    micros, problems = parse_times(raw, timezone)
+    for reason in dict.fromkeys(problems[problems != ""]):
+        bad.add(problems == reason, reason, name, raw, TIME_PROBLEMS[reason])
     return micros
-
-
-def _iso_times(name: str, raw: Column, timezone: str | None, bad: _Bad) -> NDArray[np.int64]:
-    zone = ZoneInfo(timezone) if timezone else UTC
-    micros = np.zeros(len(raw), dtype=np.int64)
-    unreadable = np.zeros(len(raw), dtype=bool)
-    naive = np.zeros(len(raw), dtype=bool)
-    for row, value in enumerate(raw.tolist()):
-        try:
-            moment = datetime.fromisoformat(str(value).strip())
-        except ValueError:
-            epoch = _float(value)
-            unreadable[row] = not abs(epoch) < _EPOCH_LIMIT
-            micros[row] = 0 if unreadable[row] else _epochs(np.array([epoch]))[0]
-            continue
-        naive[row] = moment.tzinfo is None
-        moment = moment.replace(tzinfo=zone) if moment.tzinfo is None else moment
-        micros[row] = _micros(moment)
-    bad.add(unreadable, "not_a_time", name, raw, "ISO 8601 or seconds since 1970")
-    if timezone is None and naive.any() and not (naive | unreadable).all():
-        bad.add(
-            naive, "mixed_time_zones", name, raw, "an offset, as other rows of this batch have; or set schema.timezone"
-        )
-    return micros
-
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def _micros(moment: datetime) -> int:
-    delta = moment - _EPOCH
-    return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
-
-
-def to_datetime(micros: int) -> datetime:
-    """UTC microseconds -> an aware datetime, for people to read."""
-    return datetime.fromtimestamp(micros / 1e6, UTC)
 
 
 def describe(schema: Schema) -> dict[str, Any]:

@@ -1,0 +1,23 @@
+"""The pictures and the page of an outcome, where they can be drawn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tocsin.cli import screens
+from tocsin.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from tocsin.system import Outcome
+
+
+def illustrated(outcome: Outcome) -> Path:
+    """Where to look at an outcome: its page or, if the extra `report` is not installed, its folder."""
+    from tocsin.system import illustrate
+
+    try:
+        return illustrate(outcome)
+    except MissingExtraError as missing:
+        screens.aside(f"No plots and no page: {missing.problem.got}; they need {missing.problem.hint}")
+        return outcome.folder

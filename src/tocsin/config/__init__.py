@@ -1,0 +1,36 @@
+"""The config's first step of three: text to typed values, all problems at once.
+
+Parsing opens and resolves nothing: parts stay `PartSpec`s until `system.check` looks whether they fit, and nothing
+is opened before the work begins. Values of the named preset lie underneath; a mapping is merged key by key, a list
+replaces a list, and a part of another `type` replaces the preset's part whole. `test` lies on `source` in the same way.
+"""
+
+from tocsin.config.parsing import Config, load, parse
+from tocsin.config.sections import (
+    AlertsConfig,
+    FeaturesConfig,
+    LabelsConfig,
+    LimitsConfig,
+    LoggingConfig,
+    PreparationConfig,
+    PrivacyConfig,
+    Rate,
+    RegistryConfig,
+    SplitConfig,
+)
+
+__all__ = [
+    "AlertsConfig",
+    "Config",
+    "FeaturesConfig",
+    "LabelsConfig",
+    "LimitsConfig",
+    "LoggingConfig",
+    "PreparationConfig",
+    "PrivacyConfig",
+    "Rate",
+    "RegistryConfig",
+    "SplitConfig",
+    "load",
+    "parse",
+]

@@ -1,0 +1,182 @@
+"""From text to a whole config: preset underneath, references put in, every problem with its line and path."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, Field, PrivateAttr, ValidationError, model_validator
+
+from tocsin.component import PartSpec, Spec, problems_of
+from tocsin.config.document import Document
+from tocsin.config.sections import (
+    AlertsConfig,
+    FeaturesConfig,
+    LabelsConfig,
+    LimitsConfig,
+    LoggingConfig,
+    PreparationConfig,
+    PrivacyConfig,
+    RegistryConfig,
+    Section,
+    SplitConfig,
+    Targets,
+)
+from tocsin.errors import ConfigError, Problem
+from tocsin.presets import read_preset
+from tocsin.schema import Schema
+
+NAME = r"[a-z0-9][a-z0-9._-]{0,63}"
+MAX_CONFIG_BYTES = 1 << 20
+_REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+
+class Config(Section):
+    """A whole config. `schema` is kept as `schema_`, since pydantic has a method of that name."""
+
+    version: Literal[1]
+    name: str = Field(pattern=f"^{NAME}$")
+    preset: str | None = None
+    schema_: Schema = Field(alias="schema")
+    source: Spec | None = None
+    test: Spec | None = None
+    labels: LabelsConfig | None = None
+    test_labels: LabelsConfig | None = None
+    features: FeaturesConfig = FeaturesConfig()
+    preparation: PreparationConfig = PreparationConfig()
+    detector: Spec = PartSpec("isolation_forest")
+    threshold: Spec = PartSpec("conformal")
+    split: SplitConfig = SplitConfig()
+    alerts: AlertsConfig = AlertsConfig()
+    gate: Targets = Field(default_factory=dict)
+    registry: RegistryConfig = RegistryConfig()
+    sinks: tuple[Spec, ...] = (PartSpec("console"),)
+    privacy: PrivacyConfig = PrivacyConfig()
+    limits: LimitsConfig = LimitsConfig()
+    logging: LoggingConfig = LoggingConfig()
+    _folder: Path = PrivateAttr(default=Path())
+    _document: Document | None = PrivateAttr(default=None)
+
+    @model_validator(mode="after")
+    def _test_labels_have_rows(self) -> Self:
+        if self.test_labels is not None and self.test is None:
+            raise ValueError("test_labels without a test source would have no effect, wanted both or neither")
+        return self
+
+    @property
+    def folder(self) -> Path:
+        """Where the config lies; its paths are relative to that."""
+        return self._folder
+
+    @property
+    def text(self) -> str:
+        """The config as its author wrote it, references to the environment unresolved."""
+        return self._document.text if self._document else ""
+
+    def resolve(self, path: str) -> Path:
+        """A path of the config, which is relative to the config's own folder."""
+        try:
+            return self._folder / Path(path).expanduser()
+        except RuntimeError as error:  # ~nobody
+            raise ConfigError([Problem(path, str(error), "a path")]) from error
+
+    def located(self, problem: Problem) -> Problem:
+        """The problem with the file and the line that it comes from, where there is a text."""
+        return self._document.located(problem) if self._document else problem
+
+
+def load(path: Path) -> Config:
+    """Read and parse a config file.
+
+    Raises
+    ------
+    ConfigError
+        With every problem found, each with its line and its `$.path`.
+    """
+    try:
+        if path.stat().st_size > MAX_CONFIG_BYTES:
+            raise ConfigError([Problem(str(path), f"{path.stat().st_size} bytes", f"at most {MAX_CONFIG_BYTES}")])
+        text = path.read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        hint = "tocsin init --preset flows writes a first config"
+        raise ConfigError([Problem(str(path), f"no readable text file ({error})", "a config", hint)]) from error
+    return parse(text, path)
+
+
+def parse(text: str, path: Path = Path("tocsin.yaml")) -> Config:
+    """Parse a config; `path` names it in messages and gives the folder that its paths are relative to."""
+    document = Document(text, path)
+    values = document.values
+    if not isinstance(values, dict):
+        raise ConfigError([Problem(str(path), f"a {type(values).__name__}", "a mapping with version, name, source …")])
+    problems = [*document.problems]
+    values = _substitute(values, "$", problems)
+    underneath: dict[str, Any] = {}
+    if isinstance(values.get("preset"), str):
+        try:
+            underneath = read_preset(values["preset"])
+        except ConfigError as error:
+            problems.extend(error.problems)
+    merged = _merge(underneath, values)
+    if isinstance(merged.get("source"), dict) and isinstance(merged.get("test"), dict):
+        merged["test"] = _merge_part(merged["source"], merged["test"])
+    try:
+        config = Config.model_validate(merged)
+    except ValidationError as error:
+        found = problems_of(error, "$", _known_keys)
+        # without its preset a config lacks a schema, which is not its author's mistake
+        problems.extend(item for item in found if item.where != "$.schema" or not problems)
+        config = None
+    if problems or config is None:
+        raise ConfigError([document.located(problem) for problem in problems])
+    config._folder, config._document = path.parent, document
+    return config
+
+
+def _known_keys(steps: tuple[int | str, ...]) -> tuple[str, ...]:
+    """The keys that the mapping at this path may hold."""
+    model: Any = Config
+    for step in steps:
+        if not (isinstance(model, type) and issubclass(model, BaseModel)):
+            return ()
+        fields = {field.alias or name: field for name, field in model.model_fields.items()}
+        if step not in fields:
+            continue
+        model = _section(fields[str(step)].annotation)
+    if not (isinstance(model, type) and issubclass(model, BaseModel)):
+        return ()
+    return tuple(field.alias or name for name, field in model.model_fields.items())
+
+
+def _section(annotation: Any) -> Any:
+    options = [annotation, *getattr(annotation, "__args__", ())]
+    return next((item for item in options if isinstance(item, type) and issubclass(item, BaseModel)), None)
+
+
+def _merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    both = {key for key in over if isinstance(under.get(key), dict) and isinstance(over[key], dict)}
+    return {**under, **over, **{key: _merge_part(under[key], over[key]) for key in both}}
+
+
+def _merge_part(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """Merged, unless the upper one is a part of another type: its parameters then mean other things."""
+    same = over.get("type", under.get("type")) == under.get("type")
+    return _merge(under, over) if same else over
+
+
+def _substitute(value: Any, path: str, problems: list[Problem]) -> Any:
+    if isinstance(value, dict):
+        return {key: _substitute(item, f"{path}.{key}", problems) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_substitute(item, f"{path}[{index}]", problems) for index, item in enumerate(value)]
+    if not isinstance(value, str):
+        return value
+    problems.extend(
+        Problem(path, f"${{{name}}}, which is not set", "an environment variable", f"export {name}=…")
+        for name in _REFERENCE.findall(value)
+        if name not in os.environ
+    )
+    return _REFERENCE.sub(lambda match: os.environ.get(match[1], ""), value)

@@ -1,0 +1,47 @@
+"""What a training or an evaluation leaves behind: a folder that appears whole or not at all."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+MOST_AT_ONCE = 1_000
+"""Runs of one model within a millisecond."""
+
+
+def new_run(root: Path, name: str, moment: datetime, digest: str) -> Path:
+    """Where the next run goes: a name of project, moment and model that is not taken yet."""
+    first = f"{name}-{moment:%Y%m%dT%H%M%S}.{moment.microsecond // 1000:03d}-{digest[:8]}"
+    names = (first, *(f"{first}+{number}" for number in range(2, MOST_AT_ONCE)))
+    return next(root / name for name in names if not (root / name).exists())
+
+
+@contextmanager
+def appearing(folder: Path) -> Iterator[Path]:
+    """A folder to write into; it gets its name when the block ends well and is removed otherwise."""
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+        partial.rename(folder)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+
+
+def runs(root: Path, name: str) -> list[Path]:
+    """The finished run folders of a project, oldest first."""
+    return sorted(root.glob(f"{name}-[0-9]*T[0-9]*")) if root.is_dir() else []
+
+
+def write_documents(folder: Path, documents: Mapping[str, Any]) -> None:
+    """Each value as a JSON file of that name."""
+    for name, document in documents.items():
+        (folder / f"{name}.json").write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2, default=str))

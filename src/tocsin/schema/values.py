@@ -1,0 +1,142 @@
+"""What raw values mean before a schema asks for more: missing, a number, true or false, a time.
+
+Nothing here refuses: what cannot be read comes back as NaN, or with the word that says why.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from math import isnan
+from zoneinfo import ZoneInfo
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tocsin.records import Column, Mask, Times, Vector
+
+MISSING = frozenset({"", "-", "NaN", "nan", "NA", "N/A", "null", "None", "(empty)"})
+"""Texts that stand for no value."""
+TIME_PROBLEMS = {
+    "missing": "a time",
+    "not_a_time": "ISO 8601 or seconds since 1970",
+    "out_of_range": "a time from 1971 to 2199",
+    "mixed_time_zones": "an offset, as others beside it have; or set schema.timezone",
+}
+"""Why a value is no usable time -> what is wanted instead."""
+
+_TRUE = frozenset({"true", "t", "yes", "1", "1.0"})
+_FALSE = frozenset({"false", "f", "no", "0", "0.0"})
+
+# Earlier is a clock that was never set, later is one that broke: one such row would stretch a report over centuries.
+_FIRST_TIME, _END_OF_TIME = np.datetime64("1971-01-01"), np.datetime64("2200-01-01")
+# Text of eight digits between these is a date; as seconds all of them lie in 1970 and would be refused.
+_FIRST_DATE, _LAST_DATE = 19_000_101, 21_001_231
+# Seconds since 1970 stay below this until the year 5138; milliseconds, micro- and nanoseconds lie above it.
+_EPOCH_UNITS = ((1e11, 1e6), (1e14, 1e3), (1e17, 1.0), (1e20, 1e-3))
+_EPOCH_LIMIT = 1e20
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def missing(raw: Column) -> Mask:
+    """Which values are no values: None, NaN, or a text of `MISSING`."""
+    if raw.dtype.kind == "f":
+        return np.isnan(raw)
+    if raw.dtype.kind == "M":
+        return np.isnat(raw)
+    if raw.dtype.kind not in "OU":
+        return np.zeros(len(raw), dtype=bool)
+    return np.fromiter(
+        (value is None or (value in MISSING if isinstance(value, str) else _is_nan(value)) for value in raw),
+        bool,
+        len(raw),
+    )
+
+
+def _is_nan(value: object) -> bool:
+    return isinstance(value, float) and isnan(value)
+
+
+def floats(raw: Column) -> Vector:
+    """Numbers and numeric text as float64, (n,); NaN for everything else."""
+    try:
+        return raw.astype(np.float64)
+    except (ValueError, TypeError, OverflowError):
+        return np.fromiter((_float(value) for value in raw), np.float64, len(raw))
+
+
+def _float(value: object) -> float:
+    try:
+        return float(value)  # type: ignore[arg-type]  # anything float refuses is not a number
+    except (ValueError, TypeError, OverflowError):
+        return np.nan
+
+
+def booleans(raw: Column) -> Vector:
+    """Words for true and false as 1 and 0, (n,); NaN for everything else."""
+    words = (str(value).strip().lower() for value in raw)
+    return np.fromiter(
+        (1.0 if word in _TRUE else 0.0 if word in _FALSE else np.nan for word in words), np.float64, len(raw)
+    )
+
+
+def parse_times(raw: Column, timezone: str | None) -> tuple[Times, Column]:
+    """UTC microseconds, (n,), and for each value "" or the word of `TIME_PROBLEMS` that says why it is no time.
+
+    A number, also one written as text, counts seconds, milli-, micro- or nanoseconds since 1970, told apart by its
+    size. All other text is ISO 8601, and so is text of eight digits that reads as a date. Text without an offset is
+    in `timezone`; without a timezone it is UTC, but then not among times that have an offset.
+    """
+    problems = np.full(len(raw), "", dtype=object)
+    if raw.dtype.kind == "M":
+        problems[np.isnat(raw)] = "missing"
+        problems[_wrong_clock(raw)] = "out_of_range"
+        usable = raw.copy()
+        usable[problems != ""] = np.datetime64("1970-01-01")  # a year of many digits would wrap around
+        return usable.astype("datetime64[us]").astype(np.int64), problems
+    numbers = floats(raw)
+    dates = _dates(raw, numbers)
+    readable = (np.abs(numbers) < _EPOCH_LIMIT) & ~dates
+    micros = _from_epochs(np.where(readable, numbers, 0.0))
+    naive = np.zeros(len(raw), dtype=bool)
+    zone = ZoneInfo(timezone) if timezone else UTC
+    for row in np.flatnonzero(dates | np.isnan(numbers)).tolist():
+        try:
+            moment = datetime.fromisoformat(str(raw[row]).strip())
+        except ValueError:
+            continue
+        readable[row], naive[row] = True, moment.tzinfo is None
+        micros[row] = _micros(moment.replace(tzinfo=zone) if moment.tzinfo is None else moment)
+    problems[~readable] = "not_a_time"
+    problems[missing(raw)] = "missing"
+    problems[readable & _wrong_clock(micros.astype("datetime64[us]"))] = "out_of_range"
+    fine = problems == ""
+    if timezone is None and (fine & ~naive).any():
+        problems[fine & naive] = "mixed_time_zones"
+    return micros, problems
+
+
+def _wrong_clock(times: Column) -> Mask:
+    return np.asarray((times < _FIRST_TIME) | (times >= _END_OF_TIME))
+
+
+def _dates(raw: Column, numbers: Vector) -> Mask:
+    dates = (numbers >= _FIRST_DATE) & (numbers <= _LAST_DATE)
+    for row in np.flatnonzero(dates).tolist() if raw.dtype.kind in "OU" else ():
+        text = raw[row].strip() if isinstance(raw[row], str) else ""
+        dates[row] = len(text) == len("YYYYMMDD") and text.isdigit()
+    return dates if raw.dtype.kind in "OU" else np.zeros(len(raw), dtype=bool)
+
+
+def _from_epochs(numbers: Vector) -> NDArray[np.int64]:
+    micros = np.zeros(len(numbers), dtype=np.int64)
+    done = np.zeros(len(numbers), dtype=bool)
+    for limit, factor in _EPOCH_UNITS:
+        now = ~done & (np.abs(numbers) < limit)
+        micros[now] = np.rint(numbers[now] * factor).astype(np.int64)
+        done |= now
+    return micros
+
+
+def _micros(moment: datetime) -> int:
+    delta = moment - _EPOCH
+    return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
