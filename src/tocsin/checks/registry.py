@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tocsin.checks.part import require
 from tocsin.errors import ConflictError, GateRefused, IntegrityError, NotStored, RegistryError, TocsinError
 from tocsin.model.bundle import Bundle, pack
 from tocsin.records import Judgement, Verdict
@@ -88,11 +89,6 @@ class KilledError(BaseException):
     """No `except Exception` survives a kill either."""
 
 
-def _require(condition: bool, failure: str) -> None:  # noqa: FBT001  # reads like assert, which an optimised run drops
-    if not condition:
-        raise AssertionError(failure)
-
-
 def _refused(step: Callable[[], object], wanted: type[TocsinError], failure: str) -> None:
     try:
         step()
@@ -114,11 +110,11 @@ def what_is_added_is_what_is_loaded(make: StoreFactory, folder: Path) -> None:
     added = Registry(make(folder)).add(NAME, example_bundle(), example_report(), PASSED)
     registry = Registry(make(folder))
     bundle, version = registry.load(NAME, added.version)
-    _require(pack(bundle) == pack(example_bundle()), "the bundle changed on its way")
-    _require(version == added, "the version changed on its way")
-    _require(registry.report(NAME, 1) == example_report(), "the report changed on its way")
-    _require(registry.verdict(NAME, 1) == PASSED, "the verdict changed on its way")
-    _require(registry.verify(NAME) == [], "a new registry has problems")
+    require(pack(bundle) == pack(example_bundle()), "the bundle changed on its way")
+    require(version == added, "the version changed on its way")
+    require(registry.report(NAME, 1) == example_report(), "the report changed on its way")
+    require(registry.verdict(NAME, 1) == PASSED, "the verdict changed on its way")
+    require(registry.verify(NAME) == [], "a new registry has problems")
 
 
 def two_writers_get_two_versions(make: StoreFactory, folder: Path) -> None:
@@ -138,10 +134,10 @@ def two_writers_get_two_versions(make: StoreFactory, folder: Path) -> None:
             store.put(name, data)
 
     number = _add(Registry(Overtaken(store, 0)), 2)
-    _require(number == 3, f"the overtaken writer got version {number}")
+    require(number == 3, f"the overtaken writer got version {number}")
     digests = [version.digest for version in first.history(NAME)]
-    _require(digests == [example_bundle(seed).digest for seed in (0, 1, 2)], "a version was overwritten")
-    _require(first.channels(NAME) == {CANDIDATE: 3}, "the candidate is not the last version")
+    require(digests == [example_bundle(seed).digest for seed in (0, 1, 2)], "a version was overwritten")
+    require(first.channels(NAME) == {CANDIDATE: 3}, "the candidate is not the last version")
 
 
 def a_kill_leaves_the_old_or_the_new(make: StoreFactory, folder: Path) -> None:
@@ -157,11 +153,11 @@ def a_kill_leaves_the_old_or_the_new(make: StoreFactory, folder: Path) -> None:
             finished = False
         after = Registry(store, clock=lambda: datetime.now(UTC) + _LONG_AFTER)
         bundle, _ = after.load(NAME, CHAMPION)
-        _require(bundle.digest in {example_bundle(0).digest, example_bundle(1).digest}, "the champion is a mixture")
+        require(bundle.digest in {example_bundle(0).digest, example_bundle(1).digest}, "the champion is a mixture")
         after.collect_garbage()
-        _require(after.verify(NAME) == [], f"a kill at put {puts + 1} left problems: {after.verify(NAME)}")
+        require(after.verify(NAME) == [], f"a kill at put {puts + 1} left problems: {after.verify(NAME)}")
         _promote(after, _add(after, 2))
-        _require(after.load(NAME, CHAMPION)[0].digest == example_bundle(2).digest, "the registry is stuck after a kill")
+        require(after.load(NAME, CHAMPION)[0].digest == example_bundle(2).digest, "the registry is stuck after a kill")
         if finished:
             return
     raise AssertionError("an add and a promotion need more than 20 puts")
@@ -178,13 +174,13 @@ def an_altered_byte_is_refused(make: StoreFactory, folder: Path) -> None:
         data = store.get(name, _LIMIT)
         store.delete(name)
         store.put(name, data[:-2] + bytes([data[-2] ^ 1]) + data[-1:])
-        _require(registry.verify(NAME) != [], f"verify did not see that {name} was altered")
+        require(registry.verify(NAME) != [], f"verify did not see that {name} was altered")
         if "/channels/" not in name:
             _refused(lambda: (registry.load(NAME, number), registry.report(NAME, number)), IntegrityError, name)
-        _require(registry.load(NAME, CHAMPION)[0].digest == example_bundle(0).digest, "the old version was lost")
+        require(registry.load(NAME, CHAMPION)[0].digest == example_bundle(0).digest, "the old version was lost")
         store.delete(name)
         store.put(name, data)
-    _require(registry.verify(NAME) == [], "a repaired registry has problems")
+    require(registry.verify(NAME) == [], "a repaired registry has problems")
 
 
 def only_a_passing_verdict_goes_live(make: StoreFactory, folder: Path) -> None:
@@ -193,7 +189,7 @@ def only_a_passing_verdict_goes_live(make: StoreFactory, folder: Path) -> None:
     registry = Registry(store)
     number = _add(registry, 0, FAILED)
     _refused(lambda: registry.promote(NAME, number), GateRefused, "a failed verdict went live")
-    _require(dict(registry.channels(NAME)) == {CANDIDATE: number}, "a refused promotion moved a channel")
+    require(dict(registry.channels(NAME)) == {CANDIDATE: number}, "a refused promotion moved a channel")
     document = next(name for name in store.list("models") if "/versions/" in name)
     data = store.get(document, _LIMIT)
     store.delete(document)
@@ -208,7 +204,7 @@ def the_loser_of_a_promotion_is_told(make: StoreFactory, folder: Path) -> None:
     registry.promote(NAME, first, expected=0)
     _refused(lambda: registry.promote(NAME, second, expected=0), ConflictError, "a stale promotion was accepted")
     registry.promote(NAME, second, expected=first)
-    _require(registry.channels(NAME)[CHAMPION] == second, "a fresh promotion did not move the channel")
+    require(registry.channels(NAME)[CHAMPION] == second, "a fresh promotion did not move the channel")
 
 
 def a_roll_back_goes_to_the_version_before(make: StoreFactory, folder: Path) -> None:
@@ -216,11 +212,11 @@ def a_roll_back_goes_to_the_version_before(make: StoreFactory, folder: Path) -> 
     registry = Registry(make(folder))
     for seed in range(3):
         _promote(registry, _add(registry, seed))
-    _require(registry.roll_back(NAME).version == 2, "the first roll back did not lead to version 2")
-    _require(registry.roll_back(NAME).version == 1, "the second roll back did not lead to version 1")
+    require(registry.roll_back(NAME).version == 2, "the first roll back did not lead to version 2")
+    require(registry.roll_back(NAME).version == 1, "the second roll back did not lead to version 1")
     _refused(lambda: registry.roll_back(NAME), RegistryError, "a roll back led beyond the first version")
     numbers = [entry.number for entry in registry.channel_history(NAME, CHAMPION)]
-    _require(numbers == [1, 2, 3, 4, 5], f"the steps of the channel are numbered {numbers}")
+    require(numbers == [1, 2, 3, 4, 5], f"the steps of the channel are numbered {numbers}")
 
 
 def retention_keeps_the_last_and_what_a_channel_needs(make: StoreFactory, folder: Path) -> None:
@@ -233,16 +229,16 @@ def retention_keeps_the_last_and_what_a_channel_needs(make: StoreFactory, folder
     for seed in range(3, 7):
         _add(registry, seed)
     kept = [version.version for version in registry.history(NAME)]
-    _require(kept == [1, 2, 6, 7], f"retention kept {kept}")
+    require(kept == [1, 2, 6, 7], f"retention kept {kept}")
     _refused(lambda: registry.load(NAME, 4), RegistryError, "a retired version was loaded")
     later = Registry(make(folder), clock=lambda: datetime.now(UTC) + 2 * _LONG_AFTER)
     later.collect_garbage()
     objects = len(make(folder).list("objects"))
-    _require(
+    require(
         objects == len(kept) * 3, f"{objects} objects are left: manifest, arrays and report of {len(kept)} versions"
     )
-    _require(later.verify(NAME) == [], "collecting took something that is needed")
-    _require(later.roll_back(NAME).version == 1, "the predecessor is gone")
+    require(later.verify(NAME) == [], "collecting took something that is needed")
+    require(later.roll_back(NAME).version == 1, "the predecessor is gone")
 
 
 def a_store_creates_once_and_forgets(make: StoreFactory, folder: Path) -> None:
@@ -250,9 +246,9 @@ def a_store_creates_once_and_forgets(make: StoreFactory, folder: Path) -> None:
     store = make(folder)
     store.put("a/b/one", b"1")
     _refused(lambda: make(folder).put("a/b/one", b"2"), ConflictError, "a name was overwritten")
-    _require(make(folder).get("a/b/one", 1) == b"1", "other bytes came back")
+    require(make(folder).get("a/b/one", 1) == b"1", "other bytes came back")
     _refused(lambda: store.get("a/b/one", 0), IntegrityError, "a limit was ignored")
-    _require(store.list("a") == ("a/b/one",) == store.list(""), "the name is not listed")
+    require(store.list("a") == ("a/b/one",) == store.list(""), "the name is not listed")
     store.delete("a/b/one")
     store.delete("a/b/one")
     _refused(lambda: store.get("a/b/one", 1), NotStored, "a deleted name was read")

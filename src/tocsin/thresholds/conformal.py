@@ -236,8 +236,8 @@ class Conformal(Threshold):
         `asked` and `served` are in `unit` (alerts/day or alerts/row). `interval` is meant to hold the mean number of
         alerts per unit over a span as long as the calibration, on telemetry like it, nine times in ten: negative
         binomial from the alerts counted and their dispersion, beta-binomial for rows, and resampled peaks where
-        extrapolated. It is exact for exchangeable rows; `benchmarks/budget.py` found 80 % to 96 % of autocorrelated
-        spans inside it.
+        extrapolated. It is exact for a budget in exchangeable rows; for budgets a day `benchmarks/budget.py` found
+        80 % to 96 % of simulated spans inside it.
         `days_needed` or `rows_needed` would make what was asked *held*. `level` is flagged from, `level_p` its
         p-value.
         """
