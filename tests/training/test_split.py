@@ -49,6 +49,17 @@ def test_an_entity_is_in_one_part(rng: np.random.Generator) -> None:
     assert all(hosts)
 
 
+@pytest.mark.parametrize("hosts", [5, 6, 20])
+def test_few_entities_fill_every_part(hosts: int) -> None:
+    names = np.array([f"host-{number}" for number in range(hosts)], dtype=object)
+    batch = Batch({"t": np.arange(hosts), "host": names})
+    parts = split(batch, CLOCKED, SplitConfig(by="entity"), test_elsewhere=False)
+    assert parts.train.rows == round(0.6 * hosts)
+    assert parts.calibration.rows >= 1
+    assert parts.test.rows >= 1
+    assert parts.share == pytest.approx(parts.calibration.rows / hosts)
+
+
 def test_without_a_clock_the_parts_are_spread_evenly_and_always_the_same() -> None:
     batch = Batch({"x": np.arange(1_000.0)})
     parts = split(batch, PLAIN, SplitConfig(), test_elsewhere=False)

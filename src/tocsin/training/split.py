@@ -86,6 +86,9 @@ def _places(batch: Batch, schema: Schema, config: SplitConfig) -> Vector:
 
 
 def _entity_places(entities: Column) -> Vector:
+    """Entities in the order of their hashes, evenly spread, so that also few of them fill every part."""
     names, positions = np.unique(entities.astype(str), return_inverse=True)
-    hashes = (hashlib.blake2b(name.encode(), digest_size=6).digest() for name in names.tolist())
-    return np.array([int.from_bytes(value) / 2**48 for value in hashes])[positions]
+    hashes = [hashlib.blake2b(name.encode("utf-8", "surrogatepass")).digest() for name in names.tolist()]
+    places = np.empty(len(names))
+    places[sorted(range(len(names)), key=hashes.__getitem__)] = (np.arange(len(names)) + 0.5) / len(names)
+    return np.asarray(places[positions])
