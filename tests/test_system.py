@@ -11,7 +11,7 @@ import pytest
 
 import tocsin
 from tocsin.component import PartSpec
-from tocsin.errors import ConfigError, DeliveryError, RegistryError
+from tocsin.errors import ConfigError, DataError, DeliveryError, RegistryError
 from tocsin.evaluation.runs import runs
 from tocsin.records import Alert
 from tocsin.sinks.console import Console
@@ -161,3 +161,16 @@ def test_the_quarantine_holds_what_the_last_command_refused(tmp_path: Path, rng:
         made.train()
     (line,) = (tmp_path / "quarantine.jsonl").read_bytes().splitlines()
     assert orjson.loads(line)["reason"] == "not_a_number"
+
+
+def test_what_was_lost_on_the_way_stands_in_the_report(tmp_path: Path, rng: np.random.Generator) -> None:
+    telemetry(tmp_path / "history.csv", rng, days=4)
+    with (tmp_path / "history.csv").open("a") as file:
+        file.write("1767571200,10.9.8.1,much,5\n")
+    assert any("1 of 7681 rows received were quarantined" in note for note in project(tmp_path).train().report.notes)
+
+
+def test_labels_that_call_everything_an_anomaly_are_the_reason_named(tmp_path: Path, rng: np.random.Generator) -> None:
+    telemetry(tmp_path / "history.csv", rng, days=4)
+    with pytest.raises(DataError, match=r"look at labels\.normal"):
+        project(tmp_path, "labels: {column: host, normal: [nobody]}").train()

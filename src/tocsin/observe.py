@@ -170,6 +170,12 @@ def model_promoted(name: str, version: int, channel: str) -> None:
     count("tocsin_models_promoted_total", channel=channel)
 
 
+def promotion_lost(name: str, version: int) -> None:
+    """Another run moved the channel first: the version is registered, and not promoted."""
+    _log.warning("Not promoted, another run was first.", name=name, version=version)
+    count("tocsin_promotions_lost_total")
+
+
 def alerts_sent(sink: str, alerts: int) -> None:
     """A sink took alerts."""
     count("tocsin_alerts_sent_total", alerts, sink=sink)

@@ -21,7 +21,7 @@ from tocsin import observe
 from tocsin.alerts import AlertPolicy
 from tocsin.component import PartSpec, Room, build, optional_packages
 from tocsin.config import Config, LabelsConfig, LimitsConfig, load
-from tocsin.errors import ConfigError, DeliveryError, Problem
+from tocsin.errors import ConfigError, ConflictError, DeliveryError, Problem
 from tocsin.evaluation.gate import check_limits, gate
 from tocsin.evaluation.report import Evidence, Report, evaluate
 from tocsin.evaluation.runs import appearing, new_run, runs, write_documents
@@ -36,7 +36,7 @@ from tocsin.scoring.trial import Circumstances, trial
 from tocsin.sinks.base import Sink
 from tocsin.sources.base import Tally
 from tocsin.storage import LocalStore
-from tocsin.training.history import History, Progress, Reader, local_part, source_of, with_path
+from tocsin.training.history import History, Progress, Reader, local_part, losses, source_of, with_path
 from tocsin.training.limits import Limits, peak_memory_bytes
 from tocsin.training.split import in_time_order, split
 
@@ -106,7 +106,7 @@ class Project:
         Parameters
         ----------
         promote
-            Make the version champion if its verdict passes.
+            Make the version champion if its verdict passes, and nobody promotes another at the same moment.
 
         Raises
         ------
@@ -128,6 +128,7 @@ class Project:
             peak_memory_bytes=peak_memory_bytes(),
             generated=history.tally.generated or (elsewhere is not None and elsewhere.tally.generated),
             seen_in_training=elsewhere is not None and _overlap(model, elsewhere.tally),
+            remarks=losses(history.tally) + (losses(elsewhere.tally) if elsewhere else ()),
         )
         self._checkpoint(limits)("evaluation")
         before = Batch({}) if elsewhere else Batch.concatenate([parts.train, parts.calibration])
@@ -151,7 +152,10 @@ class Project:
             version = self.registry.add(config.name, model.bundle(notes), report.to_json(), verdict)
         observe.model_registered(config.name, version.version, version.digest, passed=verdict.passed)
         if promote and verdict.passed:
-            self.promote(version.version)
+            try:
+                self.promote(version.version)
+            except ConflictError:
+                observe.promotion_lost(config.name, version.version)
         return Outcome(report, verdict, evidence, folder, version, history.tally)
 
     def promote(self, version: int) -> None:
@@ -187,6 +191,7 @@ class Project:
             peak_memory_bytes=peak_memory_bytes(),
             generated=test.tally.generated or entry.generated,
             seen_in_training=not before.rows and _overlap(model, test.tally),
+            remarks=losses(test.tally),
         )
         evidence = trial(model, self._policy(model, known), before, test.batch, known)
         report = evaluate(evidence)
@@ -221,11 +226,14 @@ class Project:
         try:
             for sink in sinks:
                 sink.open()
+            failures: list[DeliveryError] = []
             for batch in self.reader.batches(spec, None, tally):  # what is scored need not be labelled
                 scorer.policy.generated |= tally.generated
                 scored = scorer.score(in_time_order(batch, self.config.schema_))
-                self._deliver(scored.alerts, sinks)
+                failures += self._deliver(scored.alerts, sinks)
                 yield scored
+            if failures:
+                raise failures[0]
         finally:
             for sink in sinks:
                 sink.close()
@@ -258,20 +266,21 @@ class Project:
             generated=known.generated,
         )
 
-    def _deliver(self, alerts: Sequence[Alert], sinks: Sequence[Sink]) -> None:
-        """Every sink is tried before one that failed ends it; names go only where they stay on this machine."""
+    def _deliver(self, alerts: Sequence[Alert], sinks: list[Sink]) -> list[DeliveryError]:
+        """Names go only where they stay on this machine. A sink that fails is left out from then on."""
         if not alerts:
-            return
+            return []
         named = [replace(alert, entity=self.privacy.name(alert.entity)) for alert in alerts]
         failures = []
-        for sink in sinks:
+        for sink in list(sinks):
             try:
                 sink.write(named if sink.stays_here else alerts)
                 observe.alerts_sent(type(sink).__name__, len(alerts))
             except DeliveryError as error:
                 failures.append(error)
-        if failures:
-            raise failures[0]
+                sinks.remove(sink)
+                sink.close()
+        return failures
 
     def _checkpoint(self, limits: Limits) -> Callable[[str], None]:
         def checkpoint(stage: str) -> None:

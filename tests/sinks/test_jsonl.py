@@ -112,3 +112,11 @@ def test_the_ids_remembered_are_bounded(path: Path, monkeypatch: pytest.MonkeyPa
     write(path, *(example_alert(number) for number in range(5)))
     write(path, example_alert(0), example_alert(3), example_alert(4))
     assert [line["id"] for line in lines(path)][5:] == [example_alert(0).id]
+
+
+def test_a_file_of_something_else_is_never_written_into(tmp_path: Path) -> None:
+    telemetry = tmp_path / "flows.csv"
+    telemetry.write_text("time,host\n1,a\n")
+    with pytest.raises(DeliveryError, match="something else"):
+        Jsonl(path=str(telemetry)).open()
+    assert telemetry.read_text() == "time,host\n1,a\n"

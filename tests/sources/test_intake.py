@@ -94,7 +94,7 @@ def test_if_no_file_has_the_columns_the_schema_says_what_is_absent(tmp_path: Pat
     (tmp_path / "1.csv").write_text("id,hots,bytes\n1,2,3\n")
     with pytest.raises(SchemaError, match='did you mean "hots"') as raised:
         list(Intake(Csv(path=f"{tmp_path}/*.csv"), SCHEMA))
-    assert raised.value.problem.where == "field host"
+    assert raised.value.problem.where == f"{tmp_path}/1.csv: field host"
 
 
 def test_empty_files_end_the_reading_without_an_error(tmp_path: Path) -> None:

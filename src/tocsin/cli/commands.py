@@ -211,7 +211,7 @@ def score(
         if generated:
             screens.out.print(screens.GENERATED)
         screens.scores(tally, scored=rows, flagged=flagged, alerts=alerts)
-    raise typer.Exit(DONE if rows else REFUSED)
+    raise typer.Exit(DONE if rows and not tally.files_refused else REFUSED)
 
 
 @app.command()

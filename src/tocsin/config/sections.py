@@ -97,6 +97,8 @@ class LabelsConfig(Section):
         if sum(kind is not None for kind in (self.column, self.windows, self.array)) != 1:
             raise ValueError("wanted exactly one of column, windows, array")
         idle = {"series"} if self.column else {"normal", "ignore"}
+        if self.column and not self.normal:
+            raise ValueError("normal is empty, wanted the values that mean normal; every row would be an anomaly")
         if said := sorted(idle & self.model_fields_set):
             raise ValueError(f"{' and '.join(said)} would have no effect here, wanted without")
         return self

@@ -146,3 +146,9 @@ def _beaten(model: Model, area: float | None, mean_precision: float | None) -> b
 
 def _finite(value: Vector) -> float | None:
     return float(value) if np.isfinite(value) else None
+
+
+def outranked(baselines: tuple[Baseline, ...]) -> tuple[str, ...]:
+    """A model that something trivial beats must not pass in silence."""
+    better = [item.name.replace("_", " ") for item in baselines if item.beaten is False]
+    return (f"A trivial baseline ranks these rows better than the model: {', '.join(better)}.",) if better else ()

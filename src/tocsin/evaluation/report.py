@@ -19,7 +19,7 @@ import orjson
 from numpy.typing import NDArray
 
 from tocsin.errors import DataError
-from tocsin.evaluation.baselines import Baseline, Model, baseline_scores, compare
+from tocsin.evaluation.baselines import Baseline, Model, baseline_scores, compare, outranked
 from tocsin.evaluation.events import AlertCount, EventCount, count_alerts, count_events
 from tocsin.evaluation.measures import (
     NO_ANOMALY,
@@ -103,6 +103,8 @@ class Evidence:
     """(2, d) mean and standard deviation of the prepared training features, for the z-score baseline."""
     seed: int = 0
     seen_in_training: bool = False
+    remarks: tuple[str, ...] = ()
+    """What the caller knows of the rows and a reader must know too."""
     """Rows of the test were among those that the model learnt from."""
 
     @property
@@ -200,6 +202,7 @@ def evaluate(evidence: Evidence) -> Report:
     results |= _alert_figures(evidence, alerts, days, no_labels)
     results |= _plain_figures(evidence)
     ranked = results["roc_auc"].value is not None
+    baselines = _baselines(evidence, known, results, no_labels)
     return Report(
         title=evidence.title,
         model=evidence.model,
@@ -223,10 +226,10 @@ def evaluate(evidence: Evidence) -> Report:
         alerts=alerts,
         curve=curve(Ranking.of(truth[known] == 1, evidence.scores.score[known])) if ranked else None,
         scores=score_summary(evidence.scores.score),
-        baselines=_baselines(evidence, known, results, no_labels),
+        baselines=baselines,
         importance=_importance(evidence),
         promise=dict(evidence.promise),
-        notes=_notes(evidence, events, days, ranked=ranked),
+        notes=(*outranked(baselines), *_notes(evidence, events, days, ranked=ranked)),
     )
 
 
@@ -373,6 +376,7 @@ def _notes(evidence: Evidence, events: EventCount | None, watched: Watched | Non
         notes.append(SEEN_IN_TRAINING)
     if evidence.generated:
         notes.append("Made from generated data: it says how Tocsin works, not how it does on real telemetry.")
+    notes += evidence.remarks
     if warming.any():
         lost = int(np.count_nonzero(warming & (truth == 1)))
         of_them = f" ({lost} of them labelled anomalies)" if evidence.labels is not None else ""

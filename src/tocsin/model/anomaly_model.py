@@ -103,12 +103,16 @@ class AnomalyModel:
         values = self.features(train, state).values[rows]
         if len(values) < LEAST_ROWS:
             hint = "give more history, or look at the quarantine file if rows were refused"
+            if train.rows - rows.sum() > len(values):
+                hint = f"{train.rows - rows.sum()} rows are labelled as anomalies: look at labels.normal"
             raise DataError("training", f"{len(values)} usable rows", f"at least {LEAST_ROWS}", hint)
         prepared = self.preparation.fit(values, program.outputs).apply(values)
         checkpoint("detector")
         labels = np.asarray(train[LABEL][rows]) if LABEL in train else None
         self.detector.fit(prepared, labels)
-        self._usual = np.asarray(np.nanquantile(values, USUAL, axis=0))
+        empty = np.isnan(values).all(axis=0)
+        self._usual = np.asarray(np.nanquantile(np.where(empty, 0.0, values), USUAL, axis=0))
+        self._usual[:, empty] = np.nan
         self._moments = np.stack((prepared.mean(axis=0), prepared.std(axis=0)))
         self._golden = values[np.linspace(0, len(values) - 1, GOLDEN_ROWS).astype(int)]
         checkpoint("threshold")

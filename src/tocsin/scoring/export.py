@@ -43,6 +43,10 @@ class ScoresFile:
             _refuse_taken(path)
 
     def __enter__(self) -> Self:
+        if self._path is not None:
+            _refuse_taken(self._part, "left by a run that was killed: remove it")
+            self._file = self._part.open("x", encoding="utf-8", newline="")
+            csv.writer(self._file).writerow(COLUMNS)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -63,12 +67,8 @@ class ScoresFile:
 
     def write(self, scored: Scored, schema: Schema) -> None:
         """Append the rows of a scored batch."""
-        if self._path is None:
-            return
         if self._file is None:
-            _refuse_taken(self._part)
-            self._file = self._part.open("x", encoding="utf-8", newline="")
-            csv.writer(self._file).writerow(COLUMNS)
+            return
         self._generated.add(scored.generated)
         batch, scores = scored.batch, scored.scores
         blank = [""] * batch.rows
@@ -93,7 +93,6 @@ def _mark_all(part: Path) -> None:
         shorter.truncate()
 
 
-def _refuse_taken(path: Path) -> None:
+def _refuse_taken(path: Path, hint: str = "choose another name; telemetry is never replaced in silence") -> None:
     if path.exists() or path.is_symlink():
-        hint = "choose another name; telemetry is never replaced in silence"
         raise DataError(str(path), "a file that exists already", "a new name", hint)

@@ -31,6 +31,8 @@ class Circumstances:
     generated: bool = False
     seen_in_training: bool = False
     """The model learnt from files that hold these rows."""
+    remarks: tuple[str, ...] = ()
+    """What else a reader of the report must know."""
 
 
 def trial(model: AnomalyModel, policy: AlertPolicy, before: Batch, test: Batch, known: Circumstances) -> Evidence:
@@ -83,6 +85,7 @@ def trial(model: AnomalyModel, policy: AlertPolicy, before: Batch, test: Batch, 
         title=known.title,
         training_moments=model.moments,
         seen_in_training=known.seen_in_training,
+        remarks=known.remarks,
     )
 
 

@@ -59,8 +59,12 @@ class Jsonl(Sink):
             number = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
             self._file = os.fdopen(number, "a+b", buffering=0)
             tail = _tail(self._file)
+            _refuse_other(self._file, self.path)
             if tail and not tail.endswith(b"\n"):
                 _write_all(self._file, b"\n")
+        except DeliveryError:
+            self.close()
+            raise
         except OSError as error:
             self.close()
             raise DeliveryError(f"sink jsonl {self.path}", str(error), "a file that can be written") from error
@@ -102,6 +106,19 @@ def _write_all(file: BinaryIO, content: bytes) -> None:
     view = memoryview(content)
     while view:
         view = view[file.write(view) :]
+
+
+def _refuse_other(file: BinaryIO, path: str) -> None:
+    """A file that begins with anything but an alert holds something else, and is never written into."""
+    file.seek(0)
+    first = file.readline(LONGEST_LINE).strip()
+    try:
+        found = orjson.loads(first) if first else {"id": "", "severity": ""}
+    except orjson.JSONDecodeError:
+        found = None
+    if not isinstance(found, dict) or not {"id", "severity"} <= found.keys():
+        hint = "give the sink a path of its own"
+        raise DeliveryError(f"sink jsonl {path}", "a file that holds something else", "alerts, or no file yet", hint)
 
 
 def _tail(file: BinaryIO) -> bytes:

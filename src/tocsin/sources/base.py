@@ -218,7 +218,9 @@ class Intake:
         except SchemaError as error:
             if not raw.rows:
                 return Batch({}), (), 0
-            self._misfit = self._misfit or error
+            problem = error.problem
+            where = f"{raw[FILE][0]}: {problem.where}"
+            self._misfit = self._misfit or SchemaError(where, problem.got, problem.wanted, problem.hint)
             detail = f"{error.problem.where}: got {error.problem.got}"
             places = zip(raw[FILE].tolist(), raw[ROW].tolist(), strict=True)
             return Batch({}), tuple(Rejected(file, row, "missing_column", detail) for file, row in places), 0

@@ -124,6 +124,14 @@ def _what_became(tally: Tally) -> str:
     return f"{files} refused ({', '.join(sorted(tally.reasons))}), {rows}"
 
 
+def losses(tally: Tally) -> tuple[str, ...]:
+    """What a report owes its reader about rows that never came so far."""
+    lost = f"{tally.quarantined} of {tally.received} rows received were quarantined"
+    refused = f"{tally.files_refused} files could not be read, or not to their end"
+    said = [text for text, number in ((lost, tally.quarantined), (refused, tally.files_refused)) if number]
+    return (f"{'; '.join(said)}: see inputs.json.",) if said else ()
+
+
 def local_part(room: Room, spec: PartSpec, config: Config) -> object:
     """A source or a sink of a config; its `path` is relative to the config's folder."""
     made = build(room, spec, f"$.{room}")
