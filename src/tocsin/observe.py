@@ -140,6 +140,11 @@ def entities_evicted(reason: str, entities: int = 1) -> None:
     count("tocsin_entities_evicted_total", entities, reason=reason)
 
 
+def values_dropped(statistic: str, rows: int) -> None:
+    """Rows had values beyond the limit of their pane: counts of values are lower bounds there."""
+    count("tocsin_window_values_dropped_total", rows, statistic=statistic)
+
+
 def columns_constant(columns: tuple[str, ...]) -> None:
     """Features that never change in training: they carry nothing and are kept out of the scaler."""
     _log.warning("Constant columns kept out of the scaler.", columns=len(columns), first=list(columns[:NAMED]))

@@ -7,12 +7,10 @@ from typing import Self
 
 from tocsin.component import Duration, seconds
 from tocsin.features.base import Feature, Tables
+from tocsin.features.base_windows import pane_us, window_text
 from tocsin.kernel.program import Operation
-from tocsin.kernel.windows import MAX_PANES, Statistic
-from tocsin.records import SECOND
+from tocsin.kernel.windows import Statistic
 from tocsin.schema import Schema
-
-_UNITS = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
 
 
 class Rolling(Feature):
@@ -68,14 +66,12 @@ class Rolling(Feature):
         self.statistics = statistics
         self.panes = panes
         self.min_count = min_count
-        if not 1 <= panes <= MAX_PANES:
-            raise ValueError(f"panes is {panes}, wanted 1 to {MAX_PANES}")
         if min_count < 1:
             raise ValueError(f"min_count is {min_count}, wanted at least 1")
         if not statistics or (not columns and set(statistics) != {"count"}):
             raise ValueError(f"{', '.join(statistics) or 'no statistic'} of no column, wanted columns, or count alone")
-        if any(self._pane_us(window) < 1 for window in self.windows):
-            raise ValueError(f"a window is shorter than {panes} panes of a microsecond")
+        for window in self.windows:
+            pane_us(window, panes)
 
     @classmethod
     def example(cls, folder: Path) -> Self:
@@ -102,7 +98,7 @@ class Rolling(Feature):
 
     def _operation(self, column: str | None, window: float) -> Operation:
         constants = {
-            "pane_us": self._pane_us(window),
+            "pane_us": pane_us(window, self.panes),
             "panes": self.panes,
             "statistics": self.statistics,
             "min_count": self.min_count,
@@ -111,14 +107,4 @@ class Rolling(Feature):
 
     def _names(self, column: str | None, window: float) -> tuple[str, ...]:
         prefix = "" if column is None else f"{column}_"
-        return tuple(f"{prefix}{statistic}_{_text(window)}" for statistic in self.statistics)
-
-    def _pane_us(self, window: float) -> int:
-        return round(window * SECOND) // self.panes
-
-
-def _text(window: float) -> str:
-    for unit, size in _UNITS:
-        if window % size == 0:
-            return f"{window // size:.0f}{unit}"
-    return f"{window * 1_000:g}ms"
+        return tuple(f"{prefix}{statistic}_{window_text(window)}" for statistic in self.statistics)

@@ -14,6 +14,7 @@ from tocsin.kernel.columns import Calendar, HashOneHot, Log1p, OneHot, Ratio
 from tocsin.kernel.program import Operation, Program
 from tocsin.kernel.rates import Rate
 from tocsin.kernel.state import Cells, KernelState
+from tocsin.kernel.values import ValuePanes
 from tocsin.kernel.windows import Panes
 from tocsin.records import Batch, Column, Mask, Matrix, Times
 
@@ -50,7 +51,11 @@ _STATELESS: Mapping[str, Callable[[Mapping[str, Any]], Stateless]] = {
     "one_hot": OneHot,
     "hash_one_hot": HashOneHot,
 }
-_STATEFUL: Mapping[str, Callable[[Mapping[str, Any]], Stateful]] = {"panes": Panes, "rate": Rate}
+_STATEFUL: Mapping[str, Callable[[Mapping[str, Any]], Stateful]] = {
+    "panes": Panes,
+    "rate": Rate,
+    "value_panes": ValuePanes,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +93,8 @@ class Kernel:
     program
         What to compute; it may come from a file and is checked before anything runs.
     entities
-        How many entities hold state at once. Each takes, at most, about 1.3 kB per column and window of 12 panes.
+        How many entities hold state at once. Each takes, at most, about 1.3 kB per column and window of 12 panes;
+        where values are counted, 12 times the limit of values.
 
     Raises
     ------
