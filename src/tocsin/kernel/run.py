@@ -13,6 +13,7 @@ from tocsin.errors import IntegrityError, SchemaError, did_you_mean
 from tocsin.kernel.columns import Calendar, HashOneHot, Log1p, OneHot, Ratio
 from tocsin.kernel.program import Operation, Program
 from tocsin.kernel.rates import Rate
+from tocsin.kernel.scores import ZScore
 from tocsin.kernel.state import Cells, KernelState
 from tocsin.kernel.values import ValuePanes
 from tocsin.kernel.windows import Panes
@@ -55,6 +56,7 @@ _STATEFUL: Mapping[str, Callable[[Mapping[str, Any]], Stateful]] = {
     "panes": Panes,
     "rate": Rate,
     "value_panes": ValuePanes,
+    "zscore": ZScore,
 }
 
 
