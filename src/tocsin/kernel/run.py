@@ -11,6 +11,7 @@ import numpy as np
 
 from tocsin.errors import IntegrityError, SchemaError, did_you_mean
 from tocsin.kernel.columns import Calendar, HashOneHot, Log1p, OneHot, Ratio
+from tocsin.kernel.decay import Decay
 from tocsin.kernel.program import Operation, Program
 from tocsin.kernel.rates import Rate
 from tocsin.kernel.scores import ZScore
@@ -57,6 +58,7 @@ _STATEFUL: Mapping[str, Callable[[Mapping[str, Any]], Stateful]] = {
     "rate": Rate,
     "value_panes": ValuePanes,
     "zscore": ZScore,
+    "decay": Decay,
 }
 
 
