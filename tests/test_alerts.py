@@ -136,7 +136,7 @@ def test_beyond_the_limit_a_day_has_one_digest_and_the_rest_is_counted() -> None
     before, deciding, explained = folded(), policy(2), list[int]()
     found = deciding.decide(flagged([(1_000 * number, "a") for number in range(5)], explained=explained))
     assert [alert.entity for alert in found] == ["a", "a", ""]
-    assert found[2].origin == "more than 2 alerts on 2026-01-01: the others of that day are counted, not sent"
+    assert found[2].origin == "3 alerts beyond the first 2 on 2026-01-01: they and later ones are counted, not sent"
     assert (found[2].rows, found[2].reasons, found[2].start) == (3, (), START + 2_000 * SECOND)
     assert explained == [0, 1]
     assert deciding.decide(flagged([(9_000, "a")])) == ()

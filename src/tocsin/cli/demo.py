@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tocsin import observe
 from tocsin.cli import screens
 from tocsin.cli.pictures import illustrated
 from tocsin.errors import ConfigError, Problem
@@ -45,6 +46,7 @@ def run_demo(folder: Path, *, as_json: bool) -> int:
     config = folder / "tocsin.yaml"
     config.write_text(CONFIG, "utf-8")
     project = Project.load(config)
+    observe.configure(project.config.logging.level)
     with screens.progress_of(project):
         outcome = project.train(promote=True)
         page = illustrated(outcome)
