@@ -186,7 +186,8 @@ class AlertPolicy:
             self._alert(rows, np.concatenate(beyond), ()),
             id=_identify("digest", f"day {date}"),
             entity="",
-            origin=f"{len(beyond)} alerts beyond the first {limit} on {date}: they and later ones are counted, not sent",
+            origin=f"{len(beyond)} alerts beyond the first {limit} on {date}: "
+            "they and later ones are counted, not sent",
         )
 
     def _alerts(self, rows: FlaggedRows, sent: list[NDArray[np.intp]]) -> list[Alert]:
