@@ -26,7 +26,7 @@ from pydantic_core import ErrorDetails
 
 from tocsin.errors import ConfigError, MissingExtraError, Problem, UnknownPartError, did_you_mean
 
-Room = Literal["sources", "features", "detectors", "thresholds", "drift", "sinks"]
+Room = Literal["sources", "features", "detectors", "thresholds", "sinks"]
 
 MAX_SHOWN = 80
 """Characters of a refused value in a message."""

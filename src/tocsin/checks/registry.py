@@ -25,8 +25,8 @@ StoreFactory = Callable[[Path], Store]
 Check = Callable[[StoreFactory, Path], None]
 
 NAME = "edge-flows"
-PASSED = Verdict(True, (Judgement("recall", ">= 0.9", 0.95, True, ""),))  # noqa: FBT003  # the record's own order
-FAILED = Verdict(False, (Judgement("recall", ">= 0.9", 0.5, False, "below"),))  # noqa: FBT003
+PASSED = Verdict(passed=True, judgements=(Judgement("recall", ">= 0.9", 0.95, passed=True, reason=""),))
+FAILED = Verdict(passed=False, judgements=(Judgement("recall", ">= 0.9", 0.5, passed=False, reason="below"),))
 _LIMIT = 2**20
 _LONG_AFTER = timedelta(days=365)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Annotated, cast
 
 import typer
@@ -46,19 +45,12 @@ def check_part(
     name: Annotated[str, typer.Argument(help="Our part's name, or package/name for an installed one.")],
 ) -> None:
     """Run a room's contract over one part."""
-    from tocsin.checks.contract import contract
+    from tocsin.checks.contract import contract, findings
 
     if room not in CHECKED:
         raise ConfigError([Problem("room", f'"{room}"', f"one of: {', '.join(CHECKED)}")])
-    kind = part(cast("Room", room), name)
-    failures = {}
     checks = contract(cast("Room", room))
-    for check in checks:
-        with TemporaryDirectory() as folder:
-            try:
-                check(kind, Path(folder))
-            except Exception as error:  # noqa: BLE001  # whatever a foreign part raises is the finding
-                failures[check.__name__] = f"{type(error).__name__}: {error}"
+    failures = findings(cast("Room", room), part(cast("Room", room), name))
     settings: Settings = ctx.obj
     if settings.json:
         screens.document({"part": f"{room}/{name}", "checks": len(checks), "failures": failures})

@@ -10,7 +10,7 @@ from typing import Self, TextIO
 
 from tocsin.errors import DataError
 from tocsin.evaluation.predictions import iso_times, safe_texts
-from tocsin.records import FILE, GENERATED, ROW
+from tocsin.records import GENERATED, origins
 from tocsin.schema import Schema
 from tocsin.scoring.scorer import Scored
 
@@ -79,7 +79,7 @@ class ScoresFile:
             scores.p_value.tolist(),
             scores.flagged.astype(int).tolist(),
             scores.state.tolist(),
-            safe_texts(batch[FILE] + ":" + batch[ROW].astype(str).astype(object)),
+            safe_texts(origins(batch)),
             [str(scored.generated).lower()] * batch.rows,
         ]
         csv.writer(self._file).writerows(zip(*columns, strict=True))
