@@ -63,6 +63,13 @@ def test_an_unknown_preset_is_named() -> None:
     assert 'did you mean "flows"?' in found
 
 
+def test_an_unknown_preset_hides_no_other_mistake_and_makes_none_up() -> None:
+    text = GOOD.replace("preset: flows\n", "preset: flow\n").replace("type: csv, ", "") + "alerts: {budget: lots}\n"
+    found = problems(text)
+    assert len(found) == 2
+    assert any("$.alerts.budget" in problem for problem in found)
+
+
 def test_a_key_twice_is_a_problem() -> None:
     assert any("twice" in text for text in problems(GOOD + "name: other\n"))
 

@@ -127,8 +127,9 @@ def parse(text: str, path: Path = Path("tocsin.yaml")) -> Config:
         config = Config.model_validate(merged)
     except ValidationError as error:
         found = problems_of(error, "$", _known_keys)
-        # without its preset a config lacks a schema, which is not its author's mistake
-        problems.extend(item for item in found if item.where != "$.schema" or not problems)
+        # what a preset that is not there would have brought is not its author's mistake
+        brought = {"$.schema", "$.source", "$.test"} if "preset" in values and not underneath else set()
+        problems.extend(item for item in found if item.where not in brought)
         config = None
     if problems or config is None:
         raise ConfigError([document.located(problem) for problem in problems])
