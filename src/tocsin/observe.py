@@ -129,20 +129,39 @@ def quarantine_full(file: str, limit_bytes: int) -> None:
     count("tocsin_quarantine_full_total")
 
 
-def rows_late(rows: int) -> None:
-    """Rows came after later ones of their entity and were taken at the entity's latest time."""
-    _log.info("Rows late.", rows=rows)
-    count("tocsin_rows_late_total", rows)
+def rows_marked(mark: str, rows: int) -> None:
+    """Rows came late or again, or windows may lack what went before them: see `docs/features.md`."""
+    _log.info("Rows marked.", mark=mark, rows=rows)
+    count("tocsin_rows_marked_total", rows, mark=mark)
 
 
 def entities_evicted(reason: str, entities: int = 1) -> None:
-    """Entity state was given up because the declared number of entities was reached."""
+    """Entity state was given up as all places were taken; `idle` had no effect any more, `limit` had."""
     count("tocsin_entities_evicted_total", entities, reason=reason)
 
 
-def values_dropped(statistic: str, rows: int) -> None:
-    """Rows had values beyond the limit of their pane: counts of values are lower bounds there."""
-    count("tocsin_window_values_dropped_total", rows, statistic=statistic)
+def feature_pass_run(rows: int) -> None:
+    """Features of rows were computed, since the cache did not know them."""
+    _log.debug("Features computed.", rows=rows)
+    count("tocsin_feature_passes_total", result="computed")
+
+
+def feature_pass_spared(rows: int) -> None:
+    """Features of rows were computed by an earlier run, and taken from the cache."""
+    _log.debug("Features taken from the cache.", rows=rows)
+    count("tocsin_feature_passes_total", result="spared")
+
+
+def feature_cache_damaged(reason: str) -> None:
+    """An entry of the cache could not be read; it counts as none and is written anew."""
+    _log.warning("Cached features damaged, computed anew.", reason=reason)
+    count("tocsin_feature_cache_damaged_total")
+
+
+def feature_cache_refused(reason: str) -> None:
+    """Features could not be kept for the next run."""
+    _log.warning("Features not kept for the next run.", reason=reason)
+    count("tocsin_feature_cache_refused_total")
 
 
 def columns_constant(columns: tuple[str, ...]) -> None:

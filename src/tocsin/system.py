@@ -27,6 +27,7 @@ from tocsin.evaluation.report import Evidence, Report, evaluate
 from tocsin.evaluation.runs import appearing, new_run, runs, write_documents
 from tocsin.model.anomaly_model import AnomalyModel
 from tocsin.model.design import Design, check_design, problems_in
+from tocsin.model.feature_cache import FeatureCache, FeaturePass
 from tocsin.model.ledger import Version
 from tocsin.privacy import Privacy
 from tocsin.records import Alert, Batch, Verdict
@@ -38,9 +39,10 @@ from tocsin.sources.base import Tally
 from tocsin.storage import LocalStore
 from tocsin.training.history import History, Progress, Reader, local_part, losses, source_of, with_path
 from tocsin.training.limits import Limits, peak_memory_bytes
-from tocsin.training.split import in_time_order, split
+from tocsin.training.split import split
 
 RUNS = "runs"
+FEATURES = ".tocsin/features"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,21 +121,23 @@ class Project:
         history = self.reader.read(source_of(config), config.labels, limits)
         elsewhere = self.reader.read(config.test, config.test_labels or config.labels, limits) if config.test else None
         parts = split(history.batch, config.schema_, config.split, test_elsewhere=elsewhere is not None)
-        model = AnomalyModel(Design.of(config))
-        model.fit(parts.train, parts.calibration, history.tally.digests.values(), parts.share, self._checkpoint(limits))
+        model = AnomalyModel(Design.of(config), history.tally.digests.values())
+        features = self._features()
+        model.fit(parts.train, parts.calibration, parts.share, self._checkpoint(limits), features)
         known = Circumstances(
             title=config.name,
             version=model.digest[:12],
             train_seconds=limits.elapsed_s,
             peak_memory_bytes=peak_memory_bytes(),
             generated=history.tally.generated or (elsewhere is not None and elsewhere.tally.generated),
-            seen_in_training=elsewhere is not None and _overlap(model, elsewhere.tally),
+            seen_in_training=elsewhere is not None and model.learnt_from(elsewhere.tally.digests),
             remarks=losses(history.tally) + (losses(elsewhere.tally) if elsewhere else ()),
         )
         self._checkpoint(limits)("evaluation")
-        before = Batch({}) if elsewhere else Batch.concatenate([parts.train, parts.calibration])
+        if elsewhere:
+            features.begin(model.kernel)
         test = elsewhere.batch if elsewhere else parts.test
-        evidence = trial(model, self._policy(model, known), before, test, known)
+        evidence = trial(model, self._policy(model, known), features, test, known)
         report = evaluate(evidence)
         verdict = gate(report, config.gate)
         notes = {
@@ -190,10 +194,13 @@ class Project:
             train_seconds=float(entry.summary.get("train_seconds", 0.0)),
             peak_memory_bytes=peak_memory_bytes(),
             generated=test.tally.generated or entry.generated,
-            seen_in_training=not before.rows and _overlap(model, test.tally),
+            seen_in_training=not before and model.learnt_from(test.tally.digests),
             remarks=losses(test.tally),
         )
-        evidence = trial(model, self._policy(model, known), before, test.batch, known)
+        features = self._features().begin(model.kernel)
+        for rows in before:
+            features.run(rows)
+        evidence = trial(model, self._policy(model, known), features, test.batch, known)
         report = evaluate(evidence)
         verdict = gate(report, config.gate)
         folder = self._new_run(entry.digest)
@@ -227,9 +234,8 @@ class Project:
             for sink in sinks:
                 sink.open()
             failures: list[DeliveryError] = []
-            for batch in self.reader.batches(spec, None, tally):  # what is scored need not be labelled
-                scorer.policy.generated |= tally.generated
-                scored = scorer.score(in_time_order(batch, self.config.schema_))
+            rows = self.reader.batches(spec, None, tally)  # what is scored need not be labelled
+            for scored in scorer.stream(rows, lambda: tally.generated):
                 failures += self._deliver(scored.alerts, sinks)
                 yield scored
             if failures:
@@ -289,8 +295,12 @@ class Project:
 
         return checkpoint
 
-    def _test_rows(self, data: str | None, limits: Limits) -> tuple[Batch, History]:
-        """Rows to judge on, and the rows that went before them."""
+    def _features(self) -> FeaturePass:
+        """Rows that an earlier run took through the same features need not go through them again."""
+        return FeaturePass(FeatureCache(self.config.resolve(FEATURES), self.config.limits.feature_cache))
+
+    def _test_rows(self, data: str | None, limits: Limits) -> tuple[Sequence[Batch], History]:
+        """Rows to judge on, and those that went before them, as a training takes them."""
         config = self.config
         labels = config.test_labels or config.labels
         source = config.test or source_of(config)
@@ -298,12 +308,12 @@ class Project:
             got = "labels as an array, which belongs to the rows of the config"
             raise ConfigError([Problem("--data", got, "labels as a column or as windows")])
         if data is not None:
-            return Batch({}), self.reader.read(with_path(source, data), labels, limits)
+            return (), self.reader.read(with_path(source, data), labels, limits)
         if config.test is not None:
-            return Batch({}), self.reader.read(config.test, labels, limits)
+            return (), self.reader.read(config.test, labels, limits)
         history = self.reader.read(source, labels, limits)
         parts = split(history.batch, config.schema_, config.split, test_elsewhere=False)
-        return Batch.concatenate([parts.train, parts.calibration]), History(parts.test, history.tally)
+        return (parts.train, parts.calibration), History(parts.test, history.tally)
 
     def _new_run(self, digest: str) -> Path:
         return new_run(self.config.resolve(RUNS), self.config.name, self._clock(), digest)
@@ -311,11 +321,6 @@ class Project:
     def _write(self, folder: Path, report: Report, verdict: Verdict, inputs: Mapping[str, Tally | None]) -> None:
         (folder / "tocsin.yaml").write_text(self.config.text, "utf-8")
         write_documents(folder, {"report": report.to_json(), "verdict": verdict, "inputs": inputs})
-
-
-def _overlap(model: AnomalyModel, tally: Tally) -> bool:
-    """Whether the model learnt from one of these files."""
-    return not model.inputs.isdisjoint(tally.digests.values())
 
 
 def check(config: Config) -> None:

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from tocsin.cli import screens
+from tocsin.cli.doctor import Finding
 from tocsin.errors import ConfigError, DataError, Problem
+from tocsin.model.footprint import Footprint, Share
 from tocsin.model.ledger import Version
 from tocsin.sinks.base_terminal import Terminal
 from tocsin.sources.base import Tally
@@ -36,6 +38,8 @@ def show_everything() -> None:
     screens.part(HOSTILE, ["check_it"], {"check_it": HOSTILE})
     screens.listing(HOSTILE, {HOSTILE: HOSTILE})
     screens.versions([entry(1)], {HOSTILE: 1})
+    screens.findings([Finding(HOSTILE, "advice", HOSTILE, HOSTILE)])
+    screens.footprint(Footprint((Share(HOSTILE, (HOSTILE,), 8),), 8, 2, None), 4)
     screens.say(HOSTILE)
     screens.aside(HOSTILE)
     screens.document({HOSTILE: HOSTILE})

@@ -13,6 +13,7 @@ from sklearn.metrics import roc_auc_score
 from tocsin.detectors.base import State
 from tocsin.detectors.isolation_forest import IsolationForest, average_path_length
 from tocsin.errors import IntegrityError
+from tocsin.kernel.trees import DTYPES, TreeEnsemble, levels, walks
 from tocsin.records import Matrix
 
 
@@ -159,7 +160,7 @@ def test_a_damaged_state_is_refused(
 
 @pytest.mark.parametrize(
     "arguments",
-    [{}, {"max_features": 0.5}, {"max_samples": 3_000}, {"max_samples": 1}, {"bootstrap": True, "n_estimators": 7}],
+    [{}, {"max_features": 0.5}, {"max_samples": 4_000}, {"max_samples": 1}, {"bootstrap": True, "n_estimators": 7}],
 )
 def test_an_imported_forest_scores_as_scikit_learn_does(arguments: dict[str, float], rng: np.random.Generator) -> None:
     x = mixed_rows(rng, 10_000)
@@ -169,6 +170,21 @@ def test_an_imported_forest_scores_as_scikit_learn_does(arguments: dict[str, flo
     assert (ours.seed, ours.trees) == (3, theirs.n_estimators)
     restored = IsolationForest.restore(ours.parameters(), ours.state(), x.shape[1])
     assert restored.score(x).tolist() == ours.score(x).tolist()
+
+
+@pytest.mark.parametrize(("columns", "samples"), [(12, 256), (104, 256), (12, 4_096)])
+def test_every_walk_goes_as_many_steps_as_scikit_learn(columns: int, samples: int, rng: np.random.Generator) -> None:
+    x = mixed_rows(rng, 5_000, columns)
+    theirs = ScikitForest(random_state=3, n_estimators=20, max_samples=samples).fit(x)
+    steps = [tree.decision_path(x.astype(np.float32)).sum(axis=1) - 1 for tree in theirs.estimators_]
+    state = IsolationForest.from_scikit_learn(theirs).state()
+    trees = {name: state[name] for name in DTYPES}
+    found = levels(trees["left"], trees["roots"])
+    for depth, level in enumerate(found):
+        trees["value"][level] = depth
+    for walk in walks():
+        sums = TreeEnsemble(trees, len(found) - 1, walk).leaf_sum(x)
+        assert sums.tolist() == np.ravel(np.sum(steps, axis=0)).tolist()
 
 
 def test_an_imported_forest_explains_itself(rng: np.random.Generator) -> None:

@@ -79,6 +79,7 @@ def test_text_cannot_be_a_raw_column() -> None:
         {"type": "rolling", "columns": ["byte"]},
         {"type": "rate", "columns": ["byte"]},
         {"type": "category", "columns": ["byte"]},
+        {"type": "residual", "columns": ["byte"]},
     ],
     ids=lambda spec: str(spec["type"]),
 )
@@ -94,6 +95,7 @@ def test_an_unknown_column_is_refused_with_the_nearest_name(spec: dict[str, obje
         {"type": "ratio", "numerator": "bytes", "denominator": "protocol"},
         {"type": "rolling", "columns": ["protocol"]},
         {"type": "rate", "columns": ["protocol"]},
+        {"type": "residual", "columns": ["protocol"]},
     ],
     ids=lambda spec: str(spec["type"]),
 )
@@ -106,7 +108,13 @@ def test_numbers_are_not_taken_of_a_category(spec: dict[str, object]) -> None:
 
 @pytest.mark.parametrize(
     "spec",
-    [{"type": "rolling", "columns": ["bytes"]}, {"type": "rate", "columns": ["bytes"]}, {"type": "calendar"}],
+    [
+        {"type": "rolling", "columns": ["bytes"]},
+        {"type": "rolling", "columns": ["bytes"], "exact": True},
+        {"type": "rate", "columns": ["bytes"]},
+        {"type": "residual", "columns": ["bytes"]},
+        {"type": "calendar"},
+    ],
     ids=lambda spec: str(spec["type"]),
 )
 def test_row_12_what_needs_time_is_refused_without_a_clock(spec: dict[str, object]) -> None:

@@ -57,6 +57,34 @@ def test_row_12_every_minute_of_a_day_on_which_clocks_change_is_right(day: datet
     assert got.tolist() == [[moment.hour, moment.minute] for moment in moments]
 
 
+def test_row_12_an_hour_that_comes_twice_is_told_twice() -> None:
+    first, second = (datetime(2026, 10, 25, hour, 30, tzinfo=UTC) for hour in (0, 1))
+    assert [moment.astimezone(ZoneInfo("Europe/Berlin")).fold for moment in (first, second)] == [0, 1]
+    got = values(Calendar(parts=("hour", "minute"), timezone="Europe/Berlin"), [first, second])
+    assert got.tolist() == [[2, 30], [2, 30]]
+
+
+def test_row_12_an_hour_that_is_left_out_is_never_told() -> None:
+    moments = [datetime(2026, 3, 29, tzinfo=UTC) + timedelta(minutes=minute) for minute in range(-120, 240)]
+    hours = values(Calendar(parts=("hour",), timezone="Europe/Berlin"), moments)[:, 0]
+    assert set(hours) == {23, 0, 1, 3, 4, 5}
+
+
+def test_row_12_a_clock_changes_with_its_first_instant() -> None:
+    change = datetime(2026, 3, 29, 1, tzinfo=UTC)
+    kernel = Kernel(
+        compile_program(EXAMPLE, (), [Calendar(parts=("hour", "second"), timezone="Europe/Berlin")], Batch({}))
+    )
+    micros = round(change.timestamp()) * SECOND
+    got = kernel.run(Batch({"time": np.array([micros - 1, micros], dtype=np.int64)}), kernel.start()).values
+    assert got.tolist() == [[1, 59], [3, 0]]
+
+
+def test_row_12_the_calendar_of_a_late_row_is_that_of_its_own_time() -> None:
+    moments = [datetime(2026, 1, 5, hour, tzinfo=UTC) for hour in (12, 3, 13)]
+    assert values(Calendar(parts=("hour",)), moments)[:, 0].tolist() == [12, 3, 13]
+
+
 def test_times_before_1970_have_a_calendar() -> None:
     moment = datetime(1969, 12, 31, 23, 59, 58, tzinfo=UTC)
     assert values(Calendar(parts=PARTS), [moment]).tolist() == [parts_of(moment)]

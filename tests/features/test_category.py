@@ -28,7 +28,7 @@ def test_row_14_unseen_and_missing_values_are_other() -> None:
 
 def test_the_most_frequent_values_are_kept_and_ties_are_alphabetical() -> None:
     training = protocols("d", "d", "c", "b", "a", "", "", "", "other", "other", "other")
-    assert Category(columns=("protocol",), limit=3).learn(training) == {"protocol": ["d", "a", "b"]}
+    assert Category(columns=("protocol",), limit=3).learn(EXAMPLE, training) == {"protocol": ["d", "a", "b"]}
 
 
 def test_a_value_spelled_other_is_no_second_column() -> None:

@@ -49,6 +49,7 @@ def test_a_schema_without_a_clock_is_refused() -> None:
         ({"statistics": []}, "no statistic, wanted weight, mean or std"),
         ({"statistics": ["max"]}, "'weight', 'mean'"),
         ({"half_lives": [1e-7]}, "shorter than a microsecond"),
+        ({"half_lives": [1e10]}, "longer than 285 years"),
         ({"half_lives": ["soon"]}, "a duration"),
     ],
 )

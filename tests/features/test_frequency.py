@@ -33,7 +33,8 @@ def test_a_field_of_floats_is_refused_with_what_fits_it() -> None:
 @pytest.mark.parametrize(
     ("parameters", "complaint"),
     [
-        ({"limit": 100_000}, "limit is 100000, wanted 1 to 65536"),
+        ({"bins": 100}, "bins is 100, wanted a power of two from 16 to 4,096"),
+        ({"bins": 4_096, "panes": 32}, "32 panes of 32,772 bytes take 1,081,488 bytes of every entity"),
         ({"panes": 0}, "panes is 0, wanted 1 to 1024"),
         ({"window": "never"}, "a duration"),
     ],

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tocsin import observe
 from tocsin.errors import IntegrityError, SchemaError
 from tocsin.kernel.program import Operation, Program
 from tocsin.kernel.run import Kernel
@@ -38,17 +37,6 @@ def test_without_an_entity_all_rows_share_one_state() -> None:
 def test_entities_may_be_numbers_and_missing_ones_are_one_entity() -> None:
     rows = hosts("a", "b", "c", "d").replace({"host": np.array([7.0, np.nan, 7.0, np.nan])})
     assert counts(counting(), rows) == [1, 1, 2, 2]
-
-
-def test_row_15_the_least_recently_seen_entity_is_given_up_first() -> None:
-    assert counts(counting(entities=2), hosts("a", "b", "a", "c", "a", "b")) == [1, 1, 2, 1, 3, 1]
-
-
-def test_row_15_giving_up_an_entity_is_counted() -> None:
-    name = 'tocsin_entities_evicted_total{reason="limit"}'
-    before = observe.counters().get(name, 0)
-    counts(counting(entities=2), hosts("a", "b", "c", "d"))
-    assert observe.counters()[name] == before + 2
 
 
 def test_state_is_bounded_under_a_flood_of_entities() -> None:
@@ -108,6 +96,33 @@ def test_a_refused_batch_leaves_the_state_as_it_was() -> None:
     assert len(state) == 0
 
 
+def test_a_key_that_the_batch_lacks_is_missed_before_anything_moves() -> None:
+    kernel = Kernel(Program((COUNT,), ("rows",), time="time", entity="host", key=("id",)))
+    state = kernel.start()
+    with pytest.raises(SchemaError, match='no column "id"'):
+        kernel.run(hosts("a"), state)
+    assert len(state) == 0
+
+
+@pytest.mark.parametrize("entity", ["host", None])
+def test_a_row_alone_goes_on_where_the_batch_before_it_ended(entity: str | None) -> None:
+    kernel = counting(entity)
+    state = kernel.start()
+    kernel.run(hosts("a", "a"), state)
+    kernel.step(state, "a" if entity else None, 2 * SECOND, [])
+    assert state.outputs.tolist() == [3]
+
+
+def test_a_row_with_too_few_values_or_of_another_type_moves_nothing() -> None:
+    window = Operation("panes", ("x",), ("rows",), MINUTE)
+    kernel = Kernel(Program((window,), ("rows",), time="time", entity="host"))
+    state = kernel.start()
+    for values in ([], [1.0, 2.0], ["text"], [None]):
+        with pytest.raises((TypeError, ValueError)):
+            kernel.step(state, "a", 0, values)
+    assert len(state) == 0
+
+
 def test_a_column_of_a_similar_name_is_pointed_out() -> None:
     rows = hosts("a")
     with pytest.raises(SchemaError, match='did you mean "hosts"'):
@@ -126,29 +141,35 @@ def broken(
     return Program((operation,), outputs, time="time")
 
 
+def calendar(**changed: Any) -> Program:
+    constants = {"changes": [], "offsets": [0], "parts": ["hour"], "circles": {}, **changed}
+    return Program((Operation("calendar", ("time",), ("hour",), constants),), ("hour",), time="time")
+
+
 @pytest.mark.parametrize(
     ("program", "complaint"),
     [
         (broken(kind="eval"), "unknown kind"),
         (broken(panes=10**9), "1 to 1024 panes"),
+        (broken(pane_us=2**62), "constants that do not fit"),
         (broken(pane_us=0), "constants that do not fit"),
         (broken(statistics=["count", "mode"], outputs=("rows", "mode")), "unknown statistics"),
         (broken(statistics=None), "constants that do not fit"),
         (broken(outputs=("rows", "more")), "2 outputs, wanted 1"),
         (broken(outputs=(), statistics=[]), "0 outputs, wanted at least one"),
-        (broken(inputs=("x", "y")), "2 inputs, wanted 0 or 1"),
+        (broken(inputs=("x", "y")), "2 inputs, wanted 0 to 1"),
         (Program((COUNT,), ("rows",)), "without a clock"),
         (Program((COUNT, COUNT), ("rows",), time="time"), "written twice"),
         (Program((COUNT,), ("rows", "rows"), time="time"), "written twice"),
         (Program((Operation("log1p", ("ratio",), ("log",)), RATIO), ("log",)), "before it is written"),
         (Program((RATIO, Operation("one_hot", ("x",), ("x=other",), {"values": []})), ("ratio",)), '"x" as object'),
         (broken(kind="rate", inputs=("x",), max_gap_us=1, reset="nan", bits=2**40), "bits of 32, 64 or none"),
-        (broken(kind="calendar", inputs=("t",), changes=[2, 1], offsets=[0, 0, 0], parts=[], circles={}), "ascending"),
-        (broken(kind="calendar", inputs=("t",), changes=[], offsets=[0], parts=["year"], circles={}), "unknown parts"),
-        (
-            broken(kind="calendar", inputs=("t",), changes=[], offsets=[0], parts=["hour"], circles={"hour": [[0, 1]]}),
-            "a sine and a cosine",
-        ),
+        (broken(kind="calendar", inputs=("t",)), "wanted the name of the time column"),
+        (calendar(changes=[2, 1], offsets=[0, 0, 0]), "ascending"),
+        (calendar(parts=["year"]), "unknown parts"),
+        (calendar(circles={"hour": [[0, 1]]}), "a sine and a cosine"),
+        (calendar(circles=None), "constants that do not fit"),
+        (broken(min_count=2**63), "constants that do not fit"),
         (broken(kind="hash_one_hot", inputs=("p",), bins=10**9), "1 to 4096 bins"),
     ],
 )

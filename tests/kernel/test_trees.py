@@ -24,6 +24,7 @@ def two_trees() -> Trees:
     return {
         "feature": np.array([0, 0, 0, 1, 0, 0], dtype=np.int32),
         "threshold": np.array([1.0, inf, inf, 0.5, inf, inf]),
+        "missing": np.array([0, 0, 0, 1, 0, 0], dtype=np.int8),
         "left": np.array([2, 1, 2, 4, 4, 5], dtype=np.int32),
         "value": np.array([2.0, 8.0, 1.0, 3.0, 2.0, 6.0]),
         "roots": np.array([0, 1], dtype=np.int32),
@@ -33,14 +34,16 @@ def two_trees() -> Trees:
 def walked(trees: Trees, x: Matrix) -> list[float]:
     """The means that a plain walk finds, one row and one tree after the other."""
     means = []
-    for row in as_float32(x):
-        leaves = []
+    for row in as_float32(x).astype(float):
+        total = 0.0
         for root in trees["roots"]:
             node = root
             while trees["left"][node] != node:
-                node = trees["left"][node] + (row[trees["feature"][node]].astype(float) > trees["threshold"][node])
-            leaves.append(trees["value"][node])
-        means.append(float(np.sum(leaves)) / len(leaves))
+                cell = row[trees["feature"][node]]
+                right = trees["missing"][node] if np.isnan(cell) else cell > trees["threshold"][node]
+                node = trees["left"][node] + right
+            total += float(trees["value"][node])
+        means.append(total / len(trees["roots"]))
     return means
 
 
@@ -56,6 +59,7 @@ def random_trees(rng: np.random.Generator, columns: int) -> Trees:
     return {
         "feature": np.where(is_leaf, 0, rng.integers(0, columns, len(left))).astype(np.int32),
         "threshold": np.where(is_leaf, np.inf, rng.normal(size=len(left))),
+        "missing": np.where(is_leaf, 0, rng.integers(0, 2, len(left))).astype(np.int8),
         "left": np.array(left, dtype=np.int32),
         "value": rng.exponential(size=len(left)),
         "roots": np.arange(roots, dtype=np.int32),
@@ -66,6 +70,13 @@ def test_a_value_at_the_threshold_goes_left() -> None:
     ensemble = validate(two_trees(), 2, "trees")
     rows = np.array([[1.0, 9.0], [1.0001, 0.5], [1.0001, 0.5001]])
     assert ensemble.leaf_mean(rows).tolist() == [4.5, 5.0, 7.0]
+
+
+def test_a_missing_value_goes_where_its_node_says() -> None:
+    ensemble = validate(two_trees(), 2, "trees")
+    rows = np.array([[np.nan, 9.0], [2.0, np.nan], [np.nan, np.nan]])
+    assert ensemble.leaf_mean(rows).tolist() == [4.5, 7.0, 4.5]
+    assert ensemble.shares(rows).tolist() == [[0.5, 0.0], [-0.5, -1.5], [0.5, 0.0]]
 
 
 def test_shares_name_the_columns_that_were_asked_on_the_way() -> None:
@@ -89,6 +100,7 @@ def test_a_walk_through_blocks_agrees_with_a_plain_one(rng: np.random.Generator)
     for _ in range(20):
         trees = random_trees(rng, columns=3)
         x = rng.normal(size=(50, 3))
+        x[rng.random(x.shape) < 0.1] = np.nan
         assert validate(trees, 3, "trees").leaf_mean(x).tolist() == walked(trees, x)
 
 
@@ -124,6 +136,7 @@ def test_nodes_in_any_order_are_laid_out_with_siblings_side_by_side() -> None:
     given_trees: Trees = {
         "feature": np.array([0, 1, -2, -2, -2, -2]),
         "threshold": np.array([1.0, 0.5, -2.0, -2.0, -2.0, -2.0]),
+        "missing": np.array([0, 1, 1, 1, 1, 1]),
         "value": np.array([2.0, 3.0, 6.0, 2.0, 1.0, 8.0]),
         "roots": np.array([0, 5]),
     }
@@ -169,6 +182,9 @@ def replace(name: str, array: object) -> Callable[[Trees], None]:
         (put("roots", 1, -1), "got -1 at 1"),
         (put("threshold", 0, np.nan), "got nan at 0, wanted a finite number"),
         (put("threshold", 0, np.inf), "got inf at 0"),
+        (put("missing", 3, 2), "trees.missing\n  got 2 at 3, wanted 0, or 1 in an inner node"),
+        (put("missing", 3, -1), "got -1 at 3"),
+        (put("missing", 4, 1), "got 1 at 4"),
         (put("value", 4, np.nan), "trees.value\n  got nan at 4"),
         (put("value", 3, 1e300), "got 1e\\+300 at 3"),
         (replace("value", None), "trees.value\n  got NoneType, wanted one dimension of float64"),
@@ -195,6 +211,7 @@ def test_a_tree_deeper_than_the_limit_is_refused() -> None:
         return {
             "feature": np.zeros(len(left), dtype=np.int32),
             "threshold": np.where(left > np.arange(len(left)), 0.0, np.inf),
+            "missing": np.zeros(len(left), dtype=np.int8),
             "left": left,
             "value": np.zeros(len(left)),
             "roots": np.zeros(1, dtype=np.int32),
@@ -205,7 +222,7 @@ def test_a_tree_deeper_than_the_limit_is_refused() -> None:
         validate(chain(MAX_DEPTH + 1), 1, "trees")
 
 
-SIZES = {"feature": 6, "threshold": 6, "left": 6, "value": 6, "roots": 2}
+SIZES = {"feature": 6, "threshold": 6, "missing": 6, "left": 6, "value": 6, "roots": 2}
 numbers = st.one_of(st.integers(-3, 8), st.integers(-(2**31), 2**31 - 1), st.floats(width=64))
 
 
@@ -218,7 +235,7 @@ def mutants(draw: st.DrawFn) -> Trees:
         value = draw(numbers)
         array: NDArray[np.generic] = trees[name]
         if array.dtype.kind == "i":
-            value = int(value) % 2**31 if np.isfinite(value) else -1
+            value = int(value) % 2 ** (8 * array.itemsize - 1) if np.isfinite(value) else -1
         array[draw(st.integers(0, SIZES[name] - 1))] = value
     return trees
 
@@ -230,7 +247,7 @@ def test_a_mutant_is_refused_or_scores_finite_numbers(trees: Trees) -> None:
         ensemble = validate(trees, 2, "trees")
     except IntegrityError:
         return
-    x = np.array([[0.0, 0.0], [1e308, -1e308], [-1e308, 0.5]])
+    x = np.array([[0.0, 0.0], [1e308, -1e308], [-1e308, 0.5], [np.nan, np.nan]])
     assert np.isfinite(ensemble.leaf_mean(x)).all()
     assert np.isfinite(ensemble.shares(x)).all()
-    assert ensemble.leaf_mean(x).tolist() == pytest.approx(walked(trees, x))
+    assert ensemble.leaf_mean(x).tolist() == walked(trees, x)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,9 @@ import pytest
 
 from tocsin.config import parse
 from tocsin.errors import DataError, IntegrityError, LimitExceeded, NotFittedError, SchemaError
+from tocsin.kernel.entities import COLD, LATE, NOT_ADMITTED, STEPPED_BACK, TOO_LATE
+from tocsin.kernel.run import FeatureMatrix
+from tocsin.kernel.state import WARMING_UP
 from tocsin.model.anomaly_model import GOLDEN_ROWS, LEAST_ROWS, AnomalyModel
 from tocsin.model.bundle import Bundle
 from tocsin.model.design import Design
@@ -83,8 +87,11 @@ def without_labels(batch: Batch) -> Batch:
     return Batch({name: column for name, column in batch.items() if name != LABEL})
 
 
+SCORES = ("score", "p_value", "flagged", "state")
+
+
 def same(one: Scores, other: Scores) -> None:
-    for name in ("score", "p_value", "flagged", "state"):
+    for name in SCORES:
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
 
 
@@ -111,10 +118,43 @@ def test_anomalies_score_highest_and_a_loaded_model_gives_the_same_scores(
 def test_the_same_rows_make_the_same_model_and_the_inputs_are_part_of_it(three: Three) -> None:
     train, calibration, _ = three
     digests = [
-        AnomalyModel(design(detector=FOREST)).fit(train, calibration, inputs).digest
+        AnomalyModel(design(detector=FOREST), inputs).fit(train, calibration).digest
         for inputs in ({"aa": "a.csv"}, {"aa": "a.csv"}, {"bb": "a.csv"})
     ]
     assert digests[0] == digests[1] != digests[2]
+
+
+@pytest.mark.parametrize(
+    ("mark", "state", "rings"),
+    [
+        (0, "ready", True),
+        (LATE, "ready", True),
+        (STEPPED_BACK, "ready", True),
+        (COLD, "degraded", True),
+        (NOT_ADMITTED, "degraded", True),
+        (TOO_LATE, "degraded", True),
+        (WARMING_UP, "warming_up", False),
+        (NOT_ADMITTED | WARMING_UP, "degraded", False),
+    ],
+)
+def test_what_the_kernel_knows_of_a_row_is_its_state(mark: int, state: str, rings: bool, three: Three) -> None:
+    model = AnomalyModel(design()).fit(three[0], three[1])
+    far = FeatureMatrix(np.array([[9.0, 200.0]]), np.array([mark], dtype=np.uint8))
+    scores = model.judge(far)
+    assert (scores.state[0], bool(scores.flagged[0])) == (state, rings)
+
+
+def test_a_repeat_teaches_nothing_and_never_rings(three: Three) -> None:
+    train, calibration, test = three
+    keyed = replace(design(WINDOWS), schema=design(WINDOWS).schema.model_copy(update={"key": ("host", "time")}))
+    twice = np.repeat(np.arange(train.rows), 2)
+    model = AnomalyModel(keyed).fit(train.take(twice), calibration)
+    once = AnomalyModel(keyed).fit(train, calibration)
+    assert model.digest == once.digest
+    scores = model.score(test.take(np.repeat(np.arange(test.rows), 2)))
+    same(Scores(*(getattr(scores, name)[::2] for name in SCORES)), once.score(test))
+    assert scores.flagged[::2].any()
+    assert not scores.flagged[1::2].any()
 
 
 def test_rows_that_are_warming_up_are_scored_and_never_flagged(three: Three) -> None:
@@ -231,7 +271,7 @@ def test_each_stage_may_end_the_training(three: Three) -> None:
 
 @pytest.fixture
 def bundle(three: Three) -> Bundle:
-    return AnomalyModel(design(WINDOWS, FOREST)).fit(three[0], three[1], {"aa": "a.csv"}).bundle({"note": "true"})
+    return AnomalyModel(design(WINDOWS, FOREST), {"aa": "a.csv"}).fit(three[0], three[1]).bundle({"note": "true"})
 
 
 def changed(bundle: Bundle, arrays: Mapping[str, Any] | None = None, **content: Any) -> Bundle:

@@ -55,3 +55,10 @@ def make_rows(rng: np.random.Generator) -> Callable[..., Batch]:
 @pytest.fixture
 def model(make_rows: Callable[..., Batch]) -> AnomalyModel:
     return AnomalyModel(Design.of(parse(CONFIG))).fit(make_rows(600), make_rows(300, 1_036_000))
+
+
+@pytest.fixture
+def waiting(make_rows: Callable[..., Batch]) -> AnomalyModel:
+    """The same, but rows are waited for, up to ten minutes of their own time."""
+    config = parse(CONFIG.replace("features:\n", "features:\n  wait: 10m\n"))
+    return AnomalyModel(Design.of(config)).fit(make_rows(600), make_rows(300, 1_036_000))

@@ -25,19 +25,6 @@ def test_a_cut_into_batches_changes_no_score_and_rings_once(
     assert len(whole.alerts) == len({alert.entity for alert in whole.alerts}) == 3
 
 
-def test_rows_that_warm_up_are_not_scored_and_ring_nowhere(
-    model: AnomalyModel, make_rows: Callable[..., Batch]
-) -> None:
-    before, rows = make_rows(60, 2_000_000, anomalous=range(50, 60)), make_rows(30, 2_003_600)
-    cold, warm = (Scorer(model, AlertPolicy(cooldown_s=60.0)) for _ in range(2))
-    warm.warm_up(before)
-    assert set(cold.score(rows).scores.state) == {"warming_up", "ready"}
-    scored = warm.score(rows)
-    assert set(scored.scores.state) == {"ready"}
-    # the windows remember what was seen before
-    assert scored.matrix.values[0, model.program.outputs.index("load_max_10m")] == 9.0
-
-
 def test_a_scored_batch_says_whether_anything_of_it_was_generated(
     model: AnomalyModel, make_rows: Callable[..., Batch]
 ) -> None:
@@ -47,3 +34,27 @@ def test_a_scored_batch_says_whether_anything_of_it_was_generated(
         )
         assert scored.generated is generated
         assert {alert.generated for alert in scored.alerts} == {generated}
+
+
+def test_row_5_a_stream_that_waits_scores_rows_in_the_order_of_their_times(
+    waiting: AnomalyModel, make_rows: Callable[..., Batch]
+) -> None:
+    rows = make_rows(60, 2_000_000)
+    # In threes, each the wrong way round.
+    shuffled = rows.take(np.arange(rows.rows).reshape(-1, 3)[:, ::-1].ravel())
+    in_order = Scorer(waiting, AlertPolicy(cooldown_s=60.0)).score(rows)
+    batches = [shuffled.take(slice(20)), shuffled.take(slice(20, None))]
+    pieces = list(Scorer(waiting, AlertPolicy(cooldown_s=60.0)).stream(batches))
+    np.testing.assert_array_equal(np.concatenate([piece.scores.score for piece in pieces]), in_order.scores.score)
+
+
+def test_row_5_a_row_that_comes_later_than_is_waited_for_is_scored_alone_and_degraded(
+    waiting: AnomalyModel, make_rows: Callable[..., Batch]
+) -> None:
+    rows, late = make_rows(60, 2_010_000), make_rows(1, 2_000_000)
+    pieces = list(Scorer(waiting, AlertPolicy(cooldown_s=60.0)).stream([rows, late]))
+    states = [state for piece in pieces for state in piece.scores.state.tolist()]
+    assert states.count("degraded") == late.rows
+    whole = Scorer(waiting, AlertPolicy(cooldown_s=60.0)).score(rows)
+    kept = np.concatenate([piece.scores.score for piece in pieces if "degraded" not in piece.scores.state])
+    np.testing.assert_array_equal(kept, whole.scores.score)

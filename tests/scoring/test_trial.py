@@ -10,20 +10,29 @@ import pytest
 from tocsin.alerts import AlertPolicy
 from tocsin.errors import DataError
 from tocsin.model.anomaly_model import AnomalyModel
+from tocsin.model.feature_cache import FeaturePass
 from tocsin.records import LABEL, Batch
+from tocsin.scoring.scorer import Scorer
 from tocsin.scoring.trial import LATENCY_ROWS, Circumstances, trial
 
 KNOWN = Circumstances(title="hosts", version="abc", train_seconds=1.5, peak_memory_bytes=10, generated=False)
-NOTHING = Batch({})
 
 
 def policy() -> AlertPolicy:
     return AlertPolicy(cooldown_s=600.0, model="abc")
 
 
+def features(model: AnomalyModel, *before: Batch) -> FeaturePass:
+    """Behind these rows."""
+    behind = FeaturePass().begin(model.kernel)
+    for rows in before:
+        behind.run(rows)
+    return behind
+
+
 def test_the_evidence_is_what_the_model_says_of_the_rows(model: AnomalyModel, make_rows: Callable[..., Batch]) -> None:
     test = make_rows(400, 2_000_000, anomalous=range(300, 320))
-    evidence = trial(model, policy(), NOTHING, test, KNOWN)
+    evidence = trial(model, policy(), features(model), test, KNOWN)
     np.testing.assert_array_equal(evidence.scores.score, model.score(test).score)
     assert evidence.labels is not None
     assert evidence.labels.sum() == 20
@@ -41,15 +50,28 @@ def test_the_evidence_is_what_the_model_says_of_the_rows(model: AnomalyModel, ma
 
 def test_rows_that_went_before_warm_the_windows_up(model: AnomalyModel, make_rows: Callable[..., Batch]) -> None:
     before, test = make_rows(60, 2_000_000), make_rows(60, 2_003_600)
-    assert "warming_up" in set(trial(model, policy(), NOTHING, test, KNOWN).scores.state)
-    warm = trial(model, policy(), before, test, KNOWN)
+    assert "warming_up" in set(trial(model, policy(), features(model), test, KNOWN).scores.state)
+    warm = trial(model, policy(), features(model, before), test, KNOWN)
     assert set(warm.scores.state) == {"ready"}
     assert len(warm.scores.score) == 60
 
 
+def test_a_trial_rings_what_a_scorer_would(
+    model: AnomalyModel, make_rows: Callable[..., Batch], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tocsin.scoring.trial.BATCH", 7)
+    before, test = make_rows(60, 2_000_000), make_rows(60, 2_003_600, anomalous=range(20, 40))
+    judged = trial(model, policy(), features(model, before), test, KNOWN)
+    scorer = Scorer(model, policy())
+    scorer.score(before)
+    live = [scorer.score(test.take(slice(start, start + 7))) for start in range(0, 60, 7)]
+    np.testing.assert_array_equal(judged.scores.score, np.concatenate([piece.scores.score for piece in live]))
+    assert judged.alerts == tuple(alert for piece in live for alert in piece.alerts) != ()
+
+
 def test_measuring_latency_leaves_no_trace_in_the_state(model: AnomalyModel, make_rows: Callable[..., Batch]) -> None:
     test = make_rows(30, 2_000_000, anomalous=range(5))
-    first, second = (trial(model, policy(), NOTHING, test, KNOWN) for _ in range(2))
+    first, second = (trial(model, policy(), features(model), test, KNOWN) for _ in range(2))
     np.testing.assert_array_equal(first.scores.score, second.scores.score)
     np.testing.assert_array_equal(first.scores.score, model.score(test).score)
 
@@ -57,21 +79,21 @@ def test_measuring_latency_leaves_no_trace_in_the_state(model: AnomalyModel, mak
 def test_rows_of_which_nothing_is_known_have_no_labels(model: AnomalyModel, make_rows: Callable[..., Batch]) -> None:
     test = make_rows(20)
     unknown = test.replace({LABEL: np.full(20, -1, dtype=np.int8)})
-    assert trial(model, policy(), NOTHING, unknown, KNOWN).labels is None
+    assert trial(model, policy(), features(model), unknown, KNOWN).labels is None
     bare = Batch({name: column for name, column in test.items() if name not in ("_label", "_class")})
-    evidence = trial(model, policy(), NOTHING, bare, KNOWN)
+    evidence = trial(model, policy(), features(model), bare, KNOWN)
     assert (evidence.labels, evidence.classes) == (None, None)
 
 
 def test_the_reasons_of_a_row_are_those_of_its_prepared_features(
     model: AnomalyModel, make_rows: Callable[..., Batch]
 ) -> None:
-    evidence = trial(model, policy(), NOTHING, make_rows(20), KNOWN)
+    evidence = trial(model, policy(), features(model), make_rows(20), KNOWN)
     chosen = np.array([3, 7])
     np.testing.assert_array_equal(evidence.explain(chosen), model.detector.explain(evidence.features[chosen]))
 
 
 def test_without_a_test_row_nothing_is_judged(model: AnomalyModel, make_rows: Callable[..., Batch]) -> None:
     with pytest.raises(DataError, match="no test rows, wanted at least one") as refused:
-        trial(model, policy(), make_rows(20), NOTHING, KNOWN)
+        trial(model, policy(), features(model), Batch({}), KNOWN)
     assert "give a source of test rows" in refused.value.problem.hint

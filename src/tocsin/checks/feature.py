@@ -6,14 +6,19 @@ missing values, and a counter that wraps and resets.
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import orjson
 
+import tocsin
 from tocsin.checks.part import require
 from tocsin.features.base import EXAMPLE, Feature, compile_program
+from tocsin.kernel import build, checkpoint
 from tocsin.kernel.program import Program
 from tocsin.kernel.run import FeatureMatrix, Kernel
 from tocsin.records import DAY, SECOND, Batch, Mask
@@ -53,12 +58,40 @@ def _without(batch: Batch, gone: dict[str, Mask]) -> Batch:
     return Batch(columns)
 
 
+@cache
+def interpreted() -> type[Kernel]:
+    """The kernel read from its sources a second time, whether or not the one that is imported was compiled."""
+    taken = {name: module for name, module in sys.modules.items() if _is_kernel(name)}
+    finders, setting = list(sys.meta_path), os.environ.get(build.SETTING)
+    for name in taken:
+        del sys.modules[name]
+    os.environ[build.SETTING] = "interpreted"
+    try:
+        from tocsin.kernel.run import Kernel as Interpreted
+
+        return Interpreted
+    finally:
+        for name in list(filter(_is_kernel, sys.modules)):
+            del sys.modules[name]
+        sys.modules.update(taken)
+        tocsin.kernel = taken["tocsin.kernel"]
+        sys.meta_path[:] = finders
+        if setting is None:
+            del os.environ[build.SETTING]
+        else:
+            os.environ[build.SETTING] = setting
+
+
+def _is_kernel(module: str) -> bool:
+    return f"{module}.".startswith("tocsin.kernel.")
+
+
 def _program(feature: Feature, training: Batch) -> Program:
     return compile_program(EXAMPLE, (), [feature], training)
 
 
 def _bits(matrix: FeatureMatrix) -> tuple[bytes, bytes]:
-    return matrix.values.tobytes(), matrix.warm.tobytes()
+    return matrix.values.tobytes(), matrix.marks.tobytes()
 
 
 def _same(got: FeatureMatrix, wanted: FeatureMatrix, failure: str) -> None:
@@ -70,7 +103,7 @@ def _same(got: FeatureMatrix, wanted: FeatureMatrix, failure: str) -> None:
 
 
 def _rows(matrix: FeatureMatrix, chosen: slice | Mask) -> FeatureMatrix:
-    return FeatureMatrix(matrix.values[chosen], matrix.warm[chosen])
+    return FeatureMatrix(matrix.values[chosen], matrix.marks[chosen])
 
 
 def _one_pass(program: Program, batch: Batch) -> FeatureMatrix:
@@ -83,13 +116,15 @@ def _in_chunks(program: Program, batch: Batch, cuts: list[int]) -> FeatureMatrix
     state = kernel.start()
     ends = [*cuts, batch.rows]
     parts = [kernel.run(batch.take(slice(start, end)), state) for start, end in zip([0, *cuts], ends, strict=True)]
-    return FeatureMatrix(np.concatenate([part.values for part in parts]), np.concatenate([part.warm for part in parts]))
+    return FeatureMatrix(
+        np.concatenate([part.values for part in parts]), np.concatenate([part.marks for part in parts])
+    )
 
 
 def declared_names_are_produced(kind: type[Feature], folder: Path) -> None:
     """`names` tells the columns of the matrix, each once, and every one of them is reached by some row."""
     feature, rows = kind.example(folder), example_rows()
-    names = feature.names(feature.learn(rows))
+    names = feature.names(feature.learn(EXAMPLE, rows))
     matrix = _one_pass(_program(feature, rows), rows)
     require(len(set(names)) == len(names) > 0, f"names are not distinct: {names}")
     require(_program(feature, rows).outputs == names, "the compiled columns are not those of names()")
@@ -128,18 +163,52 @@ def later_rows_never_change_earlier_values(kind: type[Feature], folder: Path) ->
         _same(_one_pass(program, rows.take(slice(end))), _rows(whole, slice(end)), f"row {end} changed earlier ones")
 
 
+def a_restored_state_goes_on_with_the_bits_of_one_pass(kind: type[Feature], folder: Path) -> None:
+    """A checkpoint after any row holds all that later rows need."""
+    rows = example_rows()
+    kernel = Kernel(_program(kind.example(folder), rows))
+    whole = kernel.run(rows, kernel.start())
+    for cut in (0, 1, 60, 150, rows.rows):
+        state = kernel.start()
+        kernel.run(rows.take(slice(cut)), state)
+        restored = checkpoint.load(kernel, checkpoint.dump(state))
+        rest = kernel.run(rows.take(slice(cut, None)), restored)
+        _same(rest, _rows(whole, slice(cut, None)), f"restored after row {cut} is not one pass")
+
+
+def history_older_than_the_longest_memory_is_never_felt(kind: type[Feature], folder: Path) -> None:
+    """A start from the last stretch of history gives the bits of a start from its first row."""
+    rows = example_rows()
+    kernel = Kernel(_program(kind.example(folder), rows))
+    # So that the rows last a few of the longest memories, whatever these are.
+    slower = max(1, 4 * kernel.plan.horizon // int(np.ptp(rows["time"])))
+    rows = rows.replace({"time": _START + (rows["time"] - _START) * slower})
+    whole = kernel.run(rows, kernel.start())
+    for start in (30, 100, 200):
+        later = rows.take(slice(start, None))
+        newest = [rows["time"][:start][rows["host"][:start] == host].max() for host in later["host"]]
+        settled = later["time"] - np.array(newest) >= kernel.plan.horizon
+        without, among = kernel.run(later, kernel.start()), _rows(whole, slice(start, None))
+        _same(_rows(without, settled), _rows(among, settled), f"rows before {start} are felt")
+
+
+def the_sources_compute_what_was_compiled(kind: type[Feature], folder: Path) -> None:
+    """Where there is no compiler the kernel runs from its sources, with the same bits."""
+    rows = example_rows(rows=200)
+    program = _program(kind.example(folder), rows)
+    sources = interpreted()(program)
+    _same(sources.run(rows, sources.start()), _one_pass(program, rows), "the sources differ from what was compiled")
+
+
 def one_entity_never_moves_another(kind: type[Feature], folder: Path) -> None:
-    """An entity alone gets the values that it gets among others."""
+    """An entity alone, or among some of the others on a shard, gets the values that it gets among all."""
     rows = example_rows()
     program = _program(kind.example(folder), rows)
     whole = _one_pass(program, rows)
-    for host in ("a", "b", "c"):
-        own = rows["host"] == host
-        _same(
-            _one_pass(program, rows.take(own)),
-            _rows(whole, own),
-            f"host {host} alone differs from host {host} among others",
-        )
+    for hosts in ("a", "b", "c", "ab", "bc"):
+        own = np.isin(rows["host"].astype(str), list(hosts))
+        alone = _one_pass(program, rows.take(own))
+        _same(alone, _rows(whole, own), f"hosts {hosts} alone differ from hosts {hosts} among others")
 
 
 def equal_and_late_times_are_taken_as_they_arrive(kind: type[Feature], folder: Path) -> None:
@@ -177,6 +246,9 @@ CHECKS: tuple[Callable[[type[Feature], Path], None], ...] = (
     declared_names_are_produced,
     inputs_are_all_that_is_read,
     any_chunking_gives_the_bits_of_one_pass,
+    a_restored_state_goes_on_with_the_bits_of_one_pass,
+    history_older_than_the_longest_memory_is_never_felt,
+    the_sources_compute_what_was_compiled,
     later_rows_never_change_earlier_values,
     one_entity_never_moves_another,
     equal_and_late_times_are_taken_as_they_arrive,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import nullcontext, redirect_stdout
+from dataclasses import asdict
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated
@@ -212,6 +213,44 @@ def score(
             screens.out.print(screens.GENERATED)
         screens.scores(tally, scored=rows, flagged=flagged, alerts=alerts)
     raise typer.Exit(DONE if rows and not tally.files_refused else REFUSED)
+
+
+@app.command()
+def plan(
+    ctx: typer.Context,
+    *,
+    entities: Annotated[int | None, typer.Option(min=1, help="Default: limits.entities of the config.")] = None,
+) -> None:
+    """What a model of the config will compute and remember; opens no data. 1 if limits.memory is too small for it."""
+    from tocsin.model.design import Design
+    from tocsin.model.footprint import footprint
+    from tocsin.system import check as check_config
+
+    settings: Settings = ctx.obj
+    config = settings.project().config
+    check_config(config)
+    found, memory = footprint(Design.of(config), entities), config.limits.memory
+    fits = memory is None or found.bytes <= memory
+    if settings.json:
+        screens.document({**asdict(found), "bytes": found.bytes, "limit_bytes": memory, "fits": fits})
+    else:
+        screens.footprint(found, memory)
+    raise typer.Exit(DONE if fits else REFUSED)
+
+
+@app.command()
+def doctor(ctx: typer.Context) -> None:
+    """Look at this machine, this installation and this folder. 1 if something is broken."""
+    from tocsin.cli.doctor import examine
+
+    settings: Settings = ctx.obj
+    observe.configure(settings.level or "error")  # what the golden rows go through is no news
+    findings = list(examine(settings.config))
+    if settings.json:
+        screens.document({"findings": findings})
+    else:
+        screens.findings(findings)
+    raise typer.Exit(REFUSED if any(finding.verdict == "broken" for finding in findings) else DONE)
 
 
 @app.command()

@@ -19,7 +19,9 @@ from tocsin.errors import ConfigError, Problem, TocsinError, visible
 from tocsin.sinks.base_terminal import Terminal
 
 if TYPE_CHECKING:
+    from tocsin.cli.doctor import Finding
     from tocsin.evaluation.report import Report
+    from tocsin.model.footprint import Footprint
     from tocsin.model.ledger import Version
     from tocsin.records import Alert, Verdict
     from tocsin.sources.base import Tally
@@ -106,8 +108,8 @@ def _plain(number: float) -> str:
     return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"
 
 
-def _counted(number: int, word: str) -> str:
-    return f"{number:,} {word}" if number == 1 else f"{number:,} {word}s"
+def _counted(number: int, word: str, many: str = "") -> str:
+    return f"{number:,} {word}" if number == 1 else f"{number:,} {many or word + 's'}"
 
 
 @contextmanager
@@ -210,6 +212,51 @@ def problems(status: str, found: Sequence[Problem]) -> None:
         out.print(f"[red]✗[/] {escape(str(item))}")
     colour = {"valid": "green", "partial": "yellow", "invalid": "red"}[status]
     out.print(f"The config is [bold {colour}]{status}[/]" + (f": {_counted(len(found), 'problem')}." if found else "."))
+
+
+def footprint(found: Footprint, memory: int | None) -> None:
+    """What a model computes and remembers, a line per feature, and whether that fits."""
+    from tocsin.features.base_windows import window_text
+
+    table = Table("feature", "remembers", box=None, pad_edge=False)
+    table.add_column("bytes", justify="right")
+    table.add_column("columns", overflow="fold")
+    for share in found.shares:
+        columns = ", ".join(share.columns) + (" (learns from training rows)" if share.learns else "")
+        remembers = window_text(round(share.remembers_s, 3)) if share.remembers_s else ""
+        size = f"{share.bytes_per_entity:,}" if share.bytes_per_entity else ""
+        table.add_row(_shown(share.feature), remembers, size, _shown(columns))
+    out.print(table, soft_wrap=False)
+    if not found.bytes:
+        out.print("[bold]Nothing is remembered from row to row.[/]")
+    else:
+        entities = _counted(found.entities, "entity", "entities")
+        out.print(f"[bold]{found.bytes_per_entity:,} bytes per entity, {_size(found.bytes)} for {entities}[/]")
+    if memory is not None and found.bytes > memory:
+        fitting = memory // found.bytes_per_entity
+        out.print(
+            f"[red]More than limits.memory, {_size(memory)}[/]: {_counted(fitting, 'entity', 'entities')} would fit"
+        )
+    elif memory is not None:
+        out.print(f"[green]Less than limits.memory, {_size(memory)}[/], which rows and model share")
+    known = "known when it has learnt from training rows" if found.fingerprint is None else found.fingerprint
+    out.print(f"Fingerprint of the features: {known}")
+
+
+def _size(number: int) -> str:
+    unit, size = next((pair for pair in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)) if number >= pair[1]), ("bytes", 1))
+    return f"{number / size:,.3g} {unit}"
+
+
+def findings(found: Sequence[Finding]) -> None:
+    """What was looked at, and what to do about it."""
+    for finding in found:
+        mark = {"ok": "[green]✓[/]", "advice": "[yellow]![/]", "broken": "[red]✗[/]"}[finding.verdict]
+        out.print(f"{mark} {_shown(finding.what)}: {_shown(finding.found)}")
+        if finding.hint:
+            out.print(f"  Hint: {_shown(finding.hint)}")
+    broken = sum(finding.verdict == "broken" for finding in found)
+    out.print(f"[bold red]Broken: {broken}[/]" if broken else "[bold green]Nothing is broken.[/]")
 
 
 def part(name: str, checks: Sequence[str], failures: Mapping[str, str]) -> None:

@@ -105,10 +105,20 @@ class LabelsConfig(Section):
 
 
 class FeaturesConfig(Section):
-    """The feature matrix: schema fields that enter as they are, then what features derive."""
+    """The feature matrix: schema fields that enter as they are, then what features derive.
+
+    Parameters
+    ----------
+    columns, derive
+        Names of fields; features as mappings with `type`.
+    wait
+        Take the rows of a stream in the order of their times, each held back for so long; a row that comes later
+        still is scored alone. Without it rows are taken as they come, a late one at its own place in the windows.
+    """
 
     columns: Words = ()
     derive: tuple[Spec, ...] = ()
+    wait: Duration | None = None
 
 
 class PreparationConfig(Section):
@@ -174,11 +184,22 @@ class PrivacyConfig(Section):
 
 
 class LimitsConfig(Section):
-    """What a run may take; reaching a limit ends it with nothing half published."""
+    """What a run may take; reaching a limit ends it with nothing half published.
+
+    Parameters
+    ----------
+    memory, train_time
+        Bytes and seconds of a training.
+    entities
+        How many of them hold state at once.
+    feature_cache
+        Bytes on disk for features that the next training on the same rows need not compute.
+    """
 
     memory: Size | None = None
     entities: int = Field(default=20_000, ge=1)
     train_time: Duration | None = None
+    feature_cache: Size = 2 * 10**9
 
 
 class LoggingConfig(Section):

@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from functools import wraps
+from math import isfinite
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -107,11 +108,12 @@ def _checked_fit(fit: Callable[..., Any]) -> Callable[..., Any]:
 def _checked(method: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(method)
     def checked(self: Detector, x: Matrix) -> Any:
-        if not self._columns:
+        columns = self._columns
+        if not columns:
             raise NotFittedError(repr(self), f"{method.__name__} before fit", hint="call fit or restore first")
         x = _matrix(self, x)
-        if x.shape[1] != self._columns:
-            raise SchemaError(repr(self), f"{x.shape[1]} columns", f"{self._columns}, as in fit")
+        if x.shape[1] != columns:
+            raise SchemaError(repr(self), f"{x.shape[1]} columns", f"{columns}, as in fit")
         return method(self, x)
 
     return checked
@@ -121,7 +123,8 @@ def _matrix(detector: Detector, x: Matrix) -> Matrix:
     if not isinstance(x, np.ndarray) or x.ndim != 2 or x.dtype != np.float64:
         got = f"{x.dtype} of shape {x.shape}" if isinstance(x, np.ndarray) else type(x).__name__
         raise SchemaError(repr(detector), got, "a float64 matrix (rows, columns)")
-    if not np.isfinite(x).all():
+    # One row at a time is the stream's way: its squared length is quicker to have, and finite if all of it is.
+    if not (len(x) == 1 and isfinite(np.vdot(x, x))) and not np.isfinite(x).all():
         row, column = np.argwhere(~np.isfinite(x))[0]
         raise SchemaError(
             repr(detector),

@@ -74,6 +74,8 @@ class IsolationForest(Detector):
 
     _trees: TreeEnsemble
     _samples: Counts
+    _exponent: Vector | None
+    """What turns the sum of a row's path lengths into the power of 2 that it scores; None if a path tells nothing."""
 
     def __init__(self, *, trees: int = 100, samples: int = 256, seed: int = 0) -> None:
         if not 1 <= trees <= MAX_TREES:
@@ -97,17 +99,16 @@ class IsolationForest(Detector):
             _grow(_sample(x, min(together, self.trees - first), samples, random), samples, random)
             for first in range(0, self.trees, together)
         ]
-        self._trees = _path_lengths(*_joined(grown))
-        self._samples = np.array([samples])
+        self._keep(_path_lengths(*_joined(grown)), np.array([samples]))
         return self
 
     def score(self, x: Matrix) -> Vector:
         """2 to the power of minus (mean path length / the path length expected by chance), in (0, 1)."""
-        by_chance = average_path_length(self._samples)[0]
-        if not by_chance:  # a forest grown on a single row tells nothing
+        if self._exponent is None:
             return np.full(len(x), 0.5)
-        scores: Vector = np.exp2(-self._trees.leaf_mean(x) / by_chance)
-        return scores
+        scores = self._trees.leaf_sum(x)
+        scores *= self._exponent
+        return np.exp2(scores, out=scores)
 
     def explain(self, x: Matrix) -> Matrix:
         """By how many steps each column shortened each row's mean path, (n, d).
@@ -125,8 +126,7 @@ class IsolationForest(Detector):
         samples = arrays.pop("samples")
         if not isinstance(samples, np.ndarray) or samples.dtype != np.int64 or samples.shape != (1,) or samples[0] < 1:
             raise IntegrityError("isolation_forest.samples", repr(samples)[:80], "one int64 of at least 1")
-        self._trees = validate(arrays, columns, "isolation_forest")
-        self._samples = samples
+        self._keep(validate(arrays, columns, "isolation_forest"), samples)
         if self._trees.arrays["value"].min() < 0:
             raise IntegrityError("isolation_forest.value", "a path length below 0", "path lengths")
 
@@ -148,6 +148,7 @@ class IsolationForest(Detector):
             {
                 "feature": np.concatenate([chosen[np.maximum(tree.feature, 0)] for tree, chosen in columns]),
                 "threshold": np.concatenate([tree.threshold for tree in trees]),
+                "missing": np.zeros(len(children)),
                 "value": np.zeros(len(children)),
                 "roots": roots,
             },
@@ -155,10 +156,17 @@ class IsolationForest(Detector):
         samples = int(forest.max_samples_)
         seed = forest.random_state if isinstance(forest.random_state, int) else 0
         imported = cls(trees=len(trees), samples=max(2, samples), seed=seed)
-        imported._trees = _path_lengths(laid, np.concatenate([tree.n_node_samples for tree in trees])[order])
-        imported._samples = np.array([samples])
+        rows = np.concatenate([tree.n_node_samples for tree in trees])[order]
+        imported._keep(_path_lengths(laid, rows), np.array([samples]))
         imported._columns = forest.n_features_in_
         return imported
+
+    def _keep(self, trees: TreeEnsemble, samples: Counts) -> None:
+        self._trees = trees
+        self._samples = samples
+        by_chance = average_path_length(samples)[0]  # 0 where trees were grown on a single row
+        paths = by_chance * len(trees.arrays["roots"])
+        self._exponent = np.array(-1.0 / paths) if by_chance else None
 
 
 def average_path_length(rows: Counts) -> Vector:
@@ -200,7 +208,8 @@ def _grow(cells: Cells, samples: int, random: np.random.Generator) -> tuple[Tree
         cells, rows = _split(cells, level, nodes, random)
     whole = {name: np.concatenate([level[name] for level in grown]) for name in grown[0]}
     counts = whole.pop("rows")
-    return {**whole, "value": np.zeros(nodes), "roots": np.arange(trees)}, counts
+    nothing = np.zeros(nodes)
+    return {**whole, "missing": nothing, "value": nothing, "roots": np.arange(trees)}, counts
 
 
 def _split(cells: Cells, level: Trees, behind: int, random: np.random.Generator) -> tuple[Cells, Counts]:

@@ -38,10 +38,11 @@ class Feature(Part):
     split, comes back as JSON values and is frozen into the program's fingerprint.
     """
 
-    def learn(self, batch: Batch) -> Tables:
+    def learn(self, schema: Schema, batch: Batch) -> Tables:
         """What the feature must know of the training rows; most need nothing.
 
-        The batch may have no rows: then the declaration is being checked and only `compile` may refuse it.
+        They hold the fields of the schema, and nothing that features compute. There may be none: then the
+        declaration is being checked.
         """
         return {}
 
@@ -75,6 +76,21 @@ class Feature(Part):
         if item.dtype not in NUMERIC:
             hint = f'declare `type: category` for "{name}"' if item.dtype == "category" else ""
             raise SchemaError(repr(self), f'field "{name}", a {item.dtype}', _one_of(schema.numeric), hint)
+        return item
+
+    def never_negative(self, schema: Schema, name: str) -> Field:
+        """A numeric field by name that declares a minimum of at least 0; for `compile`.
+
+        Raises
+        ------
+        SchemaError
+            If there is none of that name, it holds no numbers, or it may be negative.
+        """
+        item = self.numeric(schema, name)
+        if item.minimum is None or item.minimum < 0:
+            got = f'field "{name}" with ' + ("no minimum" if item.minimum is None else f"minimum {item.minimum:g}")
+            hint = f'give field "{name}" `minimum: 0`, so that negative values are refused with a reason'
+            raise SchemaError(repr(self), got, "a field that is never negative", hint)
         return item
 
     def clock(self, schema: Schema) -> str:
@@ -127,13 +143,13 @@ def compile_program(schema: Schema, columns: tuple[str, ...], features: Sequence
     for feature in features:
         for name in feature.inputs():
             known.field(name, repr(feature))
-        tables = feature.learn(training)
+        tables = feature.learn(schema, training)
         operations.extend(feature.compile(known, tables))
         names = feature.names(tables)
         for name in names:
             _add(outputs, name, repr(feature), schema.fields)
         known = extended(known, names)
-    return Program(tuple(operations), tuple(outputs), schema.time, schema.entity)
+    return Program(tuple(operations), tuple(outputs), schema.time, schema.entity, schema.key)
 
 
 def _add(outputs: list[str], name: str, where: str, taken: Sequence[str] | Mapping[str, Field]) -> None:

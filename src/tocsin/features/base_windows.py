@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Literal
 
 from tocsin.errors import SchemaError
-from tocsin.kernel.values import MAX_VALUES
 from tocsin.kernel.windows import MAX_PANES
 from tocsin.records import SECOND
 from tocsin.schema import Schema
@@ -35,18 +34,6 @@ def window_text(window: float) -> str:
         if window % size == 0:
             return f"{window // size:.0f}{unit}"
     return f"{window * 1_000:g}ms"
-
-
-def check_limit(limit: int) -> None:
-    """Refuse a limit of values per pane that the kernel cannot hold.
-
-    Raises
-    ------
-    ValueError
-        If it is out of range.
-    """
-    if not 1 <= limit <= MAX_VALUES:
-        raise ValueError(f"limit is {limit}, wanted 1 to {MAX_VALUES}")
 
 
 def kind_of_values(schema: Schema, name: str, where: str) -> Literal["text", "number"]:

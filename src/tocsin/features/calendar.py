@@ -84,16 +84,25 @@ class Calendar(Feature):
         )
 
     def compile(self, schema: Schema, tables: Tables) -> tuple[Operation, ...]:
-        clock = self.clock(schema)
+        return (self.operation(repr(self), self.clock(schema), self.names(tables)),)
+
+    def operation(self, where: str, clock: str, names: tuple[str, ...]) -> Operation:
+        """The operation that writes the parts of local time under these names; for features that build on it.
+
+        Raises
+        ------
+        SchemaError
+            If there is no such zone; `where` begins the message.
+        """
         try:
             changes, offsets = _clock_changes(self.timezone)
         except (ZoneInfoNotFoundError, ValueError, OSError) as error:
             hint = did_you_mean(self.timezone, available_timezones())
             got = f'unknown time zone "{self.timezone}"'
-            raise SchemaError(repr(self), got, "an IANA name such as Europe/Berlin", hint) from error
+            raise SchemaError(where, got, "an IANA name such as Europe/Berlin", hint) from error
         circles = {part: _circle(PERIODS[part]) for part in self._circles()}
         constants = {"parts": self.parts, "changes": changes, "offsets": offsets, "circles": circles}
-        return (Operation("calendar", (clock,), self.names(tables), constants),)
+        return Operation("calendar", (clock,), names, constants)
 
     def _circles(self) -> tuple[CalendarPart, ...]:
         return tuple(part for part in self.parts if part in PERIODS) if self.cyclical else ()

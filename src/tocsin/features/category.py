@@ -11,7 +11,7 @@ from typing import Literal, Self
 
 from tocsin.errors import SchemaError
 from tocsin.features.base import Feature, Tables
-from tocsin.kernel.columns import MAX_BINS
+from tocsin.kernel.encoders import MAX_BINS
 from tocsin.kernel.program import Operation
 from tocsin.records import Batch, Column
 from tocsin.schema import Schema
@@ -70,7 +70,7 @@ class Category(Feature):
     def example(cls, folder: Path) -> Self:
         return cls(columns=("protocol",), limit=3)
 
-    def learn(self, batch: Batch) -> dict[str, list[str]]:
+    def learn(self, schema: Schema, batch: Batch) -> dict[str, list[str]]:
         if self.how == "hash":
             return {}
         # A column that is absent is refused by compile, which knows the names there are.

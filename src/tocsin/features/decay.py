@@ -11,7 +11,7 @@ from typing import Self
 from tocsin.component import Duration, seconds
 from tocsin.features.base import Feature, Tables
 from tocsin.features.base_windows import window_text
-from tocsin.kernel.decay import DecayStatistic
+from tocsin.kernel.decay import MAX_HALF_LIFE_US, DecayStatistic
 from tocsin.kernel.program import Operation
 from tocsin.records import SECOND
 from tocsin.schema import Schema
@@ -20,10 +20,10 @@ from tocsin.schema import Schema
 class Decay(Feature):
     """`<column>_decay_<statistic>_<half life>`, per entity and up to the row itself.
 
-    Take it where a window would need many panes, or its edge would tell: four numbers per entity and half-life hold
+    Take it where a window would need many panes, or its edge would tell: eight numbers per entity and half-life hold
     what happened at several paces at once. The weight is a rate in disguise: it settles at about 1.44 values per
-    half-life of steady traffic. The first value after a silence of 64 half-lives begins anew; up to then, unlike with
-    windows, all history is felt a little.
+    half-life of steady traffic. The first value after a silence of 64 half-lives begins anew, and of what lies 128
+    half-lives back nothing is felt, not in the last digit.
 
     A missing value stays out, and its row tells the state damped to its time. Late rows count at their entity's
     latest time. A value so far from the mean that its square is no number begins anew, too.
@@ -42,7 +42,7 @@ class Decay(Feature):
     SchemaError
         On compile, if the schema has no clock, or a column is not numeric.
     ValueError
-        If there is no statistic, or a half-life is shorter than a microsecond.
+        If there is no statistic, or a half-life is shorter than a microsecond or longer than 285 years.
 
     Examples
     --------
@@ -62,8 +62,8 @@ class Decay(Feature):
         self.statistics = statistics
         if not statistics:
             raise ValueError("no statistic, wanted weight, mean or std")
-        if any(round(half_life * SECOND) < 1 for half_life in self.half_lives):
-            raise ValueError("a half-life is shorter than a microsecond")
+        if any(not 1 <= round(half_life * SECOND) <= MAX_HALF_LIFE_US for half_life in self.half_lives):
+            raise ValueError("a half-life is shorter than a microsecond or longer than 285 years")
 
     @classmethod
     def example(cls, folder: Path) -> Self:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from tocsin.component import Duration, seconds
 from tocsin.features.base import Feature, Tables
-from tocsin.features.base_windows import check_limit, kind_of_values, pane_us, window_text
+from tocsin.features.base_windows import kind_of_values, pane_us, window_text
 from tocsin.kernel.program import Operation
+from tocsin.kernel.values import Distinct
 from tocsin.schema import Schema
 
 
@@ -18,10 +19,10 @@ class FanOut(Feature):
     Take it where it is the breadth that tells: ports that a host tries, hosts that it reaches, users from one
     address. A missing value stays out. Windows move in panes as those of `rolling` do.
 
-    A pane counts its first `limit` values exactly. Beyond, the count is a lower bound, and the rows whose values were
-    dropped move the counter `tocsin_window_values_dropped_total`. At worst an entity holds `panes` times `limit`
-    values of a column and window, at about 100 bytes and the length of the text: lower the limit where many entities
-    meet many values.
+    The number is an estimate, in memory that does not grow with it. At the default 1024 bits, up to thirty values are
+    told exactly or one or two too few. The standard error is 2 to 3 % from a hundred to two thousand, 5 % at three and
+    9 % at five thousand, and nothing above 7098 is told. Four times the bits halve the error and reach four times as
+    far. An entity takes about 1.7 kB of each column and window: (`panes` + 1) times `bits` / 8 bytes.
 
     Parameters
     ----------
@@ -31,15 +32,16 @@ class FanOut(Feature):
         Durations; a column is named after the longest unit that divides it (`60m` becomes `1h`).
     panes
         Per window, 1 to 1024.
-    limit
-        Different values in a pane, 1 to 65,536.
+    bits
+        Of a pane: a power of two from 64 to 65,536.
 
     Raises
     ------
     SchemaError
         On compile, if the schema has no clock, or a field holds floats or times.
     ValueError
-        If panes or limit are out of range, or a window is shorter than its panes in microseconds.
+        If panes or bits are out of range, a window takes more than a mebibyte of an entity, or it is shorter than its
+        panes in microseconds.
 
     Examples
     --------
@@ -48,19 +50,18 @@ class FanOut(Feature):
     """
 
     def __init__(
-        self, *, columns: tuple[str, ...], windows: tuple[Duration, ...] = (600.0,), panes: int = 12, limit: int = 1_024
+        self, *, columns: tuple[str, ...], windows: tuple[Duration, ...] = (600.0,), panes: int = 12, bits: int = 1_024
     ) -> None:
         self.columns = columns
         self.windows = tuple(seconds(window) for window in windows)
         self.panes = panes
-        self.limit = limit
-        check_limit(limit)
+        self.bits = bits
         for window in self.windows:
-            pane_us(window, panes)
+            Distinct(self._constants(window), (0,), 0)
 
     @classmethod
     def example(cls, folder: Path) -> Self:
-        return cls(columns=("protocol", "packets"), windows=(60.0, 600.0), limit=8)
+        return cls(columns=("protocol", "packets"), windows=(60.0, 600.0), bits=64)
 
     def inputs(self) -> tuple[str, ...]:
         return self.columns
@@ -75,14 +76,11 @@ class FanOut(Feature):
         )  # fmt: skip
 
     def _operation(self, schema: Schema, column: str, window: float) -> Operation:
-        constants = {
-            "statistic": "distinct",
-            "reads": kind_of_values(schema, column, repr(self)),
-            "pane_us": pane_us(window, self.panes),
-            "panes": self.panes,
-            "limit": self.limit,
-        }
-        return Operation("value_panes", (column,), (self._name(column, window),), constants)
+        constants = {"reads": kind_of_values(schema, column, repr(self)), **self._constants(window)}
+        return Operation("distinct", (column,), (self._name(column, window),), constants)
+
+    def _constants(self, window: float) -> dict[str, Any]:
+        return {"pane_us": pane_us(window, self.panes), "panes": self.panes, "bits": self.bits}
 
     def _name(self, column: str, window: float) -> str:
         return f"{column}_distinct_{window_text(window)}"

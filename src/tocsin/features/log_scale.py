@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Self
 
-from tocsin.errors import SchemaError
 from tocsin.features.base import Feature, Tables
 from tocsin.kernel.program import Operation
 from tocsin.schema import Schema
@@ -47,14 +46,7 @@ class LogScale(Feature):
 
     def compile(self, schema: Schema, tables: Tables) -> tuple[Operation, ...]:
         for column in self.columns:
-            self._check_minimum(schema, column)
+            self.never_negative(schema, column)
         return tuple(
             Operation("log1p", (column,), (name,)) for column, name in zip(self.columns, self.names({}), strict=True)
         )
-
-    def _check_minimum(self, schema: Schema, column: str) -> None:
-        minimum = self.numeric(schema, column).minimum
-        if minimum is None or minimum < 0:
-            got = f'field "{column}" with ' + ("no minimum" if minimum is None else f"minimum {minimum:g}")
-            hint = f'give field "{column}" `minimum: 0`, so that negative values are refused with a reason'
-            raise SchemaError(repr(self), got, "a field that is never negative", hint)

@@ -45,12 +45,15 @@ class Program:
         Name of the event-time column (UTC microseconds), or None without a clock.
     entity
         Name of the entity column; state is kept per entity. None: one state for all rows.
+    key
+        Columns that together name a record: a repeat among an entity's last ones leaves no trace.
     """
 
     operations: tuple[Operation, ...]
     outputs: tuple[str, ...]
     time: str | None = None
     entity: str | None = None
+    key: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values; `Program.from_json` reads them back."""
@@ -59,6 +62,7 @@ class Program:
             "outputs": self.outputs,
             "time": self.time,
             "entity": self.entity,
+            "key": self.key,
         }
 
     @classmethod
@@ -68,7 +72,7 @@ class Program:
             Operation(step["kind"], tuple(step["inputs"]), tuple(step["outputs"]), step["constants"])
             for step in value["operations"]
         )
-        return cls(operations, tuple(value["outputs"]), value["time"], value["entity"])
+        return cls(operations, tuple(value["outputs"]), value["time"], value["entity"], tuple(value["key"]))
 
     @property
     def fingerprint(self) -> str:

@@ -1,64 +1,34 @@
-"""Runs a program over rows: the one place where a feature gets its value, in history and on the stream."""
+"""Takes rows through a program: the one place where a feature gets its value, in history and on the stream."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import repeat
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from tocsin.errors import IntegrityError, SchemaError, did_you_mean
-from tocsin.kernel.columns import Calendar, HashOneHot, Log1p, OneHot, Ratio
-from tocsin.kernel.decay import Decay
-from tocsin.kernel.program import Operation, Program
-from tocsin.kernel.rates import Rate
-from tocsin.kernel.scores import ZScore
-from tocsin.kernel.state import Cells, KernelState
-from tocsin.kernel.values import ValuePanes
-from tocsin.kernel.windows import Panes
-from tocsin.records import Batch, Column, Mask, Matrix, Times
+from tocsin import observe
+from tocsin.errors import SchemaError, did_you_mean
+from tocsin.kernel.encoders import keys
+from tocsin.kernel.entities import COLD, LATE, NOT_ADMITTED, STEPPED_BACK, TOO_LATE
+from tocsin.kernel.plan import WORD_BYTES, Plan
+from tocsin.kernel.program import Program
+from tocsin.kernel.state import REPEATED, WARMING_UP, KernelState
+from tocsin.records import Batch, Column, Mask, Matrix
 
-
-class Stateless(Protocol):
-    """An operation that sees one row at a time."""
-
-    reads: np.dtype[Any]
-    arity: tuple[int, ...]
-    width: int
-
-    def run(self, inputs: Sequence[Column], out: Matrix) -> None:
-        """Write (n, width) into `out`."""
-
-
-class Stateful(Protocol):
-    """An operation that remembers earlier rows of the entity."""
-
-    reads: np.dtype[Any]
-    arity: tuple[int, ...]
-    width: int
-
-    def new_cell(self) -> Any:
-        """What an entity that was never seen holds."""
-
-    def run(self, cells: Sequence[Any], times: Times, inputs: Sequence[Column], out: Matrix, warm: Mask) -> None:
-        """Move the cells row by row, write (n, width) into `out` and False into `warm` where it is warming up."""
-
-
-_STATELESS: Mapping[str, Callable[[Mapping[str, Any]], Stateless]] = {
-    "log1p": Log1p,
-    "ratio": Ratio,
-    "calendar": Calendar,
-    "one_hot": OneHot,
-    "hash_one_hot": HashOneHot,
-}
-_STATEFUL: Mapping[str, Callable[[Mapping[str, Any]], Stateful]] = {
-    "panes": Panes,
-    "rate": Rate,
-    "value_panes": ValuePanes,
-    "zscore": ZScore,
-    "decay": Decay,
+ENTITY_BYTES = 240
+"""What a name and its place take beside the slab."""
+MAX_TIME_US = 2**58
+"""9,000 years before and after 1970: differences of such times and the longest windows stay within 64 bits."""
+_COUNTED = {
+    LATE: "late",
+    TOO_LATE: "too_late",
+    NOT_ADMITTED: "not_admitted",
+    COLD: "cold",
+    STEPPED_BACK: "clock_stepped_back",
+    REPEATED: "repeated",
 }
 
 
@@ -68,25 +38,20 @@ class FeatureMatrix:
 
     values: Matrix
     """(n, len(program.outputs)) float64; NaN = missing, or not warm yet."""
-    warm: Mask
-    """(n,) False where a value is NaN because its window held fewer rows than declared, not because one was missing."""
+    marks: NDArray[np.uint8]
+    """(n,) what else is to be known of a row, a bit each: see `tocsin.kernel.entities` and `tocsin.kernel.state`."""
 
+    @property
+    def warm(self) -> Mask:
+        """(n,) False where a value is NaN because its window held fewer rows than declared, or the row is a repeat."""
+        warm: Mask = (self.marks & (WARMING_UP | REPEATED)) == 0
+        return warm
 
-@dataclass(frozen=True, slots=True)
-class _Rows:
-    """What stateful operations need of a batch beside their inputs."""
-
-    cells: list[Cells]
-    times: Times
-    warm: Mask
-
-
-@dataclass(frozen=True, slots=True)
-class _Step:
-    inputs: tuple[str, ...]
-    target: slice | list[int]
-    """Where its columns go in the table."""
-    apply: Callable[[_Rows, Sequence[Column], Matrix], None]
+    @property
+    def unsure(self) -> Mask:
+        """(n,) True where windows may lack rows that came before: the entity was given up, or had no place."""
+        unsure: Mask = (self.marks & (COLD | NOT_ADMITTED | TOO_LATE)) != 0
+        return unsure
 
 
 class Kernel:
@@ -97,8 +62,7 @@ class Kernel:
     program
         What to compute; it may come from a file and is checked before anything runs.
     entities
-        How many entities hold state at once. Each takes, at most, about 1.3 kB per column and window of 12 panes;
-        where values are counted, 12 times the limit of values.
+        How many entities hold state at once.
 
     Raises
     ------
@@ -108,122 +72,139 @@ class Kernel:
 
     def __init__(self, program: Program, *, entities: int = 20_000) -> None:
         self.program = program
-        self._entities = entities
-        self._fingerprint = program.fingerprint
-        written = [name for operation in program.operations for name in operation.outputs]
-        hidden = [name for name in written if name not in set(program.outputs)]
-        self._position = {name: position for position, name in enumerate([*program.outputs, *hidden])}
-        self._written = frozenset(written)
-        if len(self._written) < len(written) or len(self._position) < len(program.outputs) + len(hidden):
-            raise IntegrityError("program", "a column that is written twice", "each name once")
-        self._reads: dict[str, np.dtype[Any]] = {
-            name: np.dtype(np.float64) for name in program.outputs if name not in self._written
-        }
-        self._raw = tuple(self._reads)
-        self._stateful: list[Stateful] = []
-        self._steps = [self._step(number, operation) for number, operation in enumerate(program.operations)]
-        if self._stateful:
-            if program.time is None:
-                raise IntegrityError("program", "a window or a rate without a clock", "the name of the time column")
-            self._reads[program.time] = np.dtype(np.int64)
+        self.plan = Plan(program)
+        self.entities = entities
+        self._encodes = any(load.encoder is not None for load in self.plan.loads)
+
+    @property
+    def bytes_per_entity(self) -> int:
+        """Memory that an entity takes, known before the first row."""
+        return self.plan.words * WORD_BYTES + ENTITY_BYTES if self.plan.words else 0
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The columns whose values `step` takes, in order; parts of a key are one value, a tuple."""
+        return tuple(" ".join(load.columns) for load in self.plan.loads)
 
     def start(self) -> KernelState:
         """The state of a kernel that has seen no row."""
-        return KernelState(self._fingerprint, self._entities, [action.new_cell for action in self._stateful])
+        return KernelState(self.plan, self.entities)
 
     def run(self, batch: Batch, state: KernelState) -> FeatureMatrix:
         """Compute the features of rows in arrival order, and advance the state.
 
-        Any cut of the rows into batches gives the same bits as one pass. A late row counts as arriving at its
-        entity's latest time.
+        Any cut of the rows into batches gives the same bits as one pass.
 
         Raises
         ------
         SchemaError
             If a column is absent or was not typed by the schema; the state is then untouched.
         """
-        if state.program != self._fingerprint:
+        if state.program != self.plan.fingerprint:
             raise ValueError("this state belongs to another program: make one with start()")
-        width = len(self.program.outputs)
-        if not batch.rows:
-            return FeatureMatrix(np.empty((0, width)), np.ones(0, dtype=bool))
-        self._check(batch)
-        table = np.empty((batch.rows, len(self._position)))
-        for name in self._raw:
-            table[:, self._position[name]] = batch[name]
-        rows = self._locate(batch, state)
-        for step in self._steps:
-            inputs = [table[:, self._position[name]] if name in self._written else batch[name] for name in step.inputs]
-            out = table[:, step.target]
-            step.apply(rows, inputs, out)
-            if isinstance(step.target, list):  # then `out` is a copy, and no view of the table
-                table[:, step.target] = out
-        return FeatureMatrix(np.ascontiguousarray(table[:, :width]), rows.warm)
+        given_up = _given_up(state)
+        matrix = self._compute(batch, state)
+        _tell(matrix.marks, state, given_up)
+        return matrix
 
-    def _step(self, number: int, operation: Operation) -> _Step:
-        where = f"program operation {number} ({operation.kind})"
-        if operation.kind not in _STATELESS.keys() | _STATEFUL.keys():
-            raise IntegrityError(where, "an unknown kind", f"one of: {', '.join([*_STATELESS, *_STATEFUL])}")
-        action: Stateless | Stateful
-        try:
-            if operation.kind in _STATELESS:
-                action = _STATELESS[operation.kind](operation.constants)
-                apply = _without_state(action)
-            else:
-                action = _STATEFUL[operation.kind](operation.constants)
-                apply = _with_state(action, len(self._stateful))
-                self._stateful.append(action)
-        except (KeyError, TypeError, ValueError) as error:
-            raise IntegrityError(where, f"constants that do not fit: {error}") from error
-        if action.width != len(operation.outputs) or not operation.outputs:
-            raise IntegrityError(where, f"{len(operation.outputs)} outputs", str(action.width or "at least one"))
-        if len(operation.inputs) not in action.arity:
-            raise IntegrityError(where, f"{len(operation.inputs)} inputs", f"{' or '.join(map(str, action.arity))}")
-        self._note_reads(where, number, operation, action.reads)
-        positions = [self._position[name] for name in operation.outputs]
-        together = positions == list(range(positions[0], positions[0] + len(positions)))
-        target = slice(positions[0], positions[-1] + 1) if together else positions
-        return _Step(operation.inputs, target, apply)
+    def alone(self, batch: Batch) -> FeatureMatrix:
+        """The features of rows that are too late for a stream: each as if it were its entity's only one.
 
-    def _note_reads(self, where: str, number: int, operation: Operation, dtype: np.dtype[Any]) -> None:
-        ready = {name for earlier in self.program.operations[:number] for name in earlier.outputs}
-        for name in operation.inputs:
-            if name in self._written and (name not in ready or dtype != np.float64):
-                raise IntegrityError(where, f'"{name}" before it is written, or as {dtype}', "an earlier number")
-            if name not in self._written and self._reads.setdefault(name, dtype) != dtype:
-                raise IntegrityError(where, f'"{name}" as {dtype}', f"{self._reads[name]}, as elsewhere in the program")
+        Raises
+        ------
+        SchemaError
+            As `run` does.
+        """
+        matrix = self._compute(batch, KernelState(self.plan, 0))
+        marks = matrix.marks & WARMING_UP | np.uint8(TOO_LATE)
+        if batch.rows:
+            observe.rows_marked(_COUNTED[TOO_LATE], batch.rows)
+        return FeatureMatrix(matrix.values, marks.astype(np.uint8))
+
+    def _compute(self, batch: Batch, state: KernelState) -> FeatureMatrix:
+        values = np.empty((batch.rows, len(self.program.outputs)))
+        marks = np.zeros(batch.rows, dtype=np.uint8)
+        if batch.rows:
+            self._check(batch)
+            names, times = self._names(batch), self._times(batch)
+            state.run(names, times.data, self._rows(batch).data, values.data, marks.data)
+        return FeatureMatrix(values, marks)
+
+    def step(self, state: KernelState, entity: Any, time: int, values: Sequence[Any]) -> int:
+        """One row of a stream; its features are in `state.outputs` until the next one, the answer are its marks.
+
+        Parameters
+        ----------
+        state
+            Of this kernel; it moves.
+        entity, time
+            Whose row, and when (UTC microseconds).
+        values
+            What the row holds of `inputs`, in that order, typed by the schema.
+
+        Raises
+        ------
+        ValueError
+            If there are more or fewer values, or the time is none; the state is then untouched.
+        """
+        if self._encodes:
+            pairs = zip(self.plan.loads, values, strict=True)
+            values = [value if load.encoder is None else load.encoder([value])[0] for load, value in pairs]
+        if not -MAX_TIME_US <= time <= MAX_TIME_US:
+            raise ValueError(f"time is {time}, wanted microseconds since 1970, within {MAX_TIME_US}")
+        return state.step("" if self.program.entity is None else entity, time, values)
 
     def _check(self, batch: Batch) -> None:
-        entity = self.program.entity if self._stateful else None
-        for name in (*self._reads, *([entity] if entity is not None else [])):
+        entity = self.program.entity if self.plan.words else None
+        key = self.program.key if self.plan.repeats else ()
+        for name in (*self.plan.reads, *([entity] if entity is not None else []), *key):
             if name not in batch:
                 wanted = "every column the features read"
                 raise SchemaError("batch", f'no column "{name}"', wanted, did_you_mean(name, batch))
-            dtype = self._reads.get(name)
+            dtype = self.plan.reads.get(name)
             if dtype is not None and batch[name].dtype != dtype:
                 raise SchemaError(
                     f"batch column {name}", str(batch[name].dtype), str(dtype), "pass rows through Schema.split first"
                 )
 
-    def _locate(self, batch: Batch, state: KernelState) -> _Rows:
-        warm = np.ones(batch.rows, dtype=bool)
-        if not self._stateful or self.program.time is None:
-            return _Rows([], np.empty(0, dtype=np.int64), warm)
-        names = repeat("") if self.program.entity is None else _names(batch[self.program.entity])
-        cells, times = state.locate(names, batch[self.program.time].tolist())
-        return _Rows(cells, np.array(times, dtype=np.int64), warm)
+    def _names(self, batch: Batch) -> list[Any] | None:
+        if self.program.entity is None or not self.plan.words:
+            return None
+        column: Column = batch[self.program.entity]
+        # As text, a missing number is equal to another one, and so they are one entity.
+        return column.tolist() if column.dtype == object else [str(value) for value in column.tolist()]
+
+    def _times(self, batch: Batch) -> NDArray[np.int64]:
+        if self.program.time not in self.plan.reads:
+            return np.zeros(batch.rows, dtype=np.int64)
+        times = np.ascontiguousarray(batch[self.program.time])
+        if (wrong := (times < -MAX_TIME_US) | (times > MAX_TIME_US)).any():
+            got = f"{times[wrong.argmax()]} in row {wrong.argmax()}"
+            raise SchemaError(f"batch column {self.program.time}", got, f"microseconds within {MAX_TIME_US}")
+        return times
+
+    def _rows(self, batch: Batch) -> Matrix:
+        rows = np.empty((batch.rows, len(self.plan.loads)))
+        for place, load in enumerate(self.plan.loads):
+            if load.encoder is None:
+                rows[:, place] = batch[load.columns[0]]
+                continue
+            columns = [batch[name].tolist() for name in load.columns]
+            rows[:, place] = load.encoder(list(zip(*columns, strict=True)) if load.encoder is keys else columns[0])
+        return rows
 
 
-def _without_state(action: Stateless) -> Callable[[_Rows, Sequence[Column], Matrix], None]:
-    return lambda _, inputs, out: action.run(inputs, out)
+def _tell(marks: NDArray[np.uint8], state: KernelState, before: tuple[int, int]) -> None:
+    """Count what became of the rows."""
+    if not marks.any() and _given_up(state) == before:
+        return
+    for mark, name in _COUNTED.items():
+        if rows := int(np.count_nonzero(marks & mark)):
+            observe.rows_marked(name, rows)
+    for reason, now, then in zip(("idle", "limit"), _given_up(state), before, strict=True):
+        if now > then:
+            observe.entities_evicted(reason, now - then)
 
 
-def _with_state(action: Stateful, cell: int) -> Callable[[_Rows, Sequence[Column], Matrix], None]:
-    return lambda rows, inputs, out: action.run(
-        [cells[cell] for cells in rows.cells], rows.times, inputs, out, rows.warm
-    )
-
-
-def _names(column: Column) -> list[Any]:
-    # As text, a missing number is equal to another one, and so they are one entity.
-    return column.tolist() if column.dtype == object else [str(value) for value in column.tolist()]
+def _given_up(state: KernelState) -> tuple[int, int]:
+    return state.entities.evicted_idle, state.entities.evicted_active

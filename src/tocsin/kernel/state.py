@@ -1,73 +1,122 @@
-"""State per entity: what the stateful operations remember, for a bounded number of entities."""
+"""What a kernel remembers: one slab per entity, and the loop that takes rows through the program."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from tocsin import observe
+import numpy as np
+from numpy.typing import NDArray
 
-Cells = tuple[Any, ...]
-"""One cell per stateful operation of the program, in program order."""
+from tocsin.kernel.entities import Entities
+from tocsin.kernel.frame import SCRATCH, Frame
+from tocsin.kernel.plan import Plan
 
-
-class _Entity:
-    __slots__ = ("cells", "last")
-
-    def __init__(self, cells: Cells, last: int) -> None:
-        self.cells = cells
-        self.last = last
+WARMING_UP = 32
+"""A value of the row is missing because its window held fewer rows than declared."""
+REPEATED = 64
+"""The row's key is one of the last of its entity: it moves nothing, and none of its values is told."""
+NAN = float("nan")
 
 
 class KernelState:
-    """What a kernel remembers between batches.
+    """The state of a program, for a bounded number of entities; made by `Kernel.start`.
 
     Parameters
     ----------
-    program
-        Fingerprint of the program whose operations the cells belong to.
-    entities
-        How many entities hold state; one more, and the least recently seen is given up and counted.
-    new_cells
-        Makes one empty cell each.
+    plan
+        What is done to every row.
+    limit
+        How many entities hold state at once.
     """
 
-    def __init__(self, program: str, entities: int, new_cells: Sequence[Callable[[], Any]]) -> None:
-        self.program = program
-        self._limit = entities
-        self._new_cells = tuple(new_cells)
-        self._entities: OrderedDict[object, _Entity] = OrderedDict()
+    def __init__(self, plan: Plan, limit: int) -> None:
+        self.program = plan.fingerprint
+        self.actions = list(plan.actions)
+        self.repeats = plan.repeats
+        self.words = plan.words
+        self.entities = Entities(limit if plan.words else 0, plan.horizon)
+        self.memory = np.zeros(SCRATCH + self.words * (self.entities.limit + 1), dtype=np.int64)
+        self.frame = Frame(self.memory, np.zeros(max(plan.registers, 1)))
+        loads = np.array([load.register for load in plan.loads], dtype=np.int64)
+        stores = np.array(plan.stores, dtype=np.int64)
+        self.loads: Any = loads.data
+        self.stores: Any = stores.data
+        self.outputs = np.empty(len(stores))
+        self.told: Any = self.outputs.data
 
     def __len__(self) -> int:
-        return len(self._entities)
+        return len(self.entities)
 
-    def locate(self, entities: Iterable[object], times: Iterable[int]) -> tuple[list[Cells], list[int]]:
-        """Each row's cells and its effective time: its own, or its entity's latest if it comes late.
+    @property
+    def slabs(self) -> NDArray[np.int64]:
+        """A row of words for every place, the last for rows that leave no trace; a view."""
+        return self.memory[SCRATCH:].reshape(self.entities.limit + 1, self.words)
 
-        Rows are taken in order, so the entity given up for a new one is the same however rows are cut into batches.
+    def step(self, name: Any, time: int, row: Sequence[float]) -> int:
+        """Take one row; its features are in `outputs` until the next one, the answer are its marks.
+
+        Raises
+        ------
+        ValueError
+            If it has more or fewer values than are loaded; nothing has moved then.
         """
-        known, limit = self._entities, self._limit
-        cells: list[Cells] = []
-        effective: list[int] = []
-        late = evicted = 0
-        for name, time in zip(entities, times, strict=False):
-            entity = known.get(name)
-            if entity is None:
-                if len(known) >= limit:
-                    known.popitem(last=False)
-                    evicted += 1
-                entity = known[name] = _Entity(tuple(new() for new in self._new_cells), time)
-            else:
-                known.move_to_end(name)
-                if time < entity.last:
-                    late += 1
-                else:
-                    entity.last = time
-            cells.append(entity.cells)
-            effective.append(entity.last)
-        if late:
-            observe.rows_late(late)
-        if evicted:
-            observe.entities_evicted("limit", evicted)
-        return cells, effective
+        if len(row) != len(self.loads):
+            raise ValueError(f"{len(row)} values, wanted {len(self.loads)}")
+        for place in range(len(self.loads)):
+            self.frame.registers[self.loads[place]] = row[place]
+        marks = self.compute(name, time)
+        for place in range(len(self.stores)):
+            self.told[place] = self.frame.registers[self.stores[place]]
+        return marks
+
+    def run(self, names: Sequence[Any] | None, times: Any, rows: Any, out: Any, marks: Any) -> None:
+        """Take rows one after the other.
+
+        Parameters
+        ----------
+        names
+            The entity of each row, or None where all rows are of one.
+        times
+            (n,) int64, microseconds.
+        rows
+            (n, loads) float64.
+        out
+            (n, stores) float64, written.
+        marks
+            (n,) uint8, written.
+        """
+        for row in range(len(marks)):
+            for place in range(len(self.loads)):
+                self.frame.registers[self.loads[place]] = rows[row, place]
+            marks[row] = self.compute("" if names is None else names[row], times[row])
+            for place in range(len(self.stores)):
+                out[row, place] = self.frame.registers[self.stores[place]]
+
+    def compute(self, name: Any, time: int) -> int:
+        """Let the actions take the row that lies in the registers."""
+        frame = self.frame
+        frame.warm = True
+        frame.time = frame.now = time
+        marks = 0
+        if self.words:
+            place = self.entities.place(name, time)
+            marks = self.entities.marks
+            frame.base = SCRATCH + self.words * place
+            frame.now = self.entities.now
+            if self.entities.fresh:
+                for word in range(frame.base, frame.base + self.words):
+                    frame.whole[word] = 0
+        if self.repeats is not None:
+            self.repeats.step(frame)
+            if self.repeats.found:
+                for place in range(len(self.stores)):
+                    frame.registers[self.stores[place]] = NAN
+                return marks | REPEATED
+        for action in self.actions:
+            action.step(frame)
+        for place in range(len(self.stores)):
+            value = frame.registers[self.stores[place]]
+            if value - value != 0.0:
+                frame.registers[self.stores[place]] = NAN
+        return marks if frame.warm else marks | WARMING_UP

@@ -1,122 +1,153 @@
-"""Which values a column took over the last W seconds, and how often, kept in panes that are aligned on the epoch.
+"""Which values a column took over the last W seconds, and how often, from counters that have no names.
 
-The panes are those of `tocsin.kernel.windows`. Each counts its first values exactly, up to a limit; a further value
-counts as a row, but not as a value, so that what is told of values is then a lower bound. Counts are whole numbers:
-they depend on the rows of the window alone, whatever came before them.
+A value is one float64, text its fingerprint: a fixed hash gives it its place, so two values may share one. How many
+values there were is then an estimate, and how often one came an upper bound; memory is the same for any number.
+
+Source: Whang, Vander-Zanden and Taylor, A linear-time probabilistic counting algorithm for database applications, ACM
+TODS 1990 (`distinct`); Cormode and Muthukrishnan, An improved data stream summary: the count-min sketch and its
+applications, Journal of Algorithms 2005 (`share`); Steele, Lea and Flood, Fast splittable pseudorandom number
+generators, OOPSLA 2014 (the hash).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 
-from tocsin import observe
-from tocsin.kernel.windows import MAX_PANES
-from tocsin.records import Column, Mask, Matrix, Times
+from tocsin.kernel import arithmetic
+from tocsin.kernel.counts import PaneCounts
+from tocsin.kernel.frame import Frame
 
-ValueStatistic = Literal["distinct", "share"]
-MAX_VALUES = 65_536
-"""Values that a pane may count."""
-_DTYPES: Mapping[str, np.dtype[Any]] = {"text": np.dtype(object), "number": np.dtype(np.float64)}
-_NAN = float("nan")
+MIN_BITS, MAX_BITS = 64, 65_536
+MIN_BINS, MAX_BINS = 16, 4_096
+WORD_BITS = 32
+FIRST_FACTOR = 0xBF58476D1CE4E5B9
+SECOND_FACTOR = 0x94D049BB133111EB
+ALL_BITS = 2**64 - 1
+NAN = float("nan")
 
 
-class ValueWindow:
-    """One entity's window over one column.
+class HashedCounts(PaneCounts):
+    """A window over values that find their counters by hash.
 
-    The merged closed panes are kept and made anew only when a pane closes, so that a row costs two look-ups.
+    Attributes
+    ----------
+    number, bits
+        One place, as float64 and as uint64; what it holds lives no longer than a step.
     """
 
-    __slots__ = ("_closed", "_current", "_current_rows", "_new", "_pane", "_prefix", "_prefix_rows")
+    def __init__(self, constants: Mapping[str, Any], source: int, target: int, cells: int) -> None:
+        super().__init__(constants, source, target, cells)
+        number = np.zeros(1)
+        self.number: Any = number.data
+        self.bits: Any = number.view(np.uint64).data
 
-    def __init__(self) -> None:
-        self._closed: list[tuple[int, int, dict[object, int]]] = []
-        self._prefix: dict[object, int] = {}
-        self._prefix_rows = 0
-        self._pane = 0
-        self._current: dict[object, int] = {}
-        self._current_rows = 0
-        self._new = 0
+    def hashed(self, value: float) -> int:
+        """64 bits, each of which depends on all bits of the value."""
+        # The sum of -0 and 0 is 0: they are one value.
+        self.number[0] = value + 0.0
+        mixed: int = self.bits[0]
+        mixed = ((mixed ^ (mixed >> 30)) * FIRST_FACTOR) & ALL_BITS
+        mixed = ((mixed ^ (mixed >> 27)) * SECOND_FACTOR) & ALL_BITS
+        return mixed ^ (mixed >> 31)
 
-    @property
-    def distinct(self) -> int:
-        """How many values the window holds."""
-        return len(self._prefix) + self._new
 
-    def share(self, value: object) -> float:
-        """The part of the window's rows that have this value, which the last row has: 0 < share <= 1."""
-        # A row whose value its pane did not take is still one row of that value.
-        rows = self._prefix.get(value, 0) + self._current.get(value, 1)
-        return rows / (self._prefix_rows + self._current_rows)
+class Distinct(HashedCounts):
+    """The operation `distinct`: how many different values the window holds, by linear counting.
 
-    def move(self, pane: int, panes: int) -> None:
-        """End the window of `panes` panes with this one."""
-        if pane == self._pane:
+    Of `bits` bits, every value sets one; m bits of which z are zero were set by about m ln(m / z) values. A pane holds
+    how many of its bits are set, and the bits; the closed panes hold theirs together, and how many bits are set in the
+    whole window.
+    """
+
+    def __init__(self, constants: Mapping[str, Any], inputs: Sequence[int], target: int) -> None:
+        size = _power_of_two(constants, "bits", MIN_BITS, MAX_BITS)
+        super().__init__(constants, inputs[0], target, 1 + size // WORD_BITS)
+        self.last = size - 1
+        # With no zero left the estimate would be infinite: it stays at that of one.
+        told = [size * arithmetic.log1p(set_bits / (size - set_bits)) for set_bits in range(size)]
+        self.estimates: Any = np.rint(np.array([*told, max(told)])).data
+
+    def step(self, frame: Frame) -> None:
+        """Move the window, let the row in, and tell how many values there are."""
+        value = frame.registers[self.source]
+        self.move(frame)
+        # A feature may have written an infinite number, which stands for a missing one.
+        if value - value == 0.0:
+            self.add(frame, self.hashed(value) & self.last)
+        # A memory that was read from a file may claim more bits than there are.
+        frame.registers[self.target] = self.estimates[min(frame.halves[self.closed], self.last + 1)]
+
+    def add(self, frame: Frame, place: int) -> None:
+        """Set a bit in the pane of the row's own time."""
+        pane = self.own(frame)
+        if pane < 0:
             return
-        if self._current_rows:
-            self._closed.append((self._pane, self._current_rows, self._current))
-        self._closed = [closed for closed in self._closed if closed[0] > pane - panes]
-        prefix: dict[object, int] = {}
-        for _, _, counts in self._closed:
-            for value, rows in counts.items():
-                prefix[value] = prefix.get(value, 0) + rows
-        self._prefix, self._prefix_rows = prefix, sum(rows for _, rows, _ in self._closed)
-        self._pane, self._current, self._current_rows, self._new = pane, {}, 0, 0
+        cell = 1 + place // WORD_BITS
+        bit = 1 << (place % WORD_BITS)
+        if not (frame.halves[self.closed + cell] | frame.halves[self.newest + cell]) & bit:
+            frame.halves[self.closed] += 1
+        if not frame.halves[pane + cell] & bit:
+            frame.halves[pane] += 1
+            frame.halves[pane + cell] |= bit
+        if pane != self.newest:
+            frame.halves[self.closed + cell] |= bit
 
-    def add(self, value: object, limit: int) -> bool:
-        """Count a row; False if its value is new to the pane, which holds `limit` others."""
-        self._current_rows += 1
-        if value in self._current:
-            self._current[value] += 1
-        elif len(self._current) < limit:
-            self._current[value] = 1
-            self._new += value not in self._prefix
-        else:
-            return False
-        return True
+    def merge(self, frame: Frame, pane: int) -> None:
+        """Take the bits of a pane into those of the closed ones."""
+        for cell in range(1, self.cells):
+            known = frame.halves[self.closed + cell]
+            new = frame.halves[pane + cell] & ~known
+            if new:
+                frame.halves[self.closed + cell] = known | new
+                frame.halves[self.closed] += ones(new)
 
 
-class ValuePanes:
-    """The operation `value_panes`: of a column over one window, `distinct` values, or the `share` of the row's own.
+class Share(HashedCounts):
+    """The operation `share`: the part of the window's rows that have the row's own value, by a count-min sketch.
 
-    A missing value moves the window and stays out of it; its own share is missing.
+    A value has a counter in each of two lines of `bins`; the smaller counts it, and whatever shares both with it.
     """
 
-    arity: tuple[int, ...] = (1,)
-    width = 1
+    def __init__(self, constants: Mapping[str, Any], inputs: Sequence[int], target: int) -> None:
+        self.bins = _power_of_two(constants, "bins", MIN_BINS, MAX_BINS)
+        super().__init__(constants, inputs[0], target, 1 + 2 * self.bins)
 
-    def __init__(self, constants: Mapping[str, Any]) -> None:
-        self._pane_us, self._panes = int(constants["pane_us"]), int(constants["panes"])
-        self._limit = int(constants["limit"])
-        self._statistic: ValueStatistic = constants["statistic"]
-        self.reads = _DTYPES[constants["reads"]]
-        if self._pane_us < 1 or not 1 <= self._panes <= MAX_PANES or not 1 <= self._limit <= MAX_VALUES:
-            raise ValueError(f"wanted pane_us of at least 1, 1 to {MAX_PANES} panes and a limit of 1 to {MAX_VALUES}")
-        if self._statistic not in get_args(ValueStatistic):
-            raise ValueError(f"unknown statistic {self._statistic!r}")
+    def step(self, frame: Frame) -> None:
+        """Move the window, let the row in, and tell the share; that of a missing value is missing."""
+        value = frame.registers[self.source]
+        self.move(frame)
+        if value - value != 0.0:
+            frame.registers[self.target] = NAN
+            return
+        hashed = self.hashed(value)
+        first = 1 + (hashed & (self.bins - 1))
+        second = 1 + self.bins + ((hashed >> 32) & (self.bins - 1))
+        pane = self.own(frame)
+        if pane >= 0:
+            self.count(frame, pane, 0)
+            self.count(frame, pane, first)
+            self.count(frame, pane, second)
+        rows = self.held(frame, 0)
+        if rows == 0:
+            frame.warm = False
+            frame.registers[self.target] = NAN
+            return
+        frame.registers[self.target] = min(self.held(frame, first), self.held(frame, second)) / rows
 
-    def new_cell(self) -> ValueWindow:
-        """A window that has seen nothing."""
-        return ValueWindow()
 
-    def run(
-        self, cells: Sequence[ValueWindow], times: Times, inputs: Sequence[Column], out: Matrix, warm: Mask
-    ) -> None:
-        """Move the windows row by row and write (n, 1) into `out`; a window of values needs no warming up."""
-        share, limit, panes, dropped = self._statistic == "share", self._limit, self._panes, 0
-        told = []
-        numbers = (times // self._pane_us).tolist()
-        for cell, number, value in zip(cells, numbers, inputs[0].tolist(), strict=True):
-            cell.move(number, panes)
-            missing = value == "" or value != value  # noqa: PLR0124  # only NaN differs from itself
-            if not missing:
-                dropped += not cell.add(value, limit)
-            if share:
-                told.append(_NAN if missing else cell.share(value))
-            else:
-                told.append(cell.distinct)
-        out[:, 0] = told
-        if dropped:
-            observe.values_dropped(self._statistic, dropped)
+def ones(word: int) -> int:
+    """How many of 32 bits are set."""
+    pairs = word - ((word >> 1) & 0x55555555)
+    fours = (pairs & 0x33333333) + ((pairs >> 2) & 0x33333333)
+    eights = (fours + (fours >> 4)) & 0x0F0F0F0F
+    return ((eights * 0x01010101) >> 24) & 0xFF
+
+
+def _power_of_two(constants: Mapping[str, Any], name: str, smallest: int, largest: int) -> int:
+    value = int(constants[name])
+    if not smallest <= value <= largest or value & (value - 1):
+        raise ValueError(f"{name} is {value}, wanted a power of two from {smallest} to {largest:,}")
+    return value

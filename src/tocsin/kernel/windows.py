@@ -2,141 +2,290 @@
 
 A window of W microseconds has P panes of g = W // P. At time t it covers the panes floor(t/g) - P + 1 to
 floor(t/g), so its length lies in (W - g, W]. Panes are merged from the oldest to the newest and nothing is ever
-subtracted: a value depends on the rows of its window alone, whatever came before them.
+subtracted: a value depends on the rows of its window alone, whatever came before them. A late row enters the pane of
+its own time, if that pane is still in the window.
 
-Source: Welford, Note on a method for calculating corrected sums of squares and products, Technometrics 1962 (one
+Source: van Herk, A fast algorithm for local minimum and maximum filters, Pattern Recognition Letters 1992 (turns);
+Welford, Note on a method for calculating corrected sums of squares and products, Technometrics 1962 (one
 value); Chan, Golub and LeVeque, Updating formulae and a pairwise algorithm for computing sample variances, 1979 (two
 panes).
 """
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Mapping, Sequence
-from itertools import repeat
-from math import inf
+import math
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal, get_args
 
-import numpy as np
-
-from tocsin.records import Column, Mask, Matrix, Times
+from tocsin.kernel.frame import Action, Frame
 
 Statistic = Literal["mean", "std", "min", "max", "count", "sum"]
 STATISTICS: tuple[Statistic, ...] = get_args(Statistic)
 MAX_PANES = 1_024
+MAX_COUNT = 2**53
+MAX_WINDOW_US = 2**53
+"""285 years: times and windows add up without leaving 64 bits."""
 
-Aggregate = tuple[float, float, float, float, float, float]
-"""Count, mean, sum of squared distances from the mean, smallest, largest, sum."""
-_EMPTY: Aggregate = (0.0, 0.0, 0.0, inf, -inf, 0.0)
-_STORED = 1 + len(_EMPTY)
-"""Doubles of a closed pane: its number and its aggregate."""
-
-
-def _grown(pane: Aggregate, value: float) -> Aggregate:
-    count, mean, squares, low, high, total = pane
-    count += 1.0
-    distance = value - mean
-    mean += distance / count
-    squares += distance * (value - mean)
-    return count, mean, squares, (value if value < low else low), (value if value > high else high), total + value
+MEAN, STD, MIN, MAX, COUNT, SUM = range(6)
+"""Their places in `STATISTICS`."""
+NAN = float("nan")
 
 
-def _merged(older: Aggregate, newer: Aggregate) -> Aggregate:
-    a_count, a_mean, a_squares, a_low, a_high, a_total = older
-    if a_count == 0.0:
-        return newer
-    b_count, b_mean, b_squares, b_low, b_high, b_total = newer
-    if b_count == 0.0:
-        return older
-    count = a_count + b_count
-    distance = b_mean - a_mean
-    return (
-        count,
-        a_mean + distance * (b_count / count),
-        a_squares + b_squares + distance * distance * (a_count * b_count / count),
-        b_low if b_low < a_low else a_low,
-        b_high if b_high > a_high else a_high,
-        a_total + b_total,
-    )
+def counted(constants: Mapping[str, Any], least: int = 1) -> int:
+    """The `min_count` among an operation's constants.
+
+    Raises
+    ------
+    ValueError
+        If it is out of range.
+    """
+    min_count = int(constants["min_count"])
+    if not least <= min_count <= MAX_COUNT:
+        raise ValueError(f"min_count is {min_count}, wanted {least} to {MAX_COUNT}")
+    return min_count
+
+
+def check_panes(pane_us: int, panes: int) -> None:
+    """Refuse panes that no window can have; a program may come from a file.
+
+    Raises
+    ------
+    ValueError
+        If their number or their length is out of range.
+    """
+    if not 1 <= panes <= MAX_PANES or not 1 <= pane_us * panes <= MAX_WINDOW_US:
+        raise ValueError(f"wanted 1 to {MAX_PANES} panes of pane_us of at least 1, together at most {MAX_WINDOW_US}")
+
+
+class Pane:
+    """What a stretch of time holds of a column: its count and what the statistics need.
+
+    That is mean and sum of squared distances, smallest and largest, sum; a pane lies in the memory as so many words.
+
+    Attributes
+    ----------
+    fields
+        Words of a pane.
+    moments, extremes, sums
+        Where in it mean and squares, smallest and largest, the sum begin; 0 if they are not held.
+    """
+
+    def __init__(self, statistics: Collection[Statistic]) -> None:
+        fields = 1
+        self.moments = self.extremes = self.sums = 0
+        if not {"mean", "std"}.isdisjoint(statistics):
+            self.moments, fields = fields, fields + 2
+        if not {"min", "max"}.isdisjoint(statistics):
+            self.extremes, fields = fields, fields + 2
+        if "sum" in statistics:
+            self.sums, fields = fields, fields + 1
+        self.fields = fields
+
+    def grow(self, frame: Frame, pane: int, value: float) -> None:
+        """Add a value to a pane."""
+        count = frame.floats[pane] + 1.0
+        frame.floats[pane] = count
+        if self.moments:
+            place = pane + self.moments
+            distance = value - frame.floats[place]
+            mean = frame.floats[place] + distance / count
+            frame.floats[place] = mean
+            frame.floats[place + 1] += distance * (value - mean)
+        if self.extremes:
+            place = pane + self.extremes
+            if count == 1.0 or value < frame.floats[place]:
+                frame.floats[place] = value
+            if count == 1.0 or value > frame.floats[place + 1]:
+                frame.floats[place + 1] = value
+        if self.sums:
+            frame.floats[pane + self.sums] += value
+
+    def merge(self, frame: Frame, older: int, newer: int) -> None:
+        """Merge a newer pane into an older one."""
+        more = frame.floats[newer]
+        if more == 0.0:
+            return
+        had = frame.floats[older]
+        if had == 0.0:
+            for field in range(self.fields):
+                frame.floats[older + field] = frame.floats[newer + field]
+            return
+        count = had + more
+        frame.floats[older] = count
+        if self.moments:
+            place, other = older + self.moments, newer + self.moments
+            share = more / count
+            distance = frame.floats[other] - frame.floats[place]
+            frame.floats[place] += distance * share
+            frame.floats[place + 1] += frame.floats[other + 1] + distance * distance * (had * share)
+        if self.extremes:
+            place, other = older + self.extremes, newer + self.extremes
+            frame.floats[place] = min(frame.floats[place], frame.floats[other])
+            frame.floats[place + 1] = max(frame.floats[place + 1], frame.floats[other + 1])
+        if self.sums:
+            frame.floats[older + self.sums] += frame.floats[newer + self.sums]
+
+    def told(self, frame: Frame, code: int) -> float:
+        """One statistic of what was merged last, by its place in `STATISTICS`."""
+        if code == MEAN:
+            return frame.floats[self.moments]
+        if code == STD:
+            count, squares = frame.floats[0], frame.floats[self.moments + 1]
+            # Beyond the largest number, squares may turn negative.
+            return math.sqrt(squares / (count - 1.0)) if count > 1.0 and squares >= 0.0 else NAN
+        if code == MIN:
+            return frame.floats[self.extremes]
+        if code == MAX:
+            return frame.floats[self.extremes + 1]
+        return frame.floats[0 if code == COUNT else self.sums]
+
+    def clear(self, frame: Frame, word: int, words: int) -> None:
+        """Empty panes."""
+        for place in range(word, word + words):
+            frame.floats[place] = 0.0
 
 
 class PaneWindow:
-    """One entity's window over one column.
+    """A window over one column: the panes in a ring, and the closed ones merged.
 
-    The merged closed panes are kept and made anew only when a pane closes, so that a row costs one merge.
+    A turn is as many panes as a window has, aligned on the epoch, too. When a turn is full, every pane takes in the
+    later ones; from then on the window is one pane of the last turn, what closed in this turn, and the newest pane.
+    So a row costs one merge and a pane three, however many there are, and the order of merging depends on the panes of
+    the window alone.
+
+    Its methods take the first word of its part of an entity's slab.
     """
 
-    __slots__ = ("_closed", "_current", "_pane", "_prefix")
+    def __init__(self, constants: Mapping[str, Any], pane: Pane) -> None:
+        pane_us, panes = int(constants["pane_us"]), int(constants["panes"])
+        check_panes(pane_us, panes)
+        self.pane_us = pane_us
+        self.panes = panes
+        self.pane = pane
+        self.fields = fields = pane.fields
+        # The number of the newest pane and its place in the ring; what closed in this turn; all that closed; the ring.
+        self.turned = 2
+        self.closed = self.turned + fields
+        self.ring = self.closed + fields
+        self.words = self.ring + fields * self.panes
+        self.horizon = pane_us * panes
 
-    def __init__(self) -> None:
-        self._closed = array("d")
-        self._prefix = _EMPTY
-        self._pane = 0
-        self._current = _EMPTY
+    def move(self, frame: Frame, at: int) -> None:
+        """Let the window end with the pane of this moment."""
+        pane = frame.now // self.pane_us
+        passed = pane - frame.whole[at]
+        if passed == 0:
+            return
+        place = frame.whole[at + 1]
+        if passed < 0 or passed >= self.panes:
+            self.pane.clear(frame, at + self.turned, self.fields * (2 + self.panes))
+            place = pane % self.panes
+            passed = 0
+        for _ in range(passed):
+            self.pane.merge(frame, at + self.turned, at + self.ring + self.fields * place)
+            place += 1
+            if place == self.panes:
+                place = 0
+                self.turn(frame, at)
+            self.pane.clear(frame, at + self.ring + self.fields * place, self.fields)
+        frame.whole[at] = pane
+        frame.whole[at + 1] = place
+        self.merge_closed(frame, at)
 
-    def add(self, pane: int, value: float, panes: int) -> Aggregate:
-        """The window of `panes` panes that ends with this value; NaN moves the window and stays out of it."""
-        if pane != self._pane:
-            self._advance(pane, panes)
-        if value == value:  # noqa: PLR0124  # only NaN differs from itself, and math.isnan costs a call per row
-            self._current = _grown(self._current, value)
-        return _merged(self._prefix, self._current)
+    def turn(self, frame: Frame, at: int) -> None:
+        """Let every pane of a full turn but the first, which is out of the window, take in the later ones."""
+        for back in range(2, self.panes):
+            pane = at + self.ring + self.fields * (self.panes - back)
+            self.pane.merge(frame, pane, pane + self.fields)
+        self.pane.clear(frame, at + self.turned, self.fields)
 
-    def _advance(self, pane: int, panes: int) -> None:
-        closed = self._closed
-        if self._current[0]:
-            closed.extend((self._pane, *self._current))
-        gone = 0
-        while gone < len(closed) and closed[gone] <= pane - panes:
-            gone += _STORED
-        del closed[:gone]
-        prefix = _EMPTY
-        for _, count, mean, squares, low, high, total in zip(*[iter(closed)] * _STORED, strict=True):
-            prefix = _merged(prefix, (count, mean, squares, low, high, total))
-        self._prefix, self._pane, self._current = prefix, pane, _EMPTY
+    def merge_closed(self, frame: Frame, at: int) -> None:
+        """Merge all panes but the newest: those of the last turn that are still in the window, then those of this."""
+        closed = at + self.closed
+        oldest = frame.whole[at + 1] + 1
+        self.pane.clear(frame, closed, self.fields)
+        if oldest < self.panes:
+            self.pane.merge(frame, closed, at + self.ring + self.fields * oldest)
+        self.pane.merge(frame, closed, at + self.turned)
+
+    def add(self, frame: Frame, at: int, value: float) -> None:
+        """Count a value into the pane of the row's own time."""
+        if frame.time == frame.now:
+            self.pane.grow(frame, at + self.ring + self.fields * frame.whole[at + 1], value)
+            return
+        back = frame.whole[at] - frame.time // self.pane_us
+        if back < self.panes:
+            self.add_late(frame, at, value, back)
+
+    def add_late(self, frame: Frame, at: int, value: float, back: int) -> None:
+        """Count a value into a pane so many behind the newest, and into all that was made of it."""
+        newest = frame.whole[at + 1]
+        if back <= newest:
+            self.pane.grow(frame, at + self.ring + self.fields * (newest - back), value)
+            self.pane.clear(frame, at + self.turned, self.fields)
+            for place in range(newest):
+                self.pane.merge(frame, at + self.turned, at + self.ring + self.fields * place)
+        else:
+            for place in range(newest + 1, newest - back + self.panes + 1):
+                self.pane.grow(frame, at + self.ring + self.fields * place, value)
+        self.merge_closed(frame, at)
+
+    def merge_all(self, frame: Frame, at: int) -> float:
+        """Merge the whole window into the scratch pane; its count."""
+        for field in range(self.fields):
+            frame.floats[field] = frame.floats[at + self.closed + field]
+        self.pane.merge(frame, 0, at + self.ring + self.fields * frame.whole[at + 1])
+        return frame.floats[0]
 
 
-class Panes:
-    """The operation `panes`: statistics of a column, or with no column the count of rows, over one window.
+class Statistics(Action):
+    """An action that tells statistics of a window, once the window is put together in the scratch pane.
 
-    A statistic is NaN below `min_count` values, save the count itself; the standard deviation (ddof 1) also at one.
+    A statistic is missing below `min_count` values, save the count itself; the standard deviation (ddof 1) also at
+    one.
     """
 
-    reads: np.dtype[Any] = np.dtype(np.float64)
-    arity: tuple[int, ...] = (0, 1)
-
-    def __init__(self, constants: Mapping[str, Any]) -> None:
-        self._pane_us, self._panes = int(constants["pane_us"]), int(constants["panes"])
-        self._min_count = int(constants["min_count"])
-        self._statistics = tuple(constants["statistics"])
-        if self._pane_us < 1 or not 1 <= self._panes <= MAX_PANES or self._min_count < 1:
-            raise ValueError(f"wanted pane_us and min_count of at least 1, and 1 to {MAX_PANES} panes")
-        if unknown := set(self._statistics) - set(STATISTICS):
+    def __init__(self, constants: Mapping[str, Any], inputs: Sequence[int], target: int) -> None:
+        super().__init__(inputs[0] if inputs else -1, target)
+        statistics = tuple(constants["statistics"])
+        if unknown := set(statistics) - set(STATISTICS):
             raise ValueError(f"unknown statistics {sorted(unknown)}")
-        self.width = len(self._statistics)
+        self.min_count = counted(constants)
+        self.pane = Pane(statistics)
+        self.codes: Any = memoryview(bytes(STATISTICS.index(name) for name in statistics))
+        self.width = len(statistics)
+        self.only_counts = set(statistics) <= {"count"}
 
-    def new_cell(self) -> PaneWindow:
-        """A window that has seen nothing."""
-        return PaneWindow()
+    def tell(self, frame: Frame, present: bool) -> None:  # noqa: FBT001
+        """Write the statistics; `present` says whether the row's own value is in the window."""
+        enough = frame.floats[0] >= self.min_count
+        # A row whose own value is missing has a missing input, however full its window is.
+        if present and not enough and not self.only_counts:
+            frame.warm = False
+        for place in range(self.width):
+            told = NAN
+            if enough or self.codes[place] == COUNT:
+                told = self.pane.told(frame, self.codes[place])
+            frame.registers[self.target + place] = told
 
-    def run(self, cells: Sequence[PaneWindow], times: Times, inputs: Sequence[Column], out: Matrix, warm: Mask) -> None:
-        """Move the windows row by row, write (n, statistics) into `out`, and False into `warm` below `min_count`."""
-        values = inputs[0].tolist() if inputs else repeat(1.0, len(times))
-        numbers = (times // self._pane_us).tolist()
-        panes = self._panes
-        windows = [cell.add(number, value, panes) for cell, number, value in zip(cells, numbers, values, strict=True)]
-        count, mean, squares, low, high, total = np.array(windows).T
-        enough = count >= self._min_count
-        for position, statistic in enumerate(self._statistics):
-            if statistic == "count":
-                out[:, position] = count
-                continue
-            if statistic == "std":
-                chosen = np.sqrt(squares / np.where(count > 1.0, count - 1.0, np.nan))
-            else:
-                chosen = {"mean": mean, "min": low, "max": high, "sum": total}[statistic]
-            out[:, position] = np.where(enough, chosen, np.nan)
-        out[np.isinf(out)] = np.nan
-        if inputs and self._statistics != ("count",):
-            # A row whose own value is missing has a missing input, however full its window is.
-            warm &= enough | np.isnan(inputs[0])
+
+class Panes(Statistics):
+    """The operation `panes`: statistics of a column, or with no column the count of rows, over one window."""
+
+    def __init__(self, constants: Mapping[str, Any], inputs: Sequence[int], target: int) -> None:
+        super().__init__(constants, inputs, target)
+        self.window = PaneWindow(constants, self.pane)
+        self.words = self.window.words
+        self.horizon = self.window.horizon
+
+    def step(self, frame: Frame) -> None:
+        """Move the window, let the row in, and tell its statistics."""
+        at = frame.base + self.at
+        value = frame.registers[self.source] if self.source >= 0 else 1.0
+        # An earlier feature may have written an infinite number, which stands for a missing one.
+        present = value - value == 0.0
+        self.window.move(frame, at)
+        if present:
+            self.window.add(frame, at, value)
+        self.window.merge_all(frame, at)
+        self.tell(frame, present)

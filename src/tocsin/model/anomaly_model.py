@@ -22,9 +22,10 @@ from tocsin.errors import DataError, IntegrityError, NotFittedError
 from tocsin.features.base import compile_program
 from tocsin.kernel.program import Program
 from tocsin.kernel.run import FeatureMatrix, Kernel
-from tocsin.kernel.state import KernelState
+from tocsin.kernel.state import REPEATED, WARMING_UP, KernelState
 from tocsin.model.bundle import Bundle, digest, read, write
 from tocsin.model.design import Design
+from tocsin.model.feature_cache import FeaturePass
 from tocsin.preparation import Preparation
 from tocsin.records import LABEL, Batch, Mask, Matrix, Reason, Scores
 from tocsin.schema import Schema, describe
@@ -49,9 +50,11 @@ class AnomalyModel:
     ----------
     design
         What to train.
+    inputs
+        SHA-256 of the files to learn from: part of the model's identity, and how it knows its own training rows again.
     """
 
-    def __init__(self, design: Design) -> None:
+    def __init__(self, design: Design, inputs: Collection[str] = ()) -> None:
         self.design = design
         self.detector = cast("Detector", build("detectors", design.detector, "$.detector"))
         self.threshold = cast("Threshold", build("thresholds", design.threshold, "$.threshold"))
@@ -60,16 +63,16 @@ class AnomalyModel:
         self._usual = np.empty((2, 0))
         self._moments = np.empty((2, 0))
         self._golden = np.empty((0, 0))
-        self.inputs: frozenset[str] = frozenset()
+        self.inputs = frozenset(inputs)
         self.share = 1.0
 
     def fit(
         self,
         train: Batch,
         calibration: Batch,
-        digests: Collection[str] = (),
         share: float = 1.0,
         checkpoint: Callable[[str], None] = lambda _: None,
+        features: FeaturePass | None = None,
     ) -> Self:
         """Learn from training rows, then set the alert level on calibration rows that follow them.
 
@@ -80,13 +83,13 @@ class AnomalyModel:
         ----------
         train, calibration
             Typed, pseudonymised rows in time order where there is a clock.
-        digests
-            SHA-256 of the input files: part of the model's identity, and how it knows its own training rows again.
         share
             The part of all entities that the calibration rows hold, where the split is by entity: they may ring
             that part of the budget.
         checkpoint
             Called with the name of each stage before it begins; may raise to end the training.
+        features
+            Takes the rows through the features, and stands behind the calibration rows afterwards.
 
         Raises
         ------
@@ -94,17 +97,19 @@ class AnomalyModel:
             If there are too few usable rows.
         """
         checkpoint("features")
-        rows = _learnable(train, keep_anomalies=self.detector.supervision is Supervision.LABELLED)
-        program = compile_program(self.design.schema, self.design.columns(), self.design.derived(), train.take(rows))
+        learnable = _learnable(train, keep_anomalies=self.detector.supervision is Supervision.LABELLED)
+        training = train.take(learnable)
+        program = compile_program(self.design.schema, self.design.columns(), self.design.derived(), training)
         self._kernel = Kernel(program, entities=self.design.entities)
-        self.inputs = frozenset(digests)
         self.share = share
-        state = self.start()
-        values = self.features(train, state).values[rows]
+        features = (features or FeaturePass()).begin(self._kernel)
+        matrix = features.run(train)
+        rows = learnable & ((matrix.marks & REPEATED) == 0)
+        values = matrix.values[rows]
         if len(values) < LEAST_ROWS:
             hint = "give more history, or look at the quarantine file if rows were refused"
-            if train.rows - rows.sum() > len(values):
-                hint = f"{train.rows - rows.sum()} rows are labelled as anomalies: look at labels.normal"
+            if train.rows - training.rows > len(values):
+                hint = f"{train.rows - training.rows} rows are labelled as anomalies: look at labels.normal"
             raise DataError("training", f"{len(values)} usable rows", f"at least {LEAST_ROWS}", hint)
         prepared = self.preparation.fit(values, program.outputs).apply(values)
         checkpoint("detector")
@@ -116,11 +121,10 @@ class AnomalyModel:
         self._moments = np.stack((prepared.mean(axis=0), prepared.std(axis=0)))
         self._golden = values[np.linspace(0, len(values) - 1, GOLDEN_ROWS).astype(int)]
         checkpoint("threshold")
-        self._calibrate(calibration, state)
+        self._calibrate(calibration, features.run(calibration))
         return self
 
-    def _calibrate(self, calibration: Batch, state: KernelState) -> None:
-        matrix = self.features(calibration, state)
+    def _calibrate(self, calibration: Batch, matrix: FeatureMatrix) -> None:
         rows = _learnable(calibration, keep_anomalies=False) & matrix.warm
         scores = self.detector.score(self.preparation.apply(matrix.values[rows]))
         schema = self.design.schema
@@ -143,6 +147,10 @@ class AnomalyModel:
         """The feature program, frozen at fit."""
         return self.kernel.program
 
+    def learnt_from(self, digests: Mapping[str, str]) -> bool:
+        """Whether one of these files, with the SHA-256 of each, is among those it learnt from."""
+        return not self.inputs.isdisjoint(digests.values())
+
     def start(self) -> KernelState:
         """Entity state before the first row."""
         return self.kernel.start()
@@ -163,11 +171,15 @@ class AnomalyModel:
         return self.judge(self.features(batch, state if state is not None else self.start()))
 
     def judge(self, matrix: FeatureMatrix) -> Scores:
-        """Scores, p-values and flags of computed features."""
+        """Scores, p-values and flags of computed features.
+
+        A row whose windows may lack what went before is degraded, and one that is warming up or a repeat never rings.
+        """
         score = self.detector.score(self.preparation.apply(matrix.values))
         states = np.full(len(score), "ready", dtype=object)
         states[np.isnan(matrix.values).mean(axis=1) > DEGRADED] = "degraded"
-        states[~matrix.warm] = "warming_up"
+        states[(matrix.marks & WARMING_UP) != 0] = "warming_up"
+        states[matrix.unsure] = "degraded"
         return Scores(score, self.threshold.p_value(score), self.threshold.flag(score) & matrix.warm, states)
 
     def reasons(self, values: Matrix) -> list[tuple[Reason, ...]]:
@@ -302,9 +314,9 @@ class AnomalyModel:
             AlertBudget(**content["budget"]),
             content["entities"],
         )
-        model = cls(design)
+        model = cls(design, content["inputs"])
         model._kernel = Kernel(Program.from_json(content["program"]), entities=design.entities)
-        model.inputs, model.share = frozenset(content["inputs"]), float(content["share"])
+        model.share = float(content["share"])
         model._usual, model._moments, model._golden = arrays["usual"], arrays["moments"], arrays["golden.features"]
         width = len(model.program.outputs)
         shapes = {"usual": (2, width), "moments": (2, width), "golden.features": (GOLDEN_ROWS, width)}

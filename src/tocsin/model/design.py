@@ -56,6 +56,11 @@ class Design:
             return self.features.columns
         return self.schema.numeric
 
+    def no_rows(self) -> Batch:
+        """Typed columns without a row: with them a declaration is checked and nothing is learnt."""
+        nothing, _ = self.schema.split(Batch({name: np.empty(0, dtype=object) for name in self.schema.fields}))
+        return nothing
+
 
 def check_design(config: Config) -> list[Problem]:
     """Everything that keeps the parts of a config from working together; opens nothing."""
@@ -104,8 +109,7 @@ def _compile(design: Design) -> None:
         return  # said already, part by part
     if set(design.columns()) - set(design.schema.numeric):
         return
-    nothing, _ = design.schema.split(Batch({name: np.empty(0, dtype=object) for name in design.schema.fields}))
-    compile_program(design.schema, design.columns(), derived, nothing)
+    compile_program(design.schema, design.columns(), derived, design.no_rows())
 
 
 def _check_clock(config: Config) -> list[Problem]:

@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 from tocsin.alerts import AlertPolicy
 from tocsin.errors import DataError
 from tocsin.evaluation.report import Evidence
+from tocsin.kernel.run import FeatureMatrix
 from tocsin.model.anomaly_model import AnomalyModel
+from tocsin.model.feature_cache import FeaturePass
 from tocsin.records import CLASS, LABEL, Batch, Scores, origins
-from tocsin.scoring.scorer import Scorer
+from tocsin.scoring.scorer import decide
 
 LATENCY_ROWS = 200
 BATCH = 10_000
@@ -35,15 +37,17 @@ class Circumstances:
     """What else a reader of the report must know."""
 
 
-def trial(model: AnomalyModel, policy: AlertPolicy, before: Batch, test: Batch, known: Circumstances) -> Evidence:
+def trial(
+    model: AnomalyModel, policy: AlertPolicy, features: FeaturePass, test: Batch, known: Circumstances
+) -> Evidence:
     """Score the test rows as they would have been scored live.
 
     Parameters
     ----------
     model, policy
         What is tried.
-    before
-        Rows that went before the test rows, to warm the features up; may be empty.
+    features
+        Of this model, behind the rows that went before the test rows and warmed the windows up.
     test
         Typed rows, in time order where there is a clock.
     known
@@ -58,11 +62,12 @@ def trial(model: AnomalyModel, policy: AlertPolicy, before: Batch, test: Batch, 
         hint = "give a source of test rows as `test:`, or leave a part of history: split.train + split.calibration < 1"
         raise DataError("evaluation", "no test rows", "at least one", hint)
     latency_ms = _latency_ms(model, test)
-    scorer = Scorer(model, policy)
-    if before.rows:
-        scorer.warm_up(before)
-    pieces = [scorer.score(test.take(slice(start, start + BATCH))) for start in range(0, test.rows, BATCH)]
-    values = np.concatenate([piece.matrix.values for piece in pieces])
+    matrix = features.run(test)
+    values = matrix.values
+    batches = [slice(start, start + BATCH) for start in range(0, test.rows, BATCH)]
+    pieces = [
+        decide(model, policy, test.take(rows), FeatureMatrix(values[rows], matrix.marks[rows])) for rows in batches
+    ]
     schema = model.design.schema
     return Evidence(
         scores=_together([piece.scores for piece in pieces]),
