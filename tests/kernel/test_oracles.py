@@ -58,11 +58,12 @@ def unique_times(rng: np.random.Generator) -> Batch:
 
 
 def by_polars(batch: Batch) -> Matrix:
-    polars = pytest.importorskip("polars")
+    import polars as pl
+
     columns = {"row": np.arange(batch.rows), "host": batch["host"].tolist(), "at": batch["time"], "x": batch["x"]}
-    frame = polars.DataFrame(columns).with_columns(polars.from_epoch("at", "us"), polars.col("x").fill_nan(None))
+    frame = pl.DataFrame(columns).with_columns(pl.from_epoch("at", "us"), pl.col("x").fill_nan(None))
     window: Mapping[str, Any] = {"by": "at", "window_size": f"{WINDOW_S}s", "closed": "right", "min_samples": 1}
-    x, present = polars.col("x"), polars.col("x").is_not_null().cast(polars.Int64)
+    x, present = pl.col("x"), pl.col("x").is_not_null().cast(pl.Int64)
     statistics = {
         "mean": x.rolling_mean_by(**window), "std": x.rolling_std_by(**window), "min": x.rolling_min_by(**window),
         "max": x.rolling_max_by(**window), "count": present.rolling_sum_by(**window), "sum": x.rolling_sum_by(**window),
@@ -72,7 +73,8 @@ def by_polars(batch: Batch) -> Matrix:
 
 
 def by_duckdb(batch: Batch) -> Matrix:
-    duckdb = pytest.importorskip("duckdb")
+    import duckdb
+
     with duckdb.connect() as database:
         lists = [batch["host"].tolist(), batch["time"].tolist(), [None if x != x else x for x in batch["x"].tolist()]]  # noqa: PLR0124
         database.execute(
