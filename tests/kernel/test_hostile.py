@@ -138,3 +138,9 @@ def test_a_program_that_wants_a_mebibyte_of_every_entity_many_times_over_is_refu
     assert Kernel(Program(operations[:1], ("share_0",), "time")).bytes_per_entity < MOST_BYTES
     with pytest.raises(IntegrityError):
         Kernel(Program(operations, ("share_0",), "time"))
+
+
+def test_more_entities_than_any_memory_holds_are_refused() -> None:
+    rows = Operation("panes", (), ("rows",), {"pane_us": 1, "panes": 3, "statistics": ["count"], "min_count": 1})
+    with pytest.raises(IntegrityError, match="at most a tebibyte"):
+        Kernel(Program((rows,), ("rows",), "time"), entities=10**12)

@@ -16,7 +16,10 @@ class _Interpreted:
     def find_spec(cls, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
         if not name.startswith(f"{__name__}."):
             return None
-        return FileFinder(__path__[0], (SourceFileLoader, SOURCE_SUFFIXES)).find_spec(name)
+        spec = FileFinder(__path__[0], (SourceFileLoader, SOURCE_SUFFIXES)).find_spec(name)
+        if spec is None:
+            raise ModuleNotFoundError(f"{name} has no source in Python", name=name)
+        return spec
 
 
 if os.environ.get("TOCSIN_KERNEL") == "interpreted":

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tocsin import observe
-from tocsin.errors import SchemaError, did_you_mean
+from tocsin.errors import IntegrityError, SchemaError, did_you_mean
 from tocsin.kernel.encoders import keys
 from tocsin.kernel.entities import COLD, LATE, NOT_ADMITTED, STEPPED_BACK, TOO_LATE
 from tocsin.kernel.plan import WORD_BYTES, Plan
@@ -18,8 +18,9 @@ from tocsin.kernel.program import Program
 from tocsin.kernel.state import REPEATED, WARMING_UP, KernelState
 from tocsin.records import Batch, Column, Mask, Matrix
 
-ENTITY_BYTES = 240
+ENTITY_BYTES = 220
 """What a name and its place take beside the slab."""
+MAX_STATE_WORDS = 2**37
 MAX_TIME_US = 2**58
 """9,000 years before and after 1970: differences of such times and the longest windows stay within 64 bits."""
 _COUNTED = {
@@ -73,6 +74,9 @@ class Kernel:
     def __init__(self, program: Program, *, entities: int = 20_000) -> None:
         self.program = program
         self.plan = Plan(program)
+        if self.plan.words * entities > MAX_STATE_WORDS:
+            got = f"{entities:,} entities of {self.plan.words * WORD_BYTES:,} bytes"
+            raise IntegrityError("program", got, "at most a tebibyte", "lower limits.entities, or take fewer panes")
         self.entities = entities
         self._encodes = any(load.encoder is not None for load in self.plan.loads)
 
@@ -138,7 +142,7 @@ class Kernel:
         state
             Of this kernel; it moves.
         entity, time
-            Whose row, and when (UTC microseconds).
+            Whose row, as text, and when (UTC microseconds).
         values
             What the row holds of `inputs`, in that order, typed by the schema.
 

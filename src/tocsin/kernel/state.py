@@ -67,7 +67,8 @@ class KernelState:
             self.frame.registers[self.loads[place]] = row[place]
         marks = self.compute(name, time)
         for place in range(len(self.stores)):
-            self.told[place] = self.frame.registers[self.stores[place]]
+            value = self.frame.registers[self.stores[place]]
+            self.told[place] = value if value - value == 0.0 else NAN
         return marks
 
     def run(self, names: Sequence[Any] | None, times: Any, rows: Any, out: Any, marks: Any) -> None:
@@ -91,7 +92,8 @@ class KernelState:
                 self.frame.registers[self.loads[place]] = rows[row, place]
             marks[row] = self.compute("" if names is None else names[row], times[row])
             for place in range(len(self.stores)):
-                out[row, place] = self.frame.registers[self.stores[place]]
+                value = self.frame.registers[self.stores[place]]
+                out[row, place] = value if value - value == 0.0 else NAN
 
     def compute(self, name: Any, time: int) -> int:
         """Let the actions take the row that lies in the registers."""
@@ -115,8 +117,4 @@ class KernelState:
                 return marks | REPEATED
         for action in self.actions:
             action.step(frame)
-        for place in range(len(self.stores)):
-            value = frame.registers[self.stores[place]]
-            if value - value != 0.0:
-                frame.registers[self.stores[place]] = NAN
         return marks if frame.warm else marks | WARMING_UP

@@ -26,8 +26,6 @@ MAX_COUNT = 2**53
 MAX_WINDOW_US = 2**53
 """285 years: times and windows add up without leaving 64 bits."""
 
-MEAN, STD, MIN, MAX, COUNT, SUM = range(6)
-"""Their places in `STATISTICS`."""
 NAN = float("nan")
 
 
@@ -93,51 +91,45 @@ class Pane:
             frame.floats[place + 1] += distance * (value - mean)
         if self.extremes:
             place = pane + self.extremes
-            if count == 1.0 or value < frame.floats[place]:
-                frame.floats[place] = value
-            if count == 1.0 or value > frame.floats[place + 1]:
-                frame.floats[place + 1] = value
+            low = value if count == 1.0 else frame.floats[place]
+            high = value if count == 1.0 else frame.floats[place + 1]
+            frame.floats[place] = min(low, value)
+            frame.floats[place + 1] = max(high, value)
         if self.sums:
             frame.floats[pane + self.sums] += value
 
-    def merge(self, frame: Frame, older: int, newer: int) -> None:
-        """Merge a newer pane into an older one."""
-        more = frame.floats[newer]
-        if more == 0.0:
-            return
-        had = frame.floats[older]
-        if had == 0.0:
-            for field in range(self.fields):
-                frame.floats[older + field] = frame.floats[newer + field]
+    def merge(self, frame: Frame, older: int, newer: int, into: int) -> None:
+        """Write into a pane what two hold together; it may be one of them."""
+        had, more = frame.floats[older], frame.floats[newer]
+        if had == 0.0 or more == 0.0:
+            self.copy(frame, newer if had == 0.0 else older, into)
             return
         count = had + more
-        frame.floats[older] = count
+        frame.floats[into] = count
         if self.moments:
-            place, other = older + self.moments, newer + self.moments
+            first, second, place = older + self.moments, newer + self.moments, into + self.moments
             share = more / count
-            distance = frame.floats[other] - frame.floats[place]
-            frame.floats[place] += distance * share
-            frame.floats[place + 1] += frame.floats[other + 1] + distance * distance * (had * share)
+            mean = frame.floats[first]
+            distance = frame.floats[second] - mean
+            squares = frame.floats[first + 1] + (frame.floats[second + 1] + distance * distance * (had * share))
+            frame.floats[place] = mean + distance * share
+            frame.floats[place + 1] = squares
         if self.extremes:
-            place, other = older + self.extremes, newer + self.extremes
-            frame.floats[place] = min(frame.floats[place], frame.floats[other])
-            frame.floats[place + 1] = max(frame.floats[place + 1], frame.floats[other + 1])
+            first, second, place = older + self.extremes, newer + self.extremes, into + self.extremes
+            frame.floats[place] = min(frame.floats[first], frame.floats[second])
+            frame.floats[place + 1] = max(frame.floats[first + 1], frame.floats[second + 1])
         if self.sums:
-            frame.floats[older + self.sums] += frame.floats[newer + self.sums]
+            frame.floats[into + self.sums] = frame.floats[older + self.sums] + frame.floats[newer + self.sums]
 
-    def told(self, frame: Frame, code: int) -> float:
-        """One statistic of what was merged last, by its place in `STATISTICS`."""
-        if code == MEAN:
-            return frame.floats[self.moments]
-        if code == STD:
-            count, squares = frame.floats[0], frame.floats[self.moments + 1]
-            # Beyond the largest number, squares may turn negative.
-            return math.sqrt(squares / (count - 1.0)) if count > 1.0 and squares >= 0.0 else NAN
-        if code == MIN:
-            return frame.floats[self.extremes]
-        if code == MAX:
-            return frame.floats[self.extremes + 1]
-        return frame.floats[0 if code == COUNT else self.sums]
+    def copy(self, frame: Frame, pane: int, into: int) -> None:
+        """Write a pane into another."""
+        for field in range(self.fields):
+            frame.floats[into + field] = frame.floats[pane + field]
+
+    def field(self, statistic: Statistic) -> int:
+        """Where in a pane a statistic is told, once the squares have become the deviation."""
+        fields = (self.moments, self.moments + 1, self.extremes, self.extremes + 1, 0, self.sums)
+        return fields[STATISTICS.index(statistic)]
 
     def clear(self, frame: Frame, word: int, words: int) -> None:
         """Empty panes."""
@@ -163,78 +155,82 @@ class PaneWindow:
         self.panes = panes
         self.pane = pane
         self.fields = fields = pane.fields
-        # The number of the newest pane and its place in the ring; what closed in this turn; all that closed; the ring.
-        self.turned = 2
-        self.closed = self.turned + fields
+        # The number of the newest pane and its place in the ring; the newest; all that closed; the ring, where what
+        # closed in this turn lies in the newest's place. A row that closes no pane touches no more than the first.
+        self.newest = 2
+        self.closed = self.newest + fields
         self.ring = self.closed + fields
         self.words = self.ring + fields * self.panes
         self.horizon = pane_us * panes
 
     def move(self, frame: Frame, at: int) -> None:
         """Let the window end with the pane of this moment."""
-        pane = frame.now // self.pane_us
-        passed = pane - frame.whole[at]
-        if passed == 0:
+        since = frame.now - frame.whole[at] * self.pane_us
+        if 0 <= since < self.pane_us:
             return
-        place = frame.whole[at + 1]
-        if passed < 0 or passed >= self.panes:
-            self.pane.clear(frame, at + self.turned, self.fields * (2 + self.panes))
-            place = pane % self.panes
-            passed = 0
-        for _ in range(passed):
-            self.pane.merge(frame, at + self.turned, at + self.ring + self.fields * place)
-            place += 1
-            if place == self.panes:
-                place = 0
-                self.turn(frame, at)
-            self.pane.clear(frame, at + self.ring + self.fields * place, self.fields)
-        frame.whole[at] = pane
-        frame.whole[at + 1] = place
+        passed = since // self.pane_us
+        frame.whole[at] += passed
+        if 0 < passed < self.panes:
+            for _ in range(passed):
+                self.close(frame, at)
+        else:
+            self.pane.clear(frame, at + self.newest, self.fields * (2 + self.panes))
+            frame.whole[at + 1] = frame.whole[at] % self.panes
         self.merge_closed(frame, at)
 
-    def turn(self, frame: Frame, at: int) -> None:
-        """Let every pane of a full turn but the first, which is out of the window, take in the later ones."""
-        for back in range(2, self.panes):
-            pane = at + self.ring + self.fields * (self.panes - back)
-            self.pane.merge(frame, pane, pane + self.fields)
-        self.pane.clear(frame, at + self.turned, self.fields)
+    def close(self, frame: Frame, at: int) -> None:
+        """Put the newest pane into the ring, and let an empty one follow it.
+
+        Every pane of a full turn takes in the later ones, save the first, which is out of the window.
+        """
+        newest = at + self.newest
+        pane = at + self.ring + self.fields * frame.whole[at + 1]
+        frame.whole[at + 1] += 1
+        if frame.whole[at + 1] < self.panes:
+            self.pane.merge(frame, pane, newest, pane + self.fields)
+            self.pane.copy(frame, newest, pane)
+        else:
+            frame.whole[at + 1] = 0
+            self.pane.copy(frame, newest, pane)
+            for _ in range(2, self.panes):
+                pane -= self.fields
+                self.pane.merge(frame, pane, pane + self.fields, pane)
+            self.pane.clear(frame, at + self.ring, self.fields)
+        self.pane.clear(frame, newest, self.fields)
 
     def merge_closed(self, frame: Frame, at: int) -> None:
         """Merge all panes but the newest: those of the last turn that are still in the window, then those of this."""
-        closed = at + self.closed
-        oldest = frame.whole[at + 1] + 1
-        self.pane.clear(frame, closed, self.fields)
-        if oldest < self.panes:
-            self.pane.merge(frame, closed, at + self.ring + self.fields * oldest)
-        self.pane.merge(frame, closed, at + self.turned)
+        turned = at + self.ring + self.fields * frame.whole[at + 1]
+        if frame.whole[at + 1] + 1 < self.panes:
+            self.pane.merge(frame, turned + self.fields, turned, at + self.closed)
+        else:
+            self.pane.copy(frame, turned, at + self.closed)
 
     def add(self, frame: Frame, at: int, value: float) -> None:
         """Count a value into the pane of the row's own time."""
-        if frame.time == frame.now:
-            self.pane.grow(frame, at + self.ring + self.fields * frame.whole[at + 1], value)
-            return
-        back = frame.whole[at] - frame.time // self.pane_us
-        if back < self.panes:
+        back = 0 if frame.time == frame.now else frame.whole[at] - frame.time // self.pane_us
+        if back == 0:
+            self.pane.grow(frame, at + self.newest, value)
+        elif back < self.panes:
             self.add_late(frame, at, value, back)
 
     def add_late(self, frame: Frame, at: int, value: float, back: int) -> None:
         """Count a value into a pane so many behind the newest, and into all that was made of it."""
-        newest = frame.whole[at + 1]
+        ring, newest = at + self.ring, frame.whole[at + 1]
         if back <= newest:
-            self.pane.grow(frame, at + self.ring + self.fields * (newest - back), value)
-            self.pane.clear(frame, at + self.turned, self.fields)
+            turned = ring + self.fields * newest
+            self.pane.grow(frame, turned - self.fields * back, value)
+            self.pane.clear(frame, turned, self.fields)
             for place in range(newest):
-                self.pane.merge(frame, at + self.turned, at + self.ring + self.fields * place)
+                self.pane.merge(frame, turned, ring + self.fields * place, turned)
         else:
             for place in range(newest + 1, newest - back + self.panes + 1):
-                self.pane.grow(frame, at + self.ring + self.fields * place, value)
+                self.pane.grow(frame, ring + self.fields * place, value)
         self.merge_closed(frame, at)
 
     def merge_all(self, frame: Frame, at: int) -> float:
         """Merge the whole window into the scratch pane; its count."""
-        for field in range(self.fields):
-            frame.floats[field] = frame.floats[at + self.closed + field]
-        self.pane.merge(frame, 0, at + self.ring + self.fields * frame.whole[at + 1])
+        self.pane.merge(frame, at + self.closed, at + self.newest, 0)
         return frame.floats[0]
 
 
@@ -252,7 +248,7 @@ class Statistics(Action):
             raise ValueError(f"unknown statistics {sorted(unknown)}")
         self.min_count = counted(constants)
         self.pane = Pane(statistics)
-        self.codes: Any = memoryview(bytes(STATISTICS.index(name) for name in statistics))
+        self.told: Any = memoryview(bytes(self.pane.field(name) for name in statistics))
         self.width = len(statistics)
         self.only_counts = set(statistics) <= {"count"}
 
@@ -262,11 +258,14 @@ class Statistics(Action):
         # A row whose own value is missing has a missing input, however full its window is.
         if present and not enough and not self.only_counts:
             frame.warm = False
+        if self.pane.moments:
+            count, squares = frame.floats[0], frame.floats[self.pane.moments + 1]
+            # Beyond the largest number, squares may turn negative.
+            spread = math.sqrt(squares / (count - 1.0)) if count > 1.0 and squares >= 0.0 else NAN
+            frame.floats[self.pane.moments + 1] = spread
         for place in range(self.width):
-            told = NAN
-            if enough or self.codes[place] == COUNT:
-                told = self.pane.told(frame, self.codes[place])
-            frame.registers[self.target + place] = told
+            field = self.told[place]
+            frame.registers[self.target + place] = frame.floats[field] if enough or field == 0 else NAN
 
 
 class Panes(Statistics):
