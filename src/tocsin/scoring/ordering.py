@@ -10,7 +10,8 @@ from typing import NamedTuple
 import numpy as np
 
 from tocsin import observe
-from tocsin.records import Batch, Times
+from tocsin.kernel.entities import STEP_ROWS
+from tocsin.records import Batch, Mask, Times
 
 MAX_HELD = 1_000_000
 """Rows held back at once; the oldest beyond it are released before their time, and counted."""
@@ -29,7 +30,8 @@ class EventTime:
     """Puts a stream into the order of its times, for rows that come late by no more than a declared wait.
 
     The watermark is the latest time seen, less the wait. A row is released when the watermark has passed it, and is
-    too late if it had passed before the row came. Any cut of the stream into batches releases the same rows in the
+    too late if it had passed before the row came; after eight such rows in a row the watermark goes back to them, so
+    that one clock far ahead does not blind a stream. Any cut of the stream into batches releases the same rows in the
     same order.
 
     Parameters
@@ -48,25 +50,24 @@ class EventTime:
         self._limit = limit
         self._held = Batch({})
         self._watermark: int | None = None
+        self._behind = 0
 
     def push(self, batch: Batch) -> Released:
         """Take the next rows of the stream; give back those that nothing older is waited for."""
         if not batch.rows:
             return Released(batch, batch)
         times = batch[self._time]
-        passed = self._passed(times)
-        late, watermark = passed[:-1] > times, passed[-1]
+        late = self._too_late(times)
         waiting = [part for part in (self._held, batch.take(~late)) if part.rows]
         if not waiting:
             return Released(Batch({}), batch)
         held = Batch.concatenate(waiting)
         held = held.take(np.argsort(held[self._time], kind="stable"))
-        ready = int(np.searchsorted(held[self._time], watermark, side="right"))
+        ready = int(np.count_nonzero(held[self._time] <= self._watermark))
         if (early := held.rows - ready - self._limit) > 0:
             observe.rows_marked("released_early", early)
             ready += early
-            watermark = held[self._time][ready - 1]
-        self._watermark = int(watermark)
+            self._watermark = int(held[self._time][ready - 1])
         self._held = held.take(slice(ready, None))
         return Released(held.take(slice(ready)), batch.take(late))
 
@@ -75,7 +76,19 @@ class EventTime:
         held, self._held = self._held, Batch({})
         return held
 
-    def _passed(self, times: Times) -> Times:
-        """The watermark as each row found it, (n + 1,); the last one is that behind all of them."""
-        first = self._watermark if self._watermark is not None else int(times.min()) - self._wait_us
-        return np.maximum.accumulate(np.concatenate(([first], times - self._wait_us)))
+    def _too_late(self, times: Times) -> Mask:
+        """Which rows come behind the watermark, (n,); moves it on.
+
+        After a few such rows in a row the clock that was ahead is not believed any more.
+        """
+        watermark = self._watermark if self._watermark is not None else int(times[0]) - self._wait_us
+        late = np.zeros(len(times), dtype=bool)
+        for row, time in enumerate(times.tolist()):
+            if time < watermark and self._behind + 1 < STEP_ROWS:
+                late[row] = True
+                self._behind += 1
+                continue
+            watermark = time - self._wait_us if time < watermark else max(watermark, time - self._wait_us)
+            self._behind = 0
+        self._watermark = watermark
+        return late
