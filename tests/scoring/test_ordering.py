@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tocsin import observe
@@ -60,10 +60,12 @@ def test_one_clock_far_ahead_does_not_blind_the_stream() -> None:
     assert len(ordered) == 61 - len(late)
 
 
+@example(seconds=[40, *[0] * 9, 3, 41], cuts=[1, 8, 9], wait=0)
+@example(seconds=[0, 4, 40, *[2] * 9, 3, 1, 41], cuts=[3, 11], wait=5)
 @given(
-    st.lists(st.integers(0, 40), min_size=1, max_size=60),
-    st.lists(st.integers(0, 60), max_size=8),
-    st.integers(0, 15),
+    seconds=st.lists(st.integers(0, 40), min_size=1, max_size=60),
+    cuts=st.lists(st.integers(0, 60), max_size=8),
+    wait=st.integers(0, 15),
 )
 def test_any_cut_of_a_stream_releases_the_same_rows_in_the_same_order(
     seconds: list[int], cuts: list[int], wait: int

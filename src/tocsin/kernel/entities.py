@@ -151,7 +151,7 @@ class Entities:
         self.link(place)
         return place
 
-    def give_up(self, place: int, active: bool) -> None:  # noqa: FBT001
+    def give_up(self, place: int, active: bool) -> None:  # noqa: FBT001  # a C method has no keywords
         """Take an entity's place; if it comes again soon, it will miss what its windows held."""
         del self.places[self.names[place]]
         self.unlink(place)

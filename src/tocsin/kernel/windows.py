@@ -252,7 +252,7 @@ class Statistics(Action):
         self.width = len(statistics)
         self.only_counts = set(statistics) <= {"count"}
 
-    def tell(self, frame: Frame, present: bool) -> None:  # noqa: FBT001
+    def tell(self, frame: Frame, present: bool) -> None:  # noqa: FBT001  # a C method has no keywords
         """Write the statistics; `present` says whether the row's own value is in the window."""
         enough = frame.floats[0] >= self.min_count
         # A row whose own value is missing has a missing input, however full its window is.

@@ -21,7 +21,7 @@ class Released(NamedTuple):
     """What may go on to the features."""
 
     in_order: Batch
-    """By time, rows of one time as they came; no later release holds an older one."""
+    """By time, rows of one time as they came; no later one is older, unless the watermark went back."""
     too_late: Batch
     """Older than what was released already: to be scored alone, without a trace."""
 
@@ -54,14 +54,18 @@ class EventTime:
 
     def push(self, batch: Batch) -> Released:
         """Take the next rows of the stream; give back those that nothing older is waited for."""
-        if not batch.rows:
-            return Released(batch, batch)
-        times = batch[self._time]
-        late = self._too_late(times)
-        waiting = [part for part in (self._held, batch.take(~late)) if part.rows]
-        if not waiting:
-            return Released(Batch({}), batch)
-        held = Batch.concatenate(waiting)
+        in_order, too_late = [], []
+        while batch.rows:
+            late = self._follow(batch[self._time])
+            part, batch = batch.take(slice(len(late))), batch.take(slice(len(late), None))
+            in_order.append(self._release(part.take(~late)))
+            too_late.append(part.take(late))
+        return Released(Batch.concatenate(in_order), Batch.concatenate(too_late))
+
+    def _release(self, batch: Batch) -> Batch:
+        held = Batch.concatenate([self._held, batch])
+        if not held.rows:
+            return held
         held = held.take(np.argsort(held[self._time], kind="stable"))
         ready = int(np.count_nonzero(held[self._time] <= self._watermark))
         if (early := held.rows - ready - self._limit) > 0:
@@ -69,26 +73,30 @@ class EventTime:
             ready += early
             self._watermark = int(held[self._time][ready - 1])
         self._held = held.take(slice(ready, None))
-        return Released(held.take(slice(ready)), batch.take(late))
+        return held.take(slice(ready))
 
     def flush(self) -> Batch:
         """What is still held back; the stream has ended."""
         held, self._held = self._held, Batch({})
         return held
 
-    def _too_late(self, times: Times) -> Mask:
-        """Which rows come behind the watermark, (n,); moves it on.
-
-        After a few such rows in a row the clock that was ahead is not believed any more.
-        """
+    def _follow(self, times: Times) -> Mask:
+        """Move the watermark on; which rows come behind it, of those up to the one that takes it back."""
         watermark = self._watermark if self._watermark is not None else int(times[0]) - self._wait_us
         late = np.zeros(len(times), dtype=bool)
         for row, time in enumerate(times.tolist()):
-            if time < watermark and self._behind + 1 < STEP_ROWS:
+            if time >= watermark:
+                watermark = max(watermark, time - self._wait_us)
+            elif self._behind + 1 < STEP_ROWS:
                 late[row] = True
                 self._behind += 1
                 continue
-            watermark = time - self._wait_us if time < watermark else max(watermark, time - self._wait_us)
+            elif row:
+                # What the watermark has passed goes first, as it would if the batch ended here.
+                late = late[:row]
+                break
+            else:
+                watermark = time - self._wait_us
             self._behind = 0
         self._watermark = watermark
         return late
