@@ -74,7 +74,8 @@ class Calendar(Action):
         super().__init__(-1, target)
         changes = np.array(constants["changes"], dtype=np.int64)
         offsets = np.array(constants["offsets"], dtype=np.int64)
-        if len(offsets) != len(changes) + 1 or (np.diff(changes) <= 0).any():
+        flat = changes.ndim == offsets.ndim == 1
+        if not flat or len(offsets) != len(changes) + 1 or (np.diff(changes) <= 0).any():
             raise ValueError("wanted ascending clock changes and one more offset than changes")
         if unknown := set(constants["parts"]) - set(PARTS):
             raise ValueError(f"unknown parts {sorted(unknown)}")
