@@ -36,7 +36,7 @@ ARITHMETIC = (
     "arithmetic", "columns", "counts", "decay", "quantiles", "rates", "recent", "repeats", "scores", "seasons",
     "sequences", "values", "windows",
 )  # fmt: skip
-NOT_FELT = {"panes-7-min_count", "recent-11-min_count", "share-26-bins"}
+NOT_FELT = {"panes-10-min_count", "recent-14-min_count", "share-29-bins"}
 """A count is told however small it is; three values meet in no bin."""
 UNNOTICED = {
     # Other centuries, and what lies below the last digit of nearly every logarithm.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from pathlib import Path
 from typing import Self
 
@@ -11,7 +12,7 @@ from tocsin.schema import Schema
 
 
 class LogScale(Feature):
-    """`log_<column>` = log(1 + column) for columns that are never negative.
+    """`log_<column>` = log(1 + scale * column) for columns that are never negative.
 
     Take it for sizes, counts and durations that span powers of ten.
 
@@ -19,11 +20,15 @@ class LogScale(Feature):
     ----------
     columns
         Numeric fields whose `minimum` is at least 0; in their own units.
+    scale
+        What a column is multiplied with before; 1,000 tells error rates of a thousandth and a hundredth apart.
 
     Raises
     ------
     SchemaError
         On compile, if a field may be negative.
+    ValueError
+        If scale is not a finite number greater than 0.
 
     Examples
     --------
@@ -31,8 +36,11 @@ class LogScale(Feature):
     ('log_bytes',)
     """
 
-    def __init__(self, *, columns: tuple[str, ...]) -> None:
+    def __init__(self, *, columns: tuple[str, ...], scale: float = 1.0) -> None:
+        if not (isfinite(scale) and scale > 0):
+            raise ValueError(f"scale is {scale}, wanted a finite number greater than 0")
         self.columns = columns
+        self.scale = scale
 
     @classmethod
     def example(cls, folder: Path) -> Self:
@@ -47,6 +55,8 @@ class LogScale(Feature):
     def compile(self, schema: Schema, tables: Tables) -> tuple[Operation, ...]:
         for column in self.columns:
             self.never_negative(schema, column)
+        constants = {} if self.scale == 1.0 else {"scale": self.scale}
         return tuple(
-            Operation("log1p", (column,), (name,)) for column, name in zip(self.columns, self.names({}), strict=True)
+            Operation("log1p", (column,), (name,), constants)
+            for column, name in zip(self.columns, self.names({}), strict=True)
         )

@@ -7,6 +7,18 @@ cdef double NAN
 
 
 cdef class Log1p(Action):
+    cdef double scale
+    cdef void step(self, Frame frame) noexcept
+
+
+cdef class Magnitude(Action):
+    @cython.locals(value=double)
+    cdef void step(self, Frame frame) noexcept
+
+
+cdef class Product(Action):
+    cdef long long other
+    @cython.locals(product=double)
     cdef void step(self, Frame frame) noexcept
 
 

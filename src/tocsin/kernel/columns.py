@@ -27,14 +27,40 @@ NAN = float("nan")
 
 
 class Log1p(Action):
-    """The operation `log1p`: log(1 + x) of one column, for x of at least 0."""
+    """The operation `log1p`: log(1 + scale x) of one column, for x of at least 0."""
+
+    def __init__(self, constants: Mapping[str, Any], inputs: Sequence[int], target: int) -> None:
+        super().__init__(inputs[0], target)
+        self.scale = float(constants.get("scale", 1.0))
+
+    def step(self, frame: Frame) -> None:
+        """Write the logarithm."""
+        frame.registers[self.target] = arithmetic.log1p(self.scale * frame.registers[self.source])
+
+
+class Magnitude(Action):
+    """The operation `magnitude`: a column without its sign."""
 
     def __init__(self, constants: Mapping[str, Any], inputs: Sequence[int], target: int) -> None:
         super().__init__(inputs[0], target)
 
     def step(self, frame: Frame) -> None:
-        """Write the logarithm."""
-        frame.registers[self.target] = arithmetic.log1p(frame.registers[self.source])
+        """Write the value, turned round if it is below 0."""
+        value = frame.registers[self.source]
+        frame.registers[self.target] = 0.0 - value if value <= 0.0 else value
+
+
+class Product(Action):
+    """The operation `product`: one column times another, missing where that is no finite number."""
+
+    def __init__(self, constants: Mapping[str, Any], inputs: Sequence[int], target: int) -> None:
+        super().__init__(inputs[0], target)
+        self.other = inputs[1]
+
+    def step(self, frame: Frame) -> None:
+        """Write the product."""
+        product = frame.registers[self.source] * frame.registers[self.other]
+        frame.registers[self.target] = product if product - product == 0.0 else NAN
 
 
 class Ratio(Action):

@@ -17,7 +17,7 @@ from tocsin.kernel.program import Operation, Program
 from tocsin.kernel.run import FeatureMatrix, Kernel
 from tocsin.records import SECOND, Batch
 
-GOLDEN = "9892d1367955eff834082e44fdaeb49bb66f2853e0a905cfdfa8637dc84c78df"
+GOLDEN = "78de205c8a27d0439b65eccc0b4ed786e89ed75718740eb2b9b2de9a463a18c9"
 """What `golden` returns wherever the arithmetic is right; it changes with every change of a value or a mark."""
 
 ENTITIES = 4
@@ -50,7 +50,10 @@ def program() -> Program:
     kinds: list[tuple[str, tuple[str, ...], int, dict[str, Any]]] = [
         ("log1p", ("x",), 1, {}),
         ("log1p", ("y",), 1, {}),
+        ("log1p", ("y",), 1, {"scale": 1_000.0}),
         ("ratio", ("x", "y"), 1, {"offset": 0.5}),
+        ("product", ("x", "y"), 1, {}),
+        ("magnitude", ("x",), 1, {}),
         ("calendar", ("time",), len(PARTS), calendar),
         ("calendar", ("time",), 4, {**calendar, "parts": list(circles), "circles": circles}),
         ("one_hot", ("word",), 3, {"values": ["tcp", "udp"]}),

@@ -9,7 +9,7 @@ import numpy as np
 
 from tocsin.errors import IntegrityError
 from tocsin.kernel import encoders
-from tocsin.kernel.columns import Calendar, Log1p, OneHot, Ratio
+from tocsin.kernel.columns import Calendar, Log1p, Magnitude, OneHot, Product, Ratio
 from tocsin.kernel.decay import Decay
 from tocsin.kernel.encoders import Encoder
 from tocsin.kernel.frame import Action
@@ -60,6 +60,8 @@ CLOCKED = "calendar"
 _KINDS: Mapping[str, _Kind] = {
     "log1p": _Kind(Log1p),
     "ratio": _Kind(Ratio, range(2, 3)),
+    "product": _Kind(Product, range(2, 3)),
+    "magnitude": _Kind(Magnitude),
     CLOCKED: _Kind(Calendar),
     "one_hot": _Kind(OneHot, encoder=encoders.codes),
     "hash_one_hot": _Kind(OneHot, encoder=encoders.bins),
