@@ -36,7 +36,7 @@ ARITHMETIC = (
     "arithmetic", "columns", "counts", "decay", "quantiles", "rates", "recent", "repeats", "scores", "seasons",
     "sequences", "values", "windows",
 )  # fmt: skip
-NOT_FELT = {"panes-10-min_count", "recent-14-min_count", "share-29-bins"}
+NOT_FELT = {"panes-11-min_count", "recent-15-min_count", "share-30-bins"}
 """A count is told however small it is; three values meet in no bin."""
 UNNOTICED = {
     # Other centuries, and what lies below the last digit of nearly every logarithm.

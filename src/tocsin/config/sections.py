@@ -111,6 +111,11 @@ class FeaturesConfig(Section):
     ----------
     columns, derive
         Names of fields; features as mappings with `type`.
+    names
+        Other names for columns that features derive, as another system calls them: ours -> theirs. A name that no
+        feature derives waits for one that does.
+    aside
+        Columns that are computed, for other features and for exports, and that the detector is not shown.
     wait
         Take the rows of a stream in the order of their times, each held back for so long; a row that comes later
         still is scored alone. Without it rows are taken as they come, a late one at its own place in the windows.
@@ -118,6 +123,8 @@ class FeaturesConfig(Section):
 
     columns: Words = ()
     derive: tuple[Spec, ...] = ()
+    names: Mapping[str, str] = Field(default_factory=dict)
+    aside: Words = ()
     wait: Duration | None = None
 
 

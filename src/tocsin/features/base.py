@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from tocsin.component import Part
@@ -120,11 +122,17 @@ def extended(schema: Schema, names: Sequence[str]) -> Schema:
     )  # fmt: skip
 
 
-def compile_program(schema: Schema, columns: tuple[str, ...], features: Sequence[Feature], training: Batch) -> Program:
+def compile_program(
+    schema: Schema,
+    columns: tuple[str, ...],
+    features: Sequence[Feature],
+    training: Batch,
+    renamed: Mapping[str, str] = MappingProxyType({}),
+) -> Program:
     """One program: these numeric fields as they are, followed by every feature's columns.
 
-    A feature may read what earlier ones produce, but learns from schema fields alone. A training batch without rows
-    checks the declarations and learns nothing.
+    A feature may read what earlier ones produce, under its other name if `renamed` has one, but learns from schema
+    fields alone. A training batch without rows checks the declarations and learns nothing.
 
     Raises
     ------
@@ -144,12 +152,23 @@ def compile_program(schema: Schema, columns: tuple[str, ...], features: Sequence
         for name in feature.inputs():
             known.field(name, repr(feature))
         tables = feature.learn(schema, training)
-        operations.extend(feature.compile(known, tables))
-        names = feature.names(tables)
+        operations.extend(_rename(feature.compile(known, tables), renamed))
+        names = tuple(renamed.get(name, name) for name in feature.names(tables))
         for name in names:
             _add(outputs, name, repr(feature), schema.fields)
         known = extended(known, names)
     return Program(tuple(operations), tuple(outputs), schema.time, schema.entity, schema.key)
+
+
+def _rename(operations: Sequence[Operation], renamed: Mapping[str, str]) -> Iterator[Operation]:
+    """The operations of one feature with the other names of what they write, and read of each other."""
+    written = {name for operation in operations for name in operation.outputs}
+    other = {name: renamed[name] for name in written & renamed.keys()}
+    for operation in operations:
+        inputs, outputs = (
+            tuple(other.get(name, name) for name in names) for names in (operation.inputs, operation.outputs)
+        )
+        yield replace(operation, inputs=inputs, outputs=outputs)
 
 
 def _add(outputs: list[str], name: str, where: str, taken: Sequence[str] | Mapping[str, Field]) -> None:

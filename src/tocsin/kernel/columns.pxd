@@ -11,6 +11,12 @@ cdef class Log1p(Action):
     cdef void step(self, Frame frame) noexcept
 
 
+cdef class Linear(Action):
+    cdef double factor, offset
+    @cython.locals(scaled=double)
+    cdef void step(self, Frame frame) noexcept
+
+
 cdef class Magnitude(Action):
     @cython.locals(value=double)
     cdef void step(self, Frame frame) noexcept

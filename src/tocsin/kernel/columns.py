@@ -38,6 +38,20 @@ class Log1p(Action):
         frame.registers[self.target] = arithmetic.log1p(self.scale * frame.registers[self.source])
 
 
+class Linear(Action):
+    """The operation `linear`: offset + factor x of one column, missing where that is no finite number."""
+
+    def __init__(self, constants: Mapping[str, Any], inputs: Sequence[int], target: int) -> None:
+        super().__init__(inputs[0], target)
+        self.factor = float(constants["factor"])
+        self.offset = float(constants["offset"])
+
+    def step(self, frame: Frame) -> None:
+        """Write the value on its new scale."""
+        scaled = self.offset + self.factor * frame.registers[self.source]
+        frame.registers[self.target] = scaled if scaled - scaled == 0.0 else NAN
+
+
 class Magnitude(Action):
     """The operation `magnitude`: a column without its sign."""
 

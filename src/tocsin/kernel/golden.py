@@ -17,7 +17,7 @@ from tocsin.kernel.program import Operation, Program
 from tocsin.kernel.run import FeatureMatrix, Kernel
 from tocsin.records import SECOND, Batch
 
-GOLDEN = "78de205c8a27d0439b65eccc0b4ed786e89ed75718740eb2b9b2de9a463a18c9"
+GOLDEN = "24e95a07be0a67cca32d3c154b2272edc6e13eefd3b51d893d054f5a719c7da6"
 """What `golden` returns wherever the arithmetic is right; it changes with every change of a value or a mark."""
 
 ENTITIES = 4
@@ -54,6 +54,7 @@ def program() -> Program:
         ("ratio", ("x", "y"), 1, {"offset": 0.5}),
         ("product", ("x", "y"), 1, {}),
         ("magnitude", ("x",), 1, {}),
+        ("linear", ("y",), 1, {"factor": -0.01, "offset": 1.0}),
         ("calendar", ("time",), len(PARTS), calendar),
         ("calendar", ("time",), 4, {**calendar, "parts": list(circles), "circles": circles}),
         ("one_hot", ("word",), 3, {"values": ["tcp", "udp"]}),

@@ -9,7 +9,7 @@ import numpy as np
 
 from tocsin.errors import IntegrityError
 from tocsin.kernel import encoders
-from tocsin.kernel.columns import Calendar, Log1p, Magnitude, OneHot, Product, Ratio
+from tocsin.kernel.columns import Calendar, Linear, Log1p, Magnitude, OneHot, Product, Ratio
 from tocsin.kernel.decay import Decay
 from tocsin.kernel.encoders import Encoder
 from tocsin.kernel.frame import Action
@@ -62,6 +62,7 @@ _KINDS: Mapping[str, _Kind] = {
     "ratio": _Kind(Ratio, range(2, 3)),
     "product": _Kind(Product, range(2, 3)),
     "magnitude": _Kind(Magnitude),
+    "linear": _Kind(Linear),
     CLOCKED: _Kind(Calendar),
     "one_hot": _Kind(OneHot, encoder=encoders.codes),
     "hash_one_hot": _Kind(OneHot, encoder=encoders.bins),

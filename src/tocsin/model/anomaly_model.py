@@ -19,7 +19,6 @@ from tocsin.component import Part, PartSpec, build
 from tocsin.config import FeaturesConfig, PreparationConfig
 from tocsin.detectors.base import Detector, Supervision
 from tocsin.errors import DataError, IntegrityError, NotFittedError
-from tocsin.features.base import compile_program
 from tocsin.kernel.program import Program
 from tocsin.kernel.run import FeatureMatrix, Kernel
 from tocsin.kernel.state import REPEATED, WARMING_UP, KernelState
@@ -99,8 +98,7 @@ class AnomalyModel:
         checkpoint("features")
         learnable = _learnable(train, keep_anomalies=self.detector.supervision is Supervision.LABELLED)
         training = train.take(learnable)
-        program = compile_program(self.design.schema, self.design.columns(), self.design.derived(), training)
-        self._kernel = Kernel(program, entities=self.design.entities)
+        self._kernel = Kernel(self.design.program(training), entities=self.design.entities)
         self.share = share
         features = (features or FeaturePass()).begin(self._kernel)
         matrix = features.run(train)
@@ -111,7 +109,7 @@ class AnomalyModel:
             if train.rows - training.rows > len(values):
                 hint = f"{train.rows - training.rows} rows are labelled as anomalies: look at labels.normal"
             raise DataError("training", f"{len(values)} usable rows", f"at least {LEAST_ROWS}", hint)
-        prepared = self.preparation.fit(values, program.outputs).apply(values)
+        prepared = self.preparation.fit(values, self.program.outputs).apply(values)
         checkpoint("detector")
         labels = np.asarray(train[LABEL][rows]) if LABEL in train else None
         self.detector.fit(prepared, labels)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Self, cast
 
 import numpy as np
@@ -12,6 +12,7 @@ from tocsin.component import PartSpec, build
 from tocsin.config import Config, FeaturesConfig, PreparationConfig
 from tocsin.errors import ConfigError, Problem, TocsinError, did_you_mean
 from tocsin.features.base import Feature, compile_program
+from tocsin.kernel.program import Program
 from tocsin.records import Batch
 from tocsin.schema import NUMERIC, Schema
 from tocsin.thresholds.base import AlertBudget
@@ -55,6 +56,12 @@ class Design:
         if self.features.columns or self.features.derive:
             return self.features.columns
         return self.schema.numeric
+
+    def program(self, training: Batch, derived: Sequence[Feature] | None = None) -> Program:
+        """The feature program as it is learnt on these rows, whole or of the first features alone."""
+        features = self.derived() if derived is None else derived
+        whole = compile_program(self.schema, self.columns(), features, training, self.features.names)
+        return replace(whole, outputs=tuple(name for name in whole.outputs if name not in self.features.aside))
 
     def no_rows(self) -> Batch:
         """Typed columns without a row: with them a declaration is checked and nothing is learnt."""
@@ -109,7 +116,7 @@ def _compile(design: Design) -> None:
         return  # said already, part by part
     if set(design.columns()) - set(design.schema.numeric):
         return
-    compile_program(design.schema, design.columns(), derived, design.no_rows())
+    design.program(design.no_rows(), derived)
 
 
 def _check_clock(config: Config) -> list[Problem]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tocsin.features.base import compile_program
 from tocsin.kernel.plan import WORD_BYTES
 from tocsin.kernel.run import ENTITY_BYTES, Kernel
 from tocsin.model.design import Design
@@ -45,9 +44,7 @@ class Footprint:
 def footprint(design: Design, entities: int | None = None) -> Footprint:
     """What a model of this design takes for so many entities, by default as many as it may hold; opens nothing."""
     schema, columns, derived = design.schema, design.columns(), design.derived()
-    programs = [
-        compile_program(schema, columns, derived[:number], design.no_rows()) for number in range(len(derived) + 1)
-    ]
+    programs = [design.program(design.no_rows(), derived[:number]) for number in range(len(derived) + 1)]
     kernel = Kernel(programs[-1])
     plan = kernel.plan
     shares = [Share("fields", columns)] if columns else []
