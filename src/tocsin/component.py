@@ -30,7 +30,15 @@ Room = Literal["sources", "features", "detectors", "thresholds", "sinks"]
 
 MAX_SHOWN = 80
 """Characters of a refused value in a message."""
-_EXTRAS = {"polars": "data", "sklearn": "train", "matplotlib": "report", "jinja2": "report"}
+_EXTRAS = {
+    "polars": "data",
+    "sklearn": "train",
+    "matplotlib": "report",
+    "jinja2": "report",
+    "gufo": "snmp",
+    "psutil": "host",
+    "google": "wal",
+}
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
 _BYTES = {"B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 _QUANTITY = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]+)\s*")

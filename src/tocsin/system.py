@@ -4,7 +4,7 @@
        └─ history ─> split ─> train ─> try ─> evaluate ─> gate ─> registry ─> promote ─┘
 
 `Project.score` is the upper line: a row comes out of a `Reader` typed and pseudonymised, a `Scorer` gives it a
-p-value and asks the alert policy, `_deliver` sends what rings. `Project.train` is the lower line. Every station is
+p-value and asks the alert policy, a `Delivery` sends what rings. `Project.train` is the lower line. Every station is
 one call to the room that does the work.
 """
 
@@ -19,9 +19,9 @@ from typing import Any, Self, cast
 
 from tocsin import observe
 from tocsin.alerts import AlertPolicy
-from tocsin.component import PartSpec, Room, build, optional_packages
+from tocsin.component import PartSpec, Room, build
 from tocsin.config import Config, LabelsConfig, LimitsConfig, load
-from tocsin.errors import ConfigError, ConflictError, DeliveryError, Problem
+from tocsin.errors import ConfigError, ConflictError, Problem
 from tocsin.evaluation.gate import check_limits, gate
 from tocsin.evaluation.report import Evidence, Report, evaluate
 from tocsin.evaluation.runs import appearing, new_run, runs, write_documents
@@ -30,13 +30,15 @@ from tocsin.model.design import Design, check_design, problems_in
 from tocsin.model.feature_cache import FeatureCache, FeaturePass
 from tocsin.model.ledger import Version
 from tocsin.privacy import Privacy
-from tocsin.records import Alert, Batch, Verdict
+from tocsin.records import Batch, Verdict
 from tocsin.registry import Registry
+from tocsin.scoring.delivery import Delivery
 from tocsin.scoring.scorer import Scored, Scorer
 from tocsin.scoring.trial import Circumstances, trial
 from tocsin.sinks.base import Sink
 from tocsin.sources.base import Tally
 from tocsin.storage import LocalStore
+from tocsin.training.exports import Export, Material
 from tocsin.training.history import History, Progress, Reader, local_part, losses, source_of, with_path
 from tocsin.training.limits import Limits, peak_memory_bytes
 from tocsin.training.split import split
@@ -81,12 +83,16 @@ class Project:
         self.progress = progress
         self._clock = clock
         self._privacy: Privacy | None = None
-        self.reader = Reader(config, lambda: self.privacy, self._report)
 
     @classmethod
     def load(cls, path: Path) -> Self:
         """The project of a config file; raises ConfigError with every problem found."""
         return cls(load(path))
+
+    @property
+    def reader(self) -> Reader:
+        """Reads sources as the config says."""
+        return Reader(self.config, lambda: self.privacy, self._report)
 
     @property
     def registry(self) -> Registry:
@@ -102,13 +108,15 @@ class Project:
             self._privacy = Privacy(private.identities, self.config.resolve(private.key_file))
         return self._privacy
 
-    def train(self, *, promote: bool = False) -> Outcome:
+    def train(self, *, promote: bool = False, export: Export | None = None) -> Outcome:
         """Source to judged version: read, split, fit, try on the test rows, judge, register.
 
         Parameters
         ----------
         promote
             Make the version champion if its verdict passes, and nobody promotes another at the same moment.
+        export
+            Also writes the files of another system.
 
         Raises
         ------
@@ -118,6 +126,7 @@ class Project:
         config, limits = self.config, Limits(self.config.limits)
         check(config)
         self.reader.begin()
+        config = self._met(source_of(config))
         history = self.reader.read(source_of(config), config.labels, limits)
         elsewhere = self.reader.read(config.test, config.test_labels or config.labels, limits) if config.test else None
         parts = split(history.batch, config.schema_, config.split, test_elsewhere=elsewhere is not None)
@@ -153,6 +162,9 @@ class Project:
         with appearing(folder) as partial:
             model.save(partial / "model", notes)
             self._write(partial, report, verdict, inputs)
+            if export:
+                parts, found = replace(parts, test=test), (evidence, report, verdict, history.tally)
+                export(Material(config, model, parts, elsewhere is not None, features, *found, self._clock()), partial)
             version = self.registry.add(config.name, model.bundle(notes), report.to_json(), verdict)
         observe.model_registered(config.name, version.version, version.digest, passed=verdict.passed)
         if promote and verdict.passed:
@@ -230,24 +242,18 @@ class Project:
         shown = f"{entry.name} {entry.version} ({entry.digest[:12]})"
         scorer = Scorer(model, self._policy(model, Circumstances(self.config.name, shown, generated=entry.generated)))
         sinks = [cast("Sink", local_part("sinks", sink, self.config)) for sink in self.config.sinks]
-        try:
-            for sink in sinks:
-                sink.open()
-            failures: list[DeliveryError] = []
+        with Delivery(sinks, self.privacy.name) as delivery:
             rows = self.reader.batches(spec, None, tally)  # what is scored need not be labelled
             for scored in scorer.stream(rows, lambda: tally.generated):
-                failures += self._deliver(scored.alerts, sinks)
+                delivery.send(scored.alerts)
                 yield scored
-            if failures:
-                raise failures[0]
-        finally:
-            for sink in sinks:
-                sink.close()
 
     def rows(self, spec: PartSpec | None = None, tally: Tally | None = None) -> Iterator[Batch]:
         """Typed rows of a source (by default the config's), batch by batch, as a model would get them."""
         self.reader.begin()
-        return self.reader.batches(spec or source_of(self.config), self.config.labels, tally or Tally())
+        spec = spec or source_of(self.config)
+        labels = self._met(spec).labels
+        return self.reader.batches(spec, labels, tally or Tally())
 
     def model(self, version: int | str | None = None) -> tuple[AnomalyModel, Version]:
         """A registered model and its entry; by default the champion, or the candidate while there is none."""
@@ -257,7 +263,15 @@ class Project:
         bundle, entry = self.registry.load(name, version)
         named_here = {self.config.detector.type, self.config.threshold.type}
         named_here |= {spec.type for spec in self.config.features.derive}
-        return AnomalyModel.from_bundle(bundle, outside=named_here), entry
+        model = AnomalyModel.from_bundle(bundle, outside=named_here)
+        self.config = self.config.with_columns(model.design.schema.found)
+        return model, entry
+
+    def _met(self, spec: PartSpec) -> Config:
+        """The config once its telemetry was met: columns that its schema leaves open are those of the first rows."""
+        if self.config.schema_.others is not None:
+            self.config = self.config.with_columns(self.reader.columns(spec, self.config.labels))
+        return self.config
 
     def _report(self, stage: str, rows: int) -> None:
         self.progress(stage, rows)
@@ -271,22 +285,6 @@ class Project:
             model=known.version,
             generated=known.generated,
         )
-
-    def _deliver(self, alerts: Sequence[Alert], sinks: list[Sink]) -> list[DeliveryError]:
-        """Names go only where they stay on this machine. A sink that fails is left out from then on."""
-        if not alerts:
-            return []
-        named = [replace(alert, entity=self.privacy.name(alert.entity)) for alert in alerts]
-        failures = []
-        for sink in list(sinks):
-            try:
-                sink.write(named if sink.stays_here else alerts)
-                observe.alerts_sent(type(sink).__name__, len(alerts))
-            except DeliveryError as error:
-                failures.append(error)
-                sinks.remove(sink)
-                sink.close()
-        return failures
 
     def _checkpoint(self, limits: Limits) -> Callable[[str], None]:
         def checkpoint(stage: str) -> None:
@@ -367,17 +365,6 @@ def probe(project: Project) -> list[Problem]:
 
 def _first_rows(project: Project, spec: PartSpec, labels: LabelsConfig | None) -> Batch | None:
     return next(project.reader.batches(spec, labels, Tally(), keep_refused=False), None)
-
-
-def illustrate(outcome: Outcome) -> Path:
-    """Draw the plots of an outcome and write its HTML page beside them; needs the extra `report`."""
-    with optional_packages("report"):
-        from tocsin.evaluation.page import write_page
-        from tocsin.evaluation.plots import draw
-    page = outcome.folder / "report.html"
-    plots = draw(outcome.evidence, outcome.report, outcome.folder)
-    write_page(outcome.evidence, outcome.report, outcome.verdict, plots, page)
-    return page
 
 
 def status(project: Project) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tocsin.cli import screens
+from tocsin.component import optional_packages
 from tocsin.errors import MissingExtraError
 
 if TYPE_CHECKING:
@@ -14,10 +15,14 @@ if TYPE_CHECKING:
 
 def illustrated(outcome: Outcome) -> Path:
     """Where to look at an outcome: its page or, if the extra `report` is not installed, its folder."""
-    from tocsin.system import illustrate
-
     try:
-        return illustrate(outcome)
+        with optional_packages("report"):
+            from tocsin.evaluation.page import write_page
+            from tocsin.evaluation.plots import draw
+        page = outcome.folder / "report.html"
+        plots = draw(outcome.evidence, outcome.report, outcome.folder)
+        write_page(outcome.evidence, outcome.report, outcome.verdict, plots, page)
+        return page
     except MissingExtraError as missing:
         screens.aside(f"No plots and no page: {missing.problem.got}; they need {missing.problem.hint}")
         return outcome.folder

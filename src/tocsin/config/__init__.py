@@ -5,7 +5,7 @@ is opened before the work begins. Values of the named preset lie underneath; a m
 replaces a list, and a part of another `type` replaces the preset's part whole. `test` lies on `source` in the same way.
 """
 
-from tocsin.config.parsing import Config, load, parse
+from tocsin.config.parsing import ANY, Config, load, parse
 from tocsin.config.sections import (
     AlertsConfig,
     FeaturesConfig,
@@ -20,6 +20,7 @@ from tocsin.config.sections import (
 )
 
 __all__ = [
+    "ANY",
     "AlertsConfig",
     "Config",
     "FeaturesConfig",

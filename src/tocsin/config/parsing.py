@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -31,6 +31,8 @@ from tocsin.schema import Schema
 
 NAME = r"[a-z0-9][a-z0-9._-]{0,63}"
 MAX_CONFIG_BYTES = 1 << 20
+ANY = "*"
+"""In a feature's columns: each of those that the schema calls `others`."""
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -76,6 +78,22 @@ class Config(Section):
         """The config as its author wrote it, references to the environment unresolved."""
         return self._document.text if self._document else ""
 
+    def with_columns(self, columns: Iterable[str]) -> Self:
+        """The config in which those that its schema calls `others` are fields, and stand for every `*` of a feature."""
+        schema, features = self.schema_.with_columns(columns), self.features
+        if schema is self.schema_:
+            return self
+        derive = (
+            PartSpec(spec.type, {name: _spread(value, schema.found) for name, value in spec.parameters.items()})
+            for spec in features.derive
+        )
+        spread = {
+            "columns": _spread(features.columns, schema.found),
+            "derive": tuple(derive),
+            "aside": _spread(features.aside, schema.found),
+        }
+        return self.model_copy(update={"schema_": schema, "features": features.model_copy(update=spread)})
+
     def resolve(self, path: str) -> Path:
         """A path of the config, which is relative to the config's own folder."""
         try:
@@ -86,6 +104,17 @@ class Config(Section):
     def located(self, problem: Problem) -> Problem:
         """The problem with the file and the line that it comes from, where there is a text."""
         return self._document.located(problem) if self._document else problem
+
+
+def _spread(value: Any, columns: Sequence[str]) -> Any:
+    """A list in which each word with a `*` gives way to as many as there are columns."""
+    if not isinstance(value, list | tuple):
+        return value
+    whole: list[Any] = []
+    for word in value:
+        spread = isinstance(word, str) and ANY in word
+        whole += [word.replace(ANY, column) for column in columns] if spread else [word]
+    return tuple(whole)
 
 
 def load(path: Path) -> Config:

@@ -9,7 +9,7 @@ from typing import Any, Self, cast
 import numpy as np
 
 from tocsin.component import PartSpec, build
-from tocsin.config import Config, FeaturesConfig, PreparationConfig
+from tocsin.config import ANY, Config, FeaturesConfig, PreparationConfig
 from tocsin.errors import ConfigError, Problem, TocsinError, did_you_mean
 from tocsin.features.base import Feature, compile_program
 from tocsin.kernel.program import Program
@@ -32,8 +32,8 @@ class Design:
 
     @classmethod
     def of(cls, config: Config) -> Self:
-        """The design that a config describes."""
-        alerts = config.alerts
+        """The design that a config describes; until telemetry is read, `*` stands for itself."""
+        config, alerts = config.with_columns((ANY,)), config.alerts
         return cls(
             schema=config.schema_,
             features=config.features,

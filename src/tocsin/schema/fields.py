@@ -16,7 +16,7 @@ time        int64, UTC microseconds, from 1971 to 2199   ISO 8601; epoch s, ms, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Annotated, Any, Literal
@@ -27,7 +27,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, mod
 from pydantic import Field as Constraint
 
 from tocsin.errors import SchemaError, did_you_mean
-from tocsin.records import FILE, ROW, Batch, Column, Mask, Rejected, Times, Vector
+from tocsin.records import FILE, GENERATED, ROW, SECOND, Batch, Column, Mask, Rejected, Times, Vector
 from tocsin.schema.values import TIME_PROBLEMS, booleans, floats, missing, parse_times
 
 Dtype = Literal["float", "integer", "boolean", "category", "address", "time"]
@@ -71,6 +71,8 @@ class Field(BaseModel):
         The column may be absent or a value missing; otherwise a row without it is refused.
     values
         The closed set of a category; anything else is refused. Empty: open.
+    interval_s, start
+        Of a time, for tables that have none: row n of a file lies n - 1 intervals behind the start.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -85,9 +87,15 @@ class Field(BaseModel):
     aliases: Annotated[tuple[str, ...], BeforeValidator(_as_tuple)] = ()
     optional: bool = False
     values: tuple[str, ...] = ()
+    interval_s: float | None = Constraint(default=None, gt=0, le=86_400 * 366)
+    start: str = "2000-01-03T00:00:00Z"
 
     @model_validator(mode="after")
     def _fits_its_dtype(self) -> Field:
+        if self.interval_s is not None and self.dtype != "time":
+            raise ValueError(f"wanted interval_s only on a field of dtype time, not {self.dtype}")
+        if parse_times(np.array([self.start], dtype=object), None)[1][0]:
+            raise ValueError(f'start is "{self.start}", wanted {TIME_PROBLEMS["not_a_time"]}')
         if self.identity and self.dtype not in ("address", "category"):
             raise ValueError(f"wanted identity only on a field of dtype address or category, not {self.dtype}")
         if self.optional and self.dtype == "time":
@@ -110,6 +118,13 @@ class Schema(BaseModel):
         Fields that together name a record: a repeat is a duplicate and is dropped.
     timezone
         Zone of times written without an offset; UTC unless said.
+    others
+        What every further column of the telemetry is, where there are too many to name: each found in the first rows
+        of a training becomes a field of this kind, and features name them all as `*`.
+    leave_out
+        Further columns that are no telemetry: a row number, a comment.
+    found
+        The fields that `others` became: their columns must be there, though values may be missing as `others` says.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -119,6 +134,9 @@ class Schema(BaseModel):
     entity: str | None = None
     key: Annotated[tuple[str, ...], BeforeValidator(_as_tuple)] = ()
     timezone: Annotated[str | None, AfterValidator(_zone)] = None
+    others: Field | None = None
+    leave_out: Annotated[tuple[str, ...], BeforeValidator(_as_tuple)] = ()
+    found: tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def _names_exist(self) -> Schema:
@@ -155,6 +173,20 @@ class Schema(BaseModel):
             )
         return self.fields[name]
 
+    def unknown(self, columns: Iterable[str]) -> tuple[str, ...]:
+        """Those of a source's columns that this schema has no field for, and that are not Tocsin's own."""
+        known = {*self.leave_out, GENERATED, *self.fields}
+        known.update(alias for item in self.fields.values() for alias in item.aliases)
+        return tuple(name for name in columns if name not in known and not name.startswith("_"))
+
+    def with_columns(self, columns: Iterable[str]) -> Schema:
+        """The schema in which those that are unknown have become fields of the kind of `others`."""
+        if self.others is None:
+            return self
+        found = self.unknown(columns)
+        fields = {**self.fields, **dict.fromkeys(found, self.others)}
+        return self.model_copy(update={"fields": fields, "others": None, "found": found})
+
     def split(self, batch: Batch) -> tuple[Batch, tuple[Rejected, ...]]:
         """Typed columns of the rows that fit, and the others with their reason.
 
@@ -168,6 +200,9 @@ class Schema(BaseModel):
         columns: dict[str, Column] = {}
         bad = _Bad(batch)
         for name, item in self.fields.items():
+            if item.interval_s is not None:
+                columns[name] = _counted(item, batch, self.timezone)
+                continue
             raw = self._find(name, item, batch)
             if raw is None:
                 columns[name] = _absent(item, batch.rows)
@@ -181,7 +216,7 @@ class Schema(BaseModel):
         present = [alias for alias in (name, *item.aliases) if alias in batch]
         if present:
             return batch[present[0]]
-        if item.optional:
+        if item.optional and name not in self.found:
             return None
         there = [column for column in batch if not column.startswith("_")]
         raise SchemaError(
@@ -300,6 +335,13 @@ def _texts(name: str, item: Field, raw: Column, bad: _Bad) -> Column:
             f"one of: {', '.join(item.values)}",
         )
     return values
+
+
+def _counted(item: Field, batch: Batch, timezone: str | None) -> Times:
+    """The time of each row, told from its place in the file."""
+    start, _ = parse_times(np.array([item.start], dtype=object), timezone)
+    places = batch[ROW] - 1 if ROW in batch else np.arange(batch.rows)
+    return np.asarray(start[0] + places * round((item.interval_s or 0.0) * SECOND))
 
 
 def _times(name: str, raw: Column, timezone: str | None, bad: _Bad) -> Times:

@@ -73,6 +73,16 @@ class Reader:
             )
         return History(in_time_order(whole, self._config.schema_), tally)
 
+    def columns(self, spec: PartSpec, labels: LabelsConfig | None) -> tuple[str, ...]:
+        """The columns of a source's first rows, but that of the labels."""
+        source = cast("Source", local_part("sources", spec, self._config))
+        source.open()
+        try:
+            first = next((batch for batch in iter(lambda: source.read(1.0), None) if batch.rows), Batch({}))
+        finally:
+            source.close()
+        return tuple(name for name in first if labels is None or name != labels.column)
+
     def begin(self) -> None:
         """Forget what earlier commands refused: the quarantine file holds the rows of the last one."""
         self.quarantine_file.unlink(missing_ok=True)

@@ -1,0 +1,150 @@
+"""The files of the AMOSKYS pipeline: canonical telemetry, features to train and to validate on, summaries, pictures.
+
+`canonical_telemetry_full` holds every row with its features as they were computed; `train_features` and `val_features`
+hold them as a detector gets them, filled and scaled as the training rows taught. Validation rows are the test rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tocsin.evaluation.runs import write_documents
+from tocsin.records import DAY, GENERATED, Matrix
+from tocsin.training.exports import pictures, tables
+from tocsin.training.exports.material import Material, Rows
+
+FIGURES = {
+    "accuracy": "accuracy",
+    "precision": "precision",
+    "recall": "recall",
+    "f1_score": "f1",
+    "auc_roc": "roc_auc",
+    "avg_precision": "average_precision",
+    "anomaly_rate": "anomaly_rate",
+}
+_HOUR = DAY / 24
+
+
+def write(material: Material, folder: Path) -> None:
+    """Write all files into a folder; without a clock there are no temporal patterns."""
+    learnt, unseen = material.rows()
+    everything = Rows.together(learnt, unseen)
+    order = np.arange(len(everything))
+    if everything.times is not None:
+        order = np.argsort(everything.times, kind="stable")
+    places = np.empty(len(order), dtype=np.int64)
+    places[order] = np.arange(1, len(order) + 1)
+    canonical = _columns(material, everything.take(order), np.arange(1, len(order) + 1), everything.values[order])
+    parts = {"canonical_telemetry_full": canonical}
+    prepared = {}
+    for name, rows, ids in (
+        ("train_features", learnt, places[: len(learnt)]),
+        ("val_features", unseen, places[len(learnt) :]),
+    ):
+        prepared[name] = material.model.prepared(rows.values)
+        parts[name] = _columns(material, rows, ids, prepared[name])
+    for name, columns in parts.items():
+        tables.write_csv(columns, folder / f"{name}.csv")
+        tables.write_parquet(columns, folder / f"{name}.parquet")
+    pictures.correlations(material, prepared["train_features"], folder / "feature_correlations.png")
+    distributions = folder / "normalized_distributions.png"
+    pictures.distributions(material, prepared["train_features"], prepared["val_features"], distributions)
+    if everything.times is not None:
+        pictures.temporal_patterns(material, learnt, unseen, folder / "temporal_patterns.png")
+    metadata = _metadata(material, learnt.values, [name for name in canonical if name != GENERATED])
+    summary = {"timestamp": material.moment, **_training_summary(material, len(learnt), len(unseen))}
+    (folder / "training_results").mkdir()
+    write_documents(folder / "training_results", {"training_summary": summary})
+    files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    write_documents(folder, {"feature_metadata": metadata})
+    write_documents(folder, {"pipeline_summary": _pipeline_summary(material, everything, learnt, metadata, files)})
+
+
+def _columns(material: Material, rows: Rows, ids: NDArray[np.int64], values: Matrix) -> tables.Columns:
+    first = {
+        "id": tables.numbers("id", ids),
+        "timestamp": tables.times("timestamp", rows),
+        "device_id": tables.texts("device_id", rows),
+        "is_anomaly": tables.labelled("is_anomaly", rows.labels),
+    }
+    return first | tables.features(material.names, values, first) | tables.generated(material, len(rows))
+
+
+def _metadata(material: Material, values: Matrix, columns: list[str]) -> dict[str, Any]:
+    identifiers, categorical, numeric = ["id", "timestamp", "is_anomaly"], ["device_id"], columns[4:]
+    return {
+        "total_features": len(columns),
+        "numeric_features": numeric,
+        "categorical_features": categorical,
+        "other_columns": identifiers,
+        "feature_count": {"numeric": len(numeric), "categorical": len(categorical), "other": len(identifiers)},
+        "sample_statistics": _statistics(numeric, values),
+        "statistics_of": "the rows that the model was fitted with, as computed; null where no value was there",
+        GENERATED: material.generated,
+    }
+
+
+def _statistics(names: list[str], values: Matrix) -> dict[str, dict[str, float | None]]:
+    there = np.asarray(~np.isnan(values).all(axis=0))
+    found = {}
+    for kind, measure in (("mean", np.nanmean), ("std", np.nanstd), ("min", np.nanmin), ("max", np.nanmax)):
+        measured = np.full(values.shape[1], np.nan)
+        measured[there] = measure(values[:, there], axis=0)
+        found[kind] = {
+            name: value if present else None
+            for name, value, present in zip(names, measured.tolist(), there.tolist(), strict=True)
+        }
+    return found
+
+
+def _training_summary(material: Material, learnt: int, unseen: int) -> dict[str, Any]:
+    detector = material.config.detector.type
+    results = material.figures(**FIGURES) | {"reasons": material.reasons(**FIGURES), "verdict": material.verdict.passed}
+    return {
+        "n_training_samples": learnt,
+        "n_validation_samples": unseen,
+        "n_features": len(material.names),
+        "models_trained": [detector],
+        "results": {detector: results},
+        "measured_on": material.measured_on,
+        "model": material.evidence.model,
+        GENERATED: material.generated,
+    }
+
+
+def _pipeline_summary(
+    material: Material, everything: Rows, learnt: Rows, metadata: Mapping[str, Any], files: list[str]
+) -> dict[str, Any]:
+    config, times, entities = material.config, everything.times, everything.entities
+    source = config.source.type if config.source else "none"
+    return {
+        "pipeline_version": f"tocsin {version('tocsin')}",
+        "execution_date": material.moment,
+        "data_source": "mock" if material.generated else "wal" if source == "sqlite_wal" else source,
+        "input_samples": material.tally.received,
+        "quarantined_samples": material.tally.quarantined,
+        "train_samples": len(learnt),
+        "calibration_samples": material.parts.calibration.rows,
+        "val_samples": len(everything) - len(learnt),
+        "total_features": metadata["total_features"],
+        "numeric_features": metadata["feature_count"]["numeric"],
+        "categorical_features": metadata["feature_count"]["categorical"],
+        "devices": 0 if entities is None else len(np.unique(entities.astype(str))),
+        "time_span_hours": None if times is None else float(times.max() - times.min()) / _HOUR,
+        "configuration": {
+            "name": config.name,
+            "preset": config.preset,
+            **{part: getattr(config, part).model_dump(mode="json") for part in ("split", "preparation")},
+            "detector": material.model.detector.spec().to_json(),
+        },
+        "output_files": files,
+        "metadata_file": "feature_metadata.json",
+        "status": "success",
+        GENERATED: material.generated,
+    }

@@ -1,0 +1,93 @@
+"""A write-ahead database of AMOSKYS, from its envelopes to scores, with the `flows` preset."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import numpy as np
+import pytest
+
+from tocsin.sources.base_envelopes import Envelope, FlowEvent, checksum_of
+from tocsin.sources.sqlite_wal import TABLE
+
+Run = Callable[..., CompletedProcess[str]]
+Row = tuple[str, int, bytes, bytes]
+
+CONFIG = """\
+version: 1
+name: edge
+preset: flows
+schema:
+  key: idempotency_key
+  fields:
+    idempotency_key: {dtype: category}
+    packets_in: {optional: true}  # AMOSKYS counts none
+source: {type: sqlite_wal, path: "wal/*.db"}
+sinks: [{type: jsonl, path: alerts.jsonl}]
+"""
+START_NS = 1_772_409_600 * 10**9
+FLOWS = 1_500
+LEAK = 1_400
+"""A flow of the test span that sends far too much."""
+
+
+def envelopes(rng: np.random.Generator) -> Iterator[Row]:
+    """One flow every ten seconds, of five hosts."""
+    for number in range(FLOWS):
+        time = START_NS + number * 10**10
+        sent = 10**9 if number == LEAK else int(rng.normal(1_000, 50))
+        flow = FlowEvent(
+            src_ip=f"192.0.2.{number % 5 + 1}", dst_ip="198.51.100.9", src_port=int(rng.integers(40_000, 60_000)),
+            dst_port=443, protocol="TCP", bytes_sent=sent, bytes_recv=int(rng.normal(5_000, 200)), start_time=time,
+            duration_ms=int(rng.integers(100, 900)),
+        )  # fmt: skip
+        key = f"flow-{number}"
+        data = Envelope(version="v1", ts_ns=time, idempotency_key=key, flow=flow).SerializeToString()
+        yield key, time, data, checksum_of(data)
+
+
+def store(path: Path, rows: list[Row]) -> None:
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("PRAGMA journal_mode=WAL")
+        database.execute(TABLE)
+        database.executemany("INSERT INTO wal (idem, ts_ns, bytes, checksum) VALUES (?, ?, ?, ?)", rows)
+
+
+@pytest.fixture
+def site(tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The bus holds every flow, three of them damaged; the agent still holds the last hundred."""
+    rows = list(envelopes(rng))
+    damaged = [(key, time, data[:-1], checksum) for key, time, data, checksum in rows[:3]]
+    (tmp_path / "wal").mkdir()
+    store(tmp_path / "wal" / "bus.db", damaged + rows[3:])
+    store(tmp_path / "wal" / "agent.db", rows[-100:])
+    (tmp_path / "tocsin.yaml").write_text(CONFIG, "utf-8")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_flows_in_envelopes_are_learnt_from_and_scored(site: Path, tocsin: Run) -> None:
+    assert tocsin("check", "--connect").returncode == 0
+
+    trained = tocsin("train", "--promote", "--no-plots", "--json")
+    assert trained.returncode == 0, trained.stdout + trained.stderr
+    became = json.loads(trained.stdout)["rows"]
+    assert became["received"] == FLOWS + 100
+    assert (became["passed_on"], became["quarantined"], became["duplicates"]) == (FLOWS - 3, 3, 100)
+    kept = [json.loads(line) for line in (site / "quarantine.jsonl").read_text("utf-8").splitlines()]
+    assert {(entry["row"], entry["reason"]) for entry in kept} == {(row, "bad_checksum") for row in (1, 2, 3)}
+
+    scored = tocsin("score", "wal/bus.db", "--output", "scores.csv", "--json")
+    assert scored.returncode == 0, scored.stdout + scored.stderr
+    with (site / "scores.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == FLOWS - 3
+    (leak,) = (row for row in rows if row["origin"].endswith(f"bus.db:{LEAK + 1}"))
+    assert leak["flagged"] == "1"
+    assert float(leak["score"]) == max(float(row["score"]) for row in rows)
