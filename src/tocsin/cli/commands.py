@@ -15,11 +15,15 @@ import typer
 from tocsin import observe
 from tocsin.cli import screens
 from tocsin.cli.data import data_app
+from tocsin.cli.exporting import ExportFormat, exporting
+from tocsin.cli.import_config import import_config
 from tocsin.cli.models import models_app
 from tocsin.cli.parts import check_part, new_app
 from tocsin.cli.pictures import illustrated
+from tocsin.cli.presets import presets_app
 from tocsin.cli.screens import WrongUsage
 from tocsin.cli.settings import SHARED_HELP, Settings, take_settings, version_of
+from tocsin.component import seconds
 from tocsin.errors import ConfigError, TocsinError
 
 DONE, REFUSED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
@@ -34,8 +38,10 @@ app = typer.Typer(
 )
 app.add_typer(models_app, name="models")
 app.add_typer(data_app, name="data")
+app.add_typer(presets_app, name="presets")
 app.add_typer(new_app, name="new")
 app.command("check-part")(check_part)
+app.command("import-config")(import_config)
 
 Chosen = Annotated[str | None, typer.Option("--model", help="A version number or a channel. Default: champion.")]
 
@@ -142,13 +148,16 @@ def train(
     ctx: typer.Context,
     *,
     promote: Annotated[bool, typer.Option("--promote", help="Make it champion if the verdict passes.")] = False,
+    export: Annotated[ExportFormat | None, typer.Option(help="Also write that system's files.")] = None,
+    export_to: Annotated[Path | None, typer.Option(help="Default: exports/FORMAT in the run's folder.")] = None,
     plots: Annotated[bool, typer.Option(help="Draw the plots and write the HTML report.")] = True,
 ) -> None:
     """Learn from history, judge the model on rows it has not seen, register it."""
     settings: Settings = ctx.obj
+    files = exporting(export, export_to)
     project = settings.project()
     with screens.progress_of(project):
-        outcome = project.train(promote=promote)
+        outcome = project.train(promote=promote, export=files)
         if plots:
             illustrated(outcome)
     screens.outcome(outcome, as_json=settings.json)
@@ -271,8 +280,18 @@ def demo(
     ctx: typer.Context,
     *,
     folder: Annotated[Path, typer.Option(help="Where to put the demo project; made anew.")] = Path("demo"),
+    host: Annotated[bool, typer.Option("--host", help="Learn this machine for 45 s, then watch it.")] = False,
+    watch: Annotated[str, typer.Option(help="With --host: for how long.")] = "2m",
 ) -> None:
-    """The main job in a minute, on generated flows with planted attacks."""
+    """The main job in a minute: on generated flows with planted attacks, or live on this machine."""
     from tocsin.cli.demo import run_demo
+    from tocsin.cli.watch import run_watch
 
-    raise typer.Exit(run_demo(folder, as_json=ctx.obj.json))
+    settings: Settings = ctx.obj
+    if not host:
+        raise typer.Exit(run_demo(folder, as_json=settings.json))
+    try:
+        watch_s = seconds(watch)
+    except ValueError as error:
+        raise typer.BadParameter(f'--watch is "{watch}", {error}') from None
+    raise typer.Exit(run_watch(folder, watch_s, as_json=settings.json))

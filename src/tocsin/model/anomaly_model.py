@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self, cast
@@ -19,6 +20,7 @@ from tocsin.component import Part, PartSpec, build
 from tocsin.config import FeaturesConfig, PreparationConfig
 from tocsin.detectors.base import Detector, Supervision
 from tocsin.errors import DataError, IntegrityError, NotFittedError
+from tocsin.features.base_units import units
 from tocsin.kernel.program import Program
 from tocsin.kernel.run import FeatureMatrix, Kernel
 from tocsin.kernel.state import REPEATED, WARMING_UP, KernelState
@@ -198,12 +200,12 @@ class AnomalyModel:
             usual_low=float(self._usual[0, column]),
             usual_high=float(self._usual[1, column]),
             contribution=float(contribution),
-            unit=self._unit(self.program.outputs[column]),
+            unit=self._units[self.program.outputs[column]],
         )
 
-    def _unit(self, feature: str) -> str:
-        field = self.design.schema.fields.get(feature)
-        return field.unit if field else ""
+    @cached_property
+    def _units(self) -> Mapping[str, str]:
+        return units(self.design.schema, self.program)
 
     @property
     def promise(self) -> Mapping[str, Any]:

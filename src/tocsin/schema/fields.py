@@ -71,6 +71,8 @@ class Field(BaseModel):
         The column may be absent or a value missing; otherwise a row without it is refused.
     values
         The closed set of a category; anything else is refused. Empty: open.
+    group
+        The heading under which pages list it.
     interval_s, start
         Of a time, for tables that have none: row n of a file lies n - 1 intervals behind the start.
     """
@@ -87,6 +89,7 @@ class Field(BaseModel):
     aliases: Annotated[tuple[str, ...], BeforeValidator(_as_tuple)] = ()
     optional: bool = False
     values: tuple[str, ...] = ()
+    group: str = ""
     interval_s: float | None = Constraint(default=None, gt=0, le=86_400 * 366)
     start: str = "2000-01-03T00:00:00Z"
 
