@@ -21,7 +21,7 @@ def need(condition: bool, reason: str) -> None:
     pytest.skip(reason)
 
 
-@pytest.fixture(name="need")
+@pytest.fixture(scope="session", name="need")
 def _need() -> Callable[[bool, str], None]:
     """The function `need`, for tests that cannot import this file."""
     return need

@@ -161,3 +161,34 @@ def test_what_could_not_work_or_would_have_no_effect_is_a_problem(line: str) -> 
 def test_a_target_of_the_preset_can_be_taken_away() -> None:
     assert "roc_auc" in parse(GOOD).gate
     assert "roc_auc" not in parse(GOOD + "gate: {roc_auc: null}\n").gate
+
+
+METRICS = """\
+version: 1
+name: metrics
+schema:
+  time: time
+  fields: {time: {dtype: time}}
+  others: {optional: true}
+features:
+  columns: ["*"]
+  derive:
+    - {type: rate, columns: ["*"]}
+    - {type: rolling, columns: ["*_per_s", time], statistics: [mean], windows: [1m]}
+  aside: ["*_per_s"]
+"""
+
+
+def test_a_star_stands_for_every_column_that_was_found() -> None:
+    config = parse(METRICS).with_columns(["time", "cpu", "disk"])
+    assert config.features.columns == ("cpu", "disk")
+    assert config.features.derive[0].parameters["columns"] == ("cpu", "disk")
+    assert config.features.derive[1].parameters["columns"] == ("cpu_per_s", "disk_per_s", "time")
+    assert config.features.derive[1].parameters["windows"] == ("1m",)
+    assert config.features.aside == ("cpu_per_s", "disk_per_s")
+    assert config.schema_.found == ("cpu", "disk")
+
+
+def test_where_a_schema_names_all_its_fields_a_star_is_a_name_like_any_other() -> None:
+    config = parse(GOOD)
+    assert config.with_columns(["more"]) is config

@@ -12,8 +12,8 @@ from pydantic import ValidationError
 
 from tocsin.component import problems_of
 from tocsin.errors import SchemaError
-from tocsin.records import Batch
-from tocsin.schema import Field, Schema
+from tocsin.records import ROW, Batch
+from tocsin.schema import Field, Schema, parse_times
 
 
 def texts(*values: object) -> np.ndarray[Any, np.dtype[Any]]:
@@ -218,3 +218,64 @@ def test_whatever_comes_as_a_time_never_raises(values: list[object]) -> None:
     schema = Schema(fields={"at": Field(dtype="time")})
     valid, rejected = schema.split(Batch({"at": texts(*values)}))
     assert valid.rows + len(rejected) == len(values)
+
+
+ROWS = Schema(fields={"time": Field(dtype="time", interval_s=300), "load": Field()}, time="time")
+
+
+def test_a_table_without_a_clock_gets_one_from_its_rows() -> None:
+    batch = Batch({"load": texts("1", "oops", "3"), ROW: np.array([1, 2, 5])})
+    valid, rejected = ROWS.split(batch)
+    start = int(np.datetime64("2000-01-03T00:00:00", "us").astype(int))
+    assert ((valid["time"] - start) / 3e8).tolist() == [0.0, 4.0]
+    assert [item.row for item in rejected] == [2]
+
+
+def test_a_clock_told_from_rows_starts_where_it_is_told_to() -> None:
+    schema = Schema(fields={"time": Field(dtype="time", interval_s=1, start="2026-01-05T00:00:00+01:00")}, time="time")
+    valid, _ = schema.split(Batch({"x": texts("1"), ROW: np.array([1])}))
+    assert valid["time"][0] == int(np.datetime64("2026-01-04T23:00:00", "us").astype(int))
+
+
+@pytest.mark.parametrize("wrong", [{"interval_s": 0}, {"interval_s": 1, "start": "soon"}, {"interval_s": np.inf}])
+def test_an_interval_that_is_none_and_a_start_that_never_was_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        Field(dtype="time", **wrong)
+
+
+def test_only_a_time_has_an_interval() -> None:
+    with pytest.raises(ValidationError, match="only on a field of dtype time"):
+        Field(interval_s=1)
+
+
+OPEN = Schema(
+    fields={"time": Field(dtype="time", aliases=("ts",)), "host": Field(dtype="category", optional=True)},
+    time="time",
+    others=Field(optional=True),
+    leave_out=("row",),
+)
+
+
+def test_columns_that_a_schema_leaves_open_become_fields_once_they_are_found() -> None:
+    schema = OPEN.with_columns(["row", "ts", "cpu", "host", "_file", "tocsin_generated", "if/0 octets"])
+    assert schema.found == ("cpu", "if/0 octets")
+    assert schema.numeric == ("cpu", "if/0 octets")
+    assert schema.with_columns(["more"]) is schema, "what was found in training is what there is"
+
+
+def test_a_value_may_be_missing_from_a_found_column_and_the_column_may_not() -> None:
+    schema = OPEN.with_columns(["cpu", "disk"])
+    valid, rejected = schema.split(Batch({"ts": texts("1767600000"), "cpu": texts(""), "disk": texts("2")}))
+    assert (np.isnan(valid["cpu"][0]), rejected) == (True, ())
+    with pytest.raises(SchemaError, match=r"field disk(.|\n)*no column 'disk'"):
+        schema.split(Batch({"ts": texts("1767600000"), "cpu": texts("1"), "disc": texts("2")}))
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["2022-08-22 03:51:19.573905004 +0000 UTC m=+0.079858984", "2022-08-22 11:51:19.573905 +0800 CST"],
+)
+def test_a_time_as_go_writes_it_is_read(written: str) -> None:
+    micros, problems = parse_times(texts(written), None)
+    assert problems.tolist() == [""]
+    assert micros[0] == int(np.datetime64("2022-08-22T03:51:19.573905", "us").astype(int))

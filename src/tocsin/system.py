@@ -126,7 +126,7 @@ class Project:
         config, limits = self.config, Limits(self.config.limits)
         check(config)
         self.reader.begin()
-        config = self._met(source_of(config))
+        config = self.met(source_of(config))
         history = self.reader.read(source_of(config), config.labels, limits)
         elsewhere = self.reader.read(config.test, config.test_labels or config.labels, limits) if config.test else None
         parts = split(history.batch, config.schema_, config.split, test_elsewhere=elsewhere is not None)
@@ -252,7 +252,7 @@ class Project:
         """Typed rows of a source (by default the config's), batch by batch, as a model would get them."""
         self.reader.begin()
         spec = spec or source_of(self.config)
-        labels = self._met(spec).labels
+        labels = self.met(spec).labels
         return self.reader.batches(spec, labels, tally or Tally())
 
     def model(self, version: int | str | None = None) -> tuple[AnomalyModel, Version]:
@@ -267,7 +267,7 @@ class Project:
         self.config = self.config.with_columns(model.design.schema.found)
         return model, entry
 
-    def _met(self, spec: PartSpec) -> Config:
+    def met(self, spec: PartSpec) -> Config:
         """The config once its telemetry was met: columns that its schema leaves open are those of the first rows."""
         if self.config.schema_.others is not None:
             self.config = self.config.with_columns(self.reader.columns(spec, self.config.labels))

@@ -35,6 +35,13 @@ def test_equal_scores_strange_names_and_silence_can_be_drawn(make_evidence: Make
     assert len(draw(quiet, evaluate(quiet), tmp_path)) == 5
 
 
+def test_scores_that_differ_in_their_last_digit_alone_can_be_drawn(make_evidence: Make, tmp_path: Path) -> None:
+    evidence = make_evidence()
+    score = np.where(np.arange(400) % 2 == 0, 0.5, np.nextafter(0.5, 1.0))
+    close = replace(evidence, scores=replace(evidence.scores, score=score))
+    assert len(draw(close, evaluate(close), tmp_path)) == 5
+
+
 def test_signs_that_the_font_lacks_and_control_characters_are_drawn_as_question_marks(
     make_evidence: Make, tmp_path: Path
 ) -> None:

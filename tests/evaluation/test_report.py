@@ -3,7 +3,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,8 @@ from sklearn.metrics import average_precision_score, precision_score, recall_sco
 
 from tocsin.errors import DataError
 from tocsin.evaluation.baselines import zscore
+from tocsin.evaluation.leaks import Leaks, Single
+from tocsin.evaluation.relations import Relation
 from tocsin.evaluation.report import SEEN_IN_TRAINING, Evidence, Report, evaluate
 from tocsin.records import DAY, Matrix, Scores
 
@@ -41,6 +43,22 @@ NAMES = {
     "peak_memory_bytes",
 }
 Make = Callable[..., Evidence]
+
+
+def test_what_gives_the_label_away_is_reported_beside_the_figures(make_evidence: Make) -> None:
+    assert evaluate(make_evidence()).to_json()["leaks"] is None
+    single = Single("bytes", "high", 0.9971)
+    relation = Relation("a = b", broken=True, precision=1.0, recall=0.98, balanced_accuracy=0.99)
+    report = evaluate(make_evidence(leaks=Leaks(single, relation)))
+    assert report.to_json()["leaks"] == {"single": asdict(single), "relation": asdict(relation)}
+    assert (
+        "One column alone ranks these rows with a ROC-AUC of 0.9971: bytes (high). "
+        "The figures of a model say little beside it."
+    ) in report.notes
+    assert (
+        "The anomalies are the rows that break a = b (precision 1.0000, recall 0.9800). "
+        "Look at how the anomalies were made."
+    ) in report.notes
 
 
 def test_every_figure_is_there_when_there_are_labels_and_a_clock(make_evidence: Make) -> None:

@@ -31,3 +31,16 @@ def test_a_field_that_may_be_negative_is_refused_with_a_way_out(minimum: float |
     schema = Schema(fields={"level": Field(minimum=minimum)})
     with pytest.raises(SchemaError, match=f'field "level" {got}(.|\n)*give field "level" `minimum: 0`'):
         LogScale(columns=("level",)).compile(schema, {})
+
+
+def test_a_scale_tells_small_shares_apart() -> None:
+    feature = LogScale(columns=("bytes",), scale=1_000.0)
+    kernel = Kernel(compile_program(EXAMPLE, (), [feature], Batch({})))
+    got = kernel.run(Batch({"bytes": np.array([0.0, 0.001, 0.02])}), kernel.start()).values[:, 0]
+    np.testing.assert_allclose(got, np.log1p([0.0, 1.0, 20.0]))
+
+
+@pytest.mark.parametrize("scale", [0.0, -1.0, np.nan, np.inf])
+def test_a_scale_that_is_no_scale_is_refused(scale: float) -> None:
+    with pytest.raises(ValueError, match="greater than 0"):
+        LogScale(columns=("bytes",), scale=scale)

@@ -22,14 +22,18 @@ FORBIDDEN_ARGUMENTS = {"shell", "allow_pickle"}
 
 # The only files that may import a package: the rest of Tocsin runs without it.
 HOME_OF = {
-    "polars": {"sources/parquet.py"},
+    "polars": {"sources/parquet.py", "training/exports/tables.py"},
     "sklearn": set[str](),
-    "matplotlib": {"evaluation/plots.py"},
+    "matplotlib": {"evaluation/plots.py", "training/exports/pictures.py"},
     "jinja2": {"evaluation/page.py"},
     "structlog": {"observe.py"},
+    "httpx2": {"sources/base_http.py"},
+    "google": {"sources/base_envelopes.py"},
+    "gufo": {"sources/base_snmp_polls.py"},
+    "psutil": {"sources/base_processes.py", "sources/host.py"},
 }
 # `import tocsin` and `tocsin --help` stay light: none of these may be loaded by them.
-HEAVY = {"polars", "sklearn", "scipy", "matplotlib", "jinja2", "torch", "fastapi"}
+HEAVY = {"google", "gufo", "polars", "sklearn", "scipy", "matplotlib", "jinja2", "torch", "fastapi", "psutil"}
 
 
 def imported(tree: ast.AST) -> Iterator[str]:

@@ -48,6 +48,18 @@ def test_the_evidence_is_what_the_model_says_of_the_rows(model: AnomalyModel, ma
     assert (evidence.title, evidence.model, evidence.train_seconds) == ("hosts", "abc", 1.5)
 
 
+def test_what_single_features_tell_of_the_label_stands_beside_the_scores(
+    model: AnomalyModel, make_rows: Callable[..., Batch]
+) -> None:
+    test = make_rows(400, 2_000_000, anomalous=range(300, 320))
+    leaks = trial(model, policy(), features(model), test, KNOWN).leaks
+    assert leaks is not None
+    assert leaks.single is not None
+    assert leaks.single.column in ("load", "load_max_10m")
+    unlabelled = test.replace({LABEL: np.full(test.rows, -1, np.int8)})
+    assert trial(model, policy(), features(model), unlabelled, KNOWN).leaks is None
+
+
 def test_rows_that_went_before_warm_the_windows_up(model: AnomalyModel, make_rows: Callable[..., Batch]) -> None:
     before, test = make_rows(60, 2_000_000), make_rows(60, 2_003_600)
     assert "warming_up" in set(trial(model, policy(), features(model), test, KNOWN).scores.state)

@@ -40,7 +40,7 @@ def test_a_start_without_an_offset_is_utc() -> None:
 
 
 @pytest.mark.parametrize(
-    "parameters", [{"kind": "frames"}, {"days": 0}, {"anomaly_rate": 0.9}, {"start": "Monday"}, {"entities": 0}]
+    "parameters", [{"kind": "packets"}, {"days": 0}, {"anomaly_rate": 0.9}, {"start": "Monday"}, {"entities": 0}]
 )
 def test_what_cannot_be_generated_is_an_error_of_the_config(parameters: dict[str, object]) -> None:
     with pytest.raises(ConfigError):

@@ -59,9 +59,9 @@ def generate(
     ctx: typer.Context,
     output: Annotated[Path, typer.Argument(help="CSV file to write.")],
     *,
-    kind: Annotated[str, typer.Option(help="flows or services.")] = "flows",
+    kind: Annotated[str, typer.Option(help="flows, hosts, services, wifi or frames.")] = "flows",
     days: Annotated[float, typer.Option(min=0.01, max=366)] = 7.0,
-    interval: Annotated[str, typer.Option(help="Between two rows of a service.")] = "5m",
+    interval: Annotated[str, typer.Option(help="Between two rows of a host, service or link.")] = "5m",
     anomaly_rate: Annotated[float, typer.Option(min=0.0, max=0.5)] = 0.05,
     seed: Annotated[int, typer.Option(min=0)] = 42,
 ) -> None:

@@ -118,7 +118,9 @@ def _score_distribution(evidence: Evidence) -> Canvas:
     canvas, axes = _axes("Scores", "score (higher = more anomalous)", "share of the rows of a kind (log scale)")
     scores, truth = evidence.scores.score, evidence.truth
     kinds = {"normal": (truth == 0, BLUE), "anomaly": (truth == 1, ORANGE), "unknown": (truth < 0, GREY)}
-    edges = np.histogram_bin_edges(scores, BINS)
+    # Scores that are nearly one are drawn wider than they lie: bins have to differ.
+    low, high = float(scores.min()), float(scores.max())
+    edges = np.linspace(low, max(high, low + 1e-9 * max(1.0, abs(low))), BINS + 1)
     for name, (chosen, colour) in kinds.items():
         rows = int(chosen.sum())
         if rows:

@@ -20,7 +20,9 @@ from numpy.typing import NDArray
 
 from tocsin.errors import DataError
 from tocsin.evaluation.baselines import Baseline, Model, baseline_scores, compare, outranked
+from tocsin.evaluation.classes import ClassRecall, class_recalls
 from tocsin.evaluation.events import AlertCount, EventCount, count_alerts, count_events
+from tocsin.evaluation.leaks import Leaks
 from tocsin.evaluation.measures import (
     NO_ANOMALY,
     Confusion,
@@ -40,8 +42,6 @@ from tocsin.records import Alert, Column, Mask, Matrix, Scores, Times
 
 FORMAT = 1
 """Version of the JSON that `Report.to_json` gives."""
-CLASSES = 200
-"""Attack names in a report; the rarest beyond are counted, not listed."""
 EXPLAINED_ROWS = 500
 TOP_FEATURES = 20
 
@@ -103,9 +103,11 @@ class Evidence:
     """(2, d) mean and standard deviation of the prepared training features, for the z-score baseline."""
     seed: int = 0
     seen_in_training: bool = False
+    """Rows of the test were among those that the model learnt from."""
     remarks: tuple[str, ...] = ()
     """What the caller knows of the rows and a reader must know too."""
-    """Rows of the test were among those that the model learnt from."""
+    leaks: Leaks | None = None
+    """What features and relations between them tell of the label; None without labels."""
 
     @property
     def ready(self) -> Mask:
@@ -116,16 +118,6 @@ class Evidence:
     def truth(self) -> NDArray[np.int8]:
         """Labels, (n,), all of them -1 where there are none."""
         return np.full(len(self.scores.score), -1, np.int8) if self.labels is None else self.labels
-
-
-@dataclass(frozen=True, slots=True)
-class ClassRecall:
-    """How many rows of one attack were flagged."""
-
-    name: str
-    rows: int
-    flagged: int
-    recall: Figure
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +151,7 @@ class Report:
     """`level`, `false_positive_rate`, `recall`, `precision`, thinned."""
     scores: Mapping[str, float]
     baselines: tuple[Baseline, ...]
+    leaks: Leaks | None
     importance: tuple[Importance, ...]
     """Over the flagged rows, or the top 1 % of scores where nothing was flagged; strongest first."""
     promise: Mapping[str, Any]
@@ -227,6 +220,7 @@ def evaluate(evidence: Evidence) -> Report:
         curve=curve(Ranking.of(truth[known] == 1, evidence.scores.score[known])) if ranked else None,
         scores=score_summary(evidence.scores.score),
         baselines=baselines,
+        leaks=evidence.leaks,
         importance=_importance(evidence),
         promise=dict(evidence.promise),
         notes=(*outranked(baselines), *_notes(evidence, events, days, ranked=ranked)),
@@ -330,13 +324,7 @@ def _classes(evidence: Evidence, judged: Mask) -> tuple[ClassRecall, ...]:
     if evidence.classes is None:
         return ()
     chosen = judged & (evidence.truth == 1)
-    counts: dict[str, list[int]] = {}
-    for name, flag in zip(evidence.classes[chosen].tolist(), evidence.scores.flagged[chosen].tolist(), strict=True):
-        count = counts.setdefault(name or "(no name)", [0, 0])
-        count[0] += 1
-        count[1] += flag
-    frequent = sorted(counts.items(), key=lambda item: (-item[1][0], item[0]))[:CLASSES]
-    return tuple(ClassRecall(name, rows, flags, rate(flags, rows, "")) for name, (rows, flags) in frequent)
+    return class_recalls(evidence.classes[chosen], evidence.scores.flagged[chosen])
 
 
 def _baselines(evidence: Evidence, known: Mask, results: Mapping[str, Figure], no_labels: str) -> tuple[Baseline, ...]:
@@ -376,7 +364,7 @@ def _notes(evidence: Evidence, events: EventCount | None, watched: Watched | Non
         notes.append(SEEN_IN_TRAINING)
     if evidence.generated:
         notes.append("Made from generated data: it says how Tocsin works, not how it does on real telemetry.")
-    notes += evidence.remarks
+    notes += [*evidence.remarks, *(evidence.leaks.remarks if evidence.leaks else ())]
     if warming.any():
         lost = int(np.count_nonzero(warming & (truth == 1)))
         of_them = f" ({lost} of them labelled anomalies)" if evidence.labels is not None else ""

@@ -5,11 +5,14 @@ Nothing here refuses: what cannot be read comes back as NaN, or with the word th
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from math import isnan
 from zoneinfo import ZoneInfo
 
 import numpy as np
+import orjson
 from numpy.typing import NDArray
 
 from tocsin.records import Column, Mask, Times, Vector
@@ -24,6 +27,11 @@ TIME_PROBLEMS = {
 }
 """Why a value is no usable time -> what is wanted instead."""
 
+_ABSENT = MISSING | {None}
+_HASHED_AS_THEY_ARE = frozenset({str, int, bool, type(None)})
+_NUMBERS = frozenset({int, float})
+_ISO = re.compile(r"(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d{1,6})?)(?:Z|[+-]\d\d:?\d\d)?", re.ASCII)
+
 _TRUE = frozenset({"true", "t", "yes", "1", "1.0"})
 _FALSE = frozenset({"false", "f", "no", "0", "0.0"})
 
@@ -35,6 +43,8 @@ _FIRST_DATE, _LAST_DATE = 19_000_101, 21_001_231
 _EPOCH_UNITS = ((1e11, 1e6), (1e14, 1e3), (1e17, 1.0), (1e20, 1e-3))
 _EPOCH_LIMIT = 1e20
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_GO = re.compile(r"^(\S+ \S+) ([+-]\d{4}) [A-Z]+(?: m=\S+)?$")
+"""How programs in Go write a time: with the zone's name, and the reading of a clock that only they know."""
 
 
 def missing(raw: Column) -> Mask:
@@ -45,10 +55,13 @@ def missing(raw: Column) -> Mask:
         return np.isnat(raw)
     if raw.dtype.kind not in "OU":
         return np.zeros(len(raw), dtype=bool)
+    values = raw.tolist()
+    if _HASHED_AS_THEY_ARE.issuperset(map(type, values)):
+        return np.array([value in _ABSENT for value in values], dtype=bool)
     return np.fromiter(
-        (value is None or (value in MISSING if isinstance(value, str) else _is_nan(value)) for value in raw),
+        (value is None or (value in MISSING if isinstance(value, str) else _is_nan(value)) for value in values),
         bool,
-        len(raw),
+        len(values),
     )
 
 
@@ -58,10 +71,23 @@ def _is_nan(value: object) -> bool:
 
 def floats(raw: Column) -> Vector:
     """Numbers and numeric text as float64, (n,); NaN for everything else."""
+    if (plain := _plain_numbers(raw.tolist()) if raw.dtype.kind == "O" else None) is not None:
+        return plain
     try:
         return raw.astype(np.float64)
     except (ValueError, TypeError, OverflowError):
         return np.fromiter((_float(value) for value in raw), np.float64, len(raw))
+
+
+def _plain_numbers(texts: Sequence[str]) -> Vector | None:
+    """Texts that JSON too calls numbers, all in one go, which takes a third of the time; None if others are there."""
+    try:
+        numbers = orjson.loads(f"[{','.join(texts)}]")
+    except (TypeError, orjson.JSONDecodeError):
+        return None
+    if len(numbers) != len(texts) or not _NUMBERS.issuperset(map(type, numbers)):
+        return None
+    return np.array(numbers, dtype=np.float64)
 
 
 def _float(value: object) -> float:
@@ -83,8 +109,8 @@ def parse_times(raw: Column, timezone: str | None) -> tuple[Times, Column]:
     """UTC microseconds, (n,), and for each value "" or the word of `TIME_PROBLEMS` that says why it is no time.
 
     A number, also one written as text, counts seconds, milli-, micro- or nanoseconds since 1970, told apart by its
-    size. All other text is ISO 8601, and so is text of eight digits that reads as a date. Text without an offset is
-    in `timezone`; without a timezone it is UTC, but then not among times that have an offset.
+    size. All other text is ISO 8601 or a time as Go writes it; text of eight digits that reads as a date is one. Text
+    without an offset is in `timezone`; without a timezone it is UTC, but then not among times that have an offset.
     """
     problems = np.full(len(raw), "", dtype=object)
     if raw.dtype.kind == "M":
@@ -93,6 +119,10 @@ def parse_times(raw: Column, timezone: str | None) -> tuple[Times, Column]:
         usable = raw.copy()
         usable[problems != ""] = np.datetime64("1970-01-01")  # a year of many digits would wrap around
         return usable.astype("datetime64[us]").astype(np.int64), problems
+    alike = _times_alike(raw.tolist(), timezone) if raw.dtype.kind == "O" else None
+    if alike is not None:
+        problems[_wrong_clock(alike)] = "out_of_range"
+        return alike.astype(np.int64), problems
     numbers = floats(raw)
     dates = _dates(raw, numbers)
     readable = (np.abs(numbers) < _EPOCH_LIMIT) & ~dates
@@ -101,7 +131,7 @@ def parse_times(raw: Column, timezone: str | None) -> tuple[Times, Column]:
     zone = ZoneInfo(timezone) if timezone else UTC
     for row in np.flatnonzero(dates | np.isnan(numbers)).tolist():
         try:
-            moment = datetime.fromisoformat(str(raw[row]).strip())
+            moment = datetime.fromisoformat(_GO.sub(r"\1\2", str(raw[row]).strip()))
         except ValueError:
             continue
         readable[row], naive[row] = True, moment.tzinfo is None
@@ -113,6 +143,26 @@ def parse_times(raw: Column, timezone: str | None) -> tuple[Times, Column]:
     if timezone is None and (fine & ~naive).any():
         problems[fine & naive] = "mixed_time_zones"
     return micros, problems
+
+
+def _times_alike(texts: Sequence[str], timezone: str | None) -> Column | None:
+    """Texts that are ISO 8601 to the same digit and with the same offset, as datetime64; None if others are there."""
+    first = _ISO.fullmatch(texts[0]) if texts and isinstance(texts[0], str) else None
+    if first is None or (timezone and first[0] == first[1]) or set(map(type, texts)) != {str}:
+        return None
+    joined = "".join(texts)
+    if not joined.isascii() or set(map(len, texts)) != {len(first[0])}:
+        return None
+    codes = np.frombuffer(joined.encode(), np.uint8).reshape(len(texts), -1)
+    clock, offset = np.split(codes, [len(first[1])], axis=1)
+    shape = np.where(clock - ord("0") < 10, ord("0"), clock)
+    if (shape != shape[0]).any() or (offset != offset[0]).any():
+        return None
+    try:
+        times = np.array([text[: len(first[1])] for text in texts], dtype="datetime64[us]")
+    except ValueError:  # the 31st of February
+        return None
+    return times - np.timedelta64(datetime.fromisoformat(first[0]).utcoffset() or 0, "us")
 
 
 def _wrong_clock(times: Column) -> Mask:

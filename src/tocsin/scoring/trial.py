@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from tocsin.alerts import AlertPolicy
 from tocsin.errors import DataError
+from tocsin.evaluation.leaks import Leaks, find_leaks
 from tocsin.evaluation.report import Evidence
 from tocsin.kernel.run import FeatureMatrix
 from tocsin.model.anomaly_model import AnomalyModel
 from tocsin.model.feature_cache import FeaturePass
-from tocsin.records import CLASS, LABEL, Batch, Scores, origins
+from tocsin.records import CLASS, LABEL, Batch, Matrix, Scores, origins
 from tocsin.scoring.scorer import decide
 
 LATENCY_ROWS = 200
@@ -91,6 +92,7 @@ def trial(
         training_moments=model.moments,
         seen_in_training=known.seen_in_training,
         remarks=known.remarks,
+        leaks=_leaks(model, test, values),
     )
 
 
@@ -102,6 +104,15 @@ def _together(scores: list[Scores]) -> Scores:
 def _labels(test: Batch) -> NDArray[np.int8] | None:
     labels = test.get(LABEL)
     return None if labels is None or not (labels >= 0).any() else labels
+
+
+def _leaks(model: AnomalyModel, test: Batch, values: Matrix) -> Leaks | None:
+    """Of the features as they were computed: imputed and scaled ones have lost what holds between them."""
+    labels = _labels(test)
+    if labels is None:
+        return None
+    known = slice(None) if (labels >= 0).all() else labels >= 0
+    return find_leaks(dict(zip(model.program.outputs, values[known].T, strict=True)), labels[known] == 1)
 
 
 def _latency_ms(model: AnomalyModel, test: Batch) -> NDArray[np.float64]:

@@ -70,7 +70,8 @@ class Npz(FileSource):
         self._digests[f"{file}:{self.array}"] = hashlib.sha256(np.ascontiguousarray(values).data).hexdigest()
 
     def _load(self, path: str) -> NDArray[Any]:
-        with Path(path).open("rb") as raw, np.load(raw, allow_pickle=False) as arrays:
+        with Path(path).open("rb") as raw:
+            arrays = np.load(raw, allow_pickle=False)
             if not isinstance(arrays, np.lib.npyio.NpzFile) or arrays.zip is None:
                 raise ValueError("a single array; wanted a .npz with named ones")
             if self.array not in arrays:
@@ -78,7 +79,7 @@ class Npz(FileSource):
             size = arrays.zip.getinfo(f"{self.array}.npy").file_size
             if size > MAX_BYTES:
                 raise ValueError(f"an array of {size:,} bytes, wanted at most {MAX_BYTES:,}")
-            values = arrays[self.array]
+            values = np.asarray(arrays[self.array])
         values = values.reshape(-1, 1) if values.ndim == 1 else values
         wanted = len(self.columns) or MAX_COLUMNS
         if values.ndim != 2 or values.dtype.kind not in "iufb" or values.shape[1] > wanted:

@@ -25,11 +25,12 @@ class Synthetic(Source):
     Parameters
     ----------
     kind
-        `flows` of a small network, or golden signals of `services`.
+        `flows` of a small network, polls of `hosts`, golden signals of `services`, link metrics of `wifi` devices, or
+        `frames` of a sampling capture.
     days
         Length of the telemetry.
     interval
-        Between two rows of a service; flows come when they come.
+        Between two rows of a host, service or link; flows and frames come when they come.
     anomaly_rate
         About the share of anomalous rows from `attacks_from_day` on.
     seed
@@ -37,7 +38,7 @@ class Synthetic(Source):
     start
         First moment, ISO 8601; without an offset it is UTC. The default is a Monday.
     entities
-        Hosts or services; by default 20 hosts, 1 service.
+        By default 20 hosts that talk (`flows`, `frames`), 6 that are polled (`hosts`), 1 service, 12 links (`wifi`).
     attacks_from_day
         Days after the start before which all is normal: plant attacks behind the training span.
     rows

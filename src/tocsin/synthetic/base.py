@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,21 +11,31 @@ import numpy as np
 
 from tocsin.records import Batch, Column
 from tocsin.synthetic.flows import flows
+from tocsin.synthetic.frames import frames
+from tocsin.synthetic.hosts import hosts
 from tocsin.synthetic.plan import Plan
 from tocsin.synthetic.services import services
+from tocsin.synthetic.wifi import wifi
 
-Kind = Literal["flows", "services"]
+Kind = Literal["flows", "hosts", "services", "wifi", "frames"]
+GENERATORS: Mapping[Kind, Callable[[Plan], Batch]] = {
+    "flows": flows,
+    "hosts": hosts,
+    "services": services,
+    "wifi": wifi,
+    "frames": frames,
+}
 
 
 def generate(kind: Kind, plan: Plan = Plan()) -> Batch:  # noqa: B008  # frozen
-    """Labelled rows in time order: flows of a small network, or golden signals of services.
+    """Labelled rows of one preset, in time order.
 
     Raises
     ------
     LimitExceeded
         If there would be more than 5 million rows.
     """
-    return flows(plan) if kind == "flows" else services(plan)
+    return GENERATORS[kind](plan)
 
 
 def to_csv(batch: Batch, path: Path) -> int:

@@ -19,14 +19,14 @@ class Plan:
 
     days: float = 7.0
     interval_s: float = 300.0
-    """Between two rows of a service."""
+    """Between two rows of a host, service or link."""
     anomaly_rate: float = 0.05
     """About the share of anomalous rows from `attacks_from_day` on; below 1."""
     seed: int = 42
     start: datetime = datetime(2026, 1, 5, tzinfo=UTC)
     """With a time zone; the default is a Monday."""
     entities: int | None = None
-    """Hosts or services; None leaves it to the generator."""
+    """Hosts, services or links; None leaves it to the generator."""
     attacks_from_day: float = 0.0
     """Days after the start before which every row is normal."""
 

@@ -143,12 +143,14 @@ def losses(tally: Tally) -> tuple[str, ...]:
 
 
 def local_part(room: Room, spec: PartSpec, config: Config) -> object:
-    """A source or a sink of a config; its `path` is relative to the config's folder."""
+    """A source or a sink of a config; its `path`, and every `..._file`, is relative to the config's folder."""
     made = build(room, spec, f"$.{room}")
-    path = made.parameters().get("path")
-    if path is None:
-        return made
-    return build(room, PartSpec(spec.type, {**spec.parameters, "path": str(config.resolve(str(path)))}), f"$.{room}")
+    local = {
+        name: str(config.resolve(str(value)))
+        for name, value in made.parameters().items()
+        if value is not None and (name == "path" or name.endswith("_file"))
+    }
+    return build(room, PartSpec(spec.type, {**spec.parameters, **local}), f"$.{room}") if local else made
 
 
 def with_path(spec: PartSpec, path: Path | str) -> PartSpec:

@@ -1,0 +1,211 @@
+"""Servers, routers and workstations of a small site, polled at one interval, with labelled attacks.
+
+Each device has a role, a daily and weekly rhythm and a level of its own. Backups, batches, deployments, crowds, growing
+caches, bad cables and restarts belong to an ordinary week and look alarming; attacks are episodes of minutes to hours
+that ask for the same things. Both are added to what a device is asked for, never to what is read on it.
+"""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tocsin.records import DAY, GENERATED, SECOND, Batch
+from tocsin.synthetic.hosts_episodes import Happening, add, attacks, jobs
+from tocsin.synthetic.hosts_readings import CORES, Demand, Devices, Grid, readings
+from tocsin.synthetic.plan import Plan
+
+_HOUR = 3_600 * SECOND
+_OFFICE = (2, 2, 2, 2, 2, 4, 10, 30, 65, 85, 90, 85, 70, 80, 90, 85, 75, 55, 30, 18, 12, 8, 5, 3)
+_DAYTIME = (22, 14, 9, 7, 8, 12, 22, 38, 55, 65, 70, 74, 76, 74, 72, 72, 76, 82, 88, 92, 88, 75, 55, 35)
+_NIGHTLY = (50, 60, 65, 55, 40, 25, 20, 30, 55, 70, 75, 75, 65, 70, 80, 80, 75, 65, 50, 40, 40, 42, 45, 48)
+
+
+@dataclass(frozen=True, slots=True)
+class _Role:
+    """What a device of this role is asked for when it is busiest. Rates are per second."""
+
+    name: str
+    hours: tuple[int, ...]
+    weekend: float
+    """Activity on Saturdays and Sundays, of that of workdays."""
+    cores: float
+    """Share of each core."""
+    memory_gib: int
+    memory: tuple[float, float]
+    """Share that is always used, and what comes on top."""
+    disk: float
+    """Operations that the disk can do."""
+    reads: float
+    writes: float
+    link_mbit: float
+    arriving: tuple[float, float]
+    leaving: tuple[float, float]
+    """Packets and their bytes."""
+    processes: float
+    names: float
+    threads: float
+    files: float
+    starts: float
+    connections: float
+    suspicious: float = 0.02
+
+
+_ROLES = (
+    _Role("web", _DAYTIME, 0.7, 0.45, 16, (0.42, 0.14), 3_000, 60, 220, 1_000, (900, 180), (1_100, 950),
+          170, 70, 5, 12, 0.8, 420),
+    _Role("database", _NIGHTLY, 0.5, 0.4, 64, (0.68, 0.06), 8_000, 1_500, 900, 1_000, (700, 240), (750, 680),
+          140, 60, 9, 60, 0.3, 130),
+    _Role("router", _DAYTIME, 0.6, 0.2, 4, (0.35, 0.05), 200, 1, 4, 2_000, (9_000, 620), (9_000, 620),
+          80, 45, 2, 6, 0.05, 30),
+    _Role("workstation", _OFFICE, 0.08, 0.3, 16, (0.34, 0.26), 1_500, 60, 70, 1_000, (160, 900), (90, 220),
+          250, 130, 7, 25, 0.5, 60, 0.06),
+    _Role("files", _OFFICE, 0.2, 0.2, 32, (0.5, 0.12), 1_200, 260, 160, 1_000, (700, 700), (1_100, 1_050),
+          130, 60, 4, 30, 0.2, 90),
+    _Role("build", _OFFICE, 0.2, 0.4, 32, (0.3, 0.15), 4_000, 250, 420, 1_000, (220, 800), (130, 350),
+          180, 80, 4, 18, 2.0, 40, 0.05),
+)  # fmt: skip
+
+
+def hosts(plan: Plan) -> Batch:
+    """One row per device and poll, in time order.
+
+    The devices are a web server, a database, a router, a workstation, a file server, a build server, and so on from the
+    first; 6 unless the plan says otherwise. What they do of themselves is the same whatever the rate of attacks, and so
+    are all the readings of normal rows but those that remember: counters go on from what an attack made them count, and
+    load averages take some minutes to forget it.
+
+    Raises
+    ------
+    LimitExceeded
+        If there would be more than 5 million rows.
+    """
+    count = plan.entities or len(_ROLES)
+    steps = max(1, int((plan.end - plan.begin) / (plan.interval_s * SECOND)))
+    plan.check(steps * count)
+    roles = [_ROLES[device % len(_ROLES)] for device in range(count)]
+    times = plan.begin + np.arange(steps) * round(plan.interval_s * SECOND)
+    rng = plan.random(0)
+    usual, disks = _ordinary(rng, plan, roles, times)
+    rng_jobs = plan.random(2)
+    work = list(jobs(rng_jobs, plan, [role.name for role in roles], steps))
+    add(rng_jobs, usual, work, disks)
+    boots = _boots(work, steps, count)
+    demand, rng_attacks = deepcopy(usual), plan.random(1)
+    attacked = list(attacks(rng_attacks, plan, boots))
+    add(rng_attacks, demand, attacked, disks)
+    columns = readings(rng, demand, usual, _devices(rng, roles, disks, boots), plan.interval_s)
+    names = [f"{role.name}-{device // len(_ROLES) + 1:02d}" for device, role in enumerate(roles)]
+    return Batch(
+        {
+            "timestamp": np.repeat(times, count).astype("datetime64[us]"),
+            "device_id": np.tile(np.array(names, dtype=object), steps),
+            **{name: column.reshape(-1) for name, column in columns.items()},
+            "label": _labels(attacked, steps, count),
+            GENERATED: np.ones(steps * count, dtype=bool),
+        }
+    )
+
+
+def _ordinary(
+    rng: np.random.Generator, plan: Plan, roles: list[_Role], times: NDArray[np.int64]
+) -> tuple[Demand, Grid]:
+    """What the daily work asks for, and what each disk can do in operations a second."""
+    shape = len(times), len(roles)
+    slow = _drift(rng, shape, plan.interval_s, hours=2.0)
+    activity = _activity(times, roles) * np.exp(0.25 * slow)
+
+    def of(name: str, spread: float = 0.25) -> Grid:
+        """A number of the role, and the device's own level of it."""
+        return np.array([getattr(role, name) for role in roles], np.float64) * np.exp(
+            spread * rng.standard_normal(len(roles))
+        )
+
+    def grid(level: Grid, idle: float, noise: float) -> Grid:
+        """A level that falls to a share of it when the device is idle."""
+        return level * (idle + (1 - idle) * activity) * np.exp(noise * rng.standard_normal(shape))
+
+    disks = of("disk", 0.1)
+    always, on_top = np.array([role.memory for role in roles]).T
+    always = always * np.exp(0.08 * rng.standard_normal(len(roles)))
+    memory = always + on_top * np.minimum(activity, 1.2) + 0.015 * _drift(rng, shape, plan.interval_s, hours=6.0)
+    rates: dict[str, Grid] = {}
+    for way, kind in (("in", "arriving"), ("out", "leaving")):
+        packets, size = np.array([getattr(role, kind) for role in roles]).T
+        level = packets * np.exp(0.25 * rng.standard_normal(len(roles)))
+        rates[f"packets_{way}"] = grid(level, 0.08, 0.15)
+        spread = size * np.exp(0.1 * rng.standard_normal(len(roles)))
+        rates[f"bytes_{way}"] = rates[f"packets_{way}"] * spread * np.exp(0.08 * rng.standard_normal(shape))
+    own = np.exp(0.15 * rng.standard_normal((len(roles), CORES)))
+    cores = grid(of("cores"), 0.15, 0.2)[..., None] * own * np.exp(0.1 * rng.standard_normal((*shape, CORES)))
+    crew = of("processes", 0.1) * (1 + 0.02 * _drift(rng, shape, plan.interval_s, hours=3.0))
+    return Demand(
+        cores=cores,
+        memory=memory,
+        reads=grid(of("reads"), 0.2, 0.4),
+        writes=grid(of("writes"), 0.3, 0.3),
+        **rates,
+        losses=3e-6 * np.exp(rng.standard_normal(shape)),
+        processes=crew * (0.92 + 0.08 * activity),
+        alike=0.06 * crew,
+        starts=grid(of("starts"), 0.3, 0.3),
+        connections=grid(of("connections"), 0.15, 0.15),
+        suspicious=np.broadcast_to(of("suspicious"), shape).copy(),
+    ), disks
+
+
+def _activity(times: NDArray[np.int64], roles: list[_Role]) -> Grid:
+    """Between 0 and 1: the hour of the day, from one to the next, and the day of the week."""
+    hour = times % DAY / _HOUR
+    rhythm = np.array([np.interp(hour, np.arange(25), (*role.hours, role.hours[0])) for role in roles]).T / 100
+    resting = (times // DAY + 3) % 7 >= 5  # 1 January 1970 was a Thursday
+    weekend = np.array([role.weekend for role in roles])
+    return np.asarray(rhythm * np.where(resting[:, None], weekend, 1.0))
+
+
+def _drift(rng: np.random.Generator, shape: tuple[int, int], step_s: float, hours: float) -> Grid:
+    """What changes slowly: of mean 0 and variance 1, forgotten after some hours."""
+    kept = np.exp(-step_s / 3_600 / hours)
+    noise = rng.standard_normal(shape)
+    noise[1:] *= np.sqrt(1 - kept * kept)
+    for step in range(1, len(noise)):
+        noise[step] += kept * noise[step - 1]
+    return noise
+
+
+def _boots(work: list[Happening], steps: int, count: int) -> NDArray[np.bool_]:
+    boots = np.zeros((steps, count), dtype=bool)
+    for job in work:
+        last = job.first + job.rows
+        if job.episode.reboots and last < steps:
+            boots[last, job.device] = True
+    return boots
+
+
+def _devices(rng: np.random.Generator, roles: list[_Role], disks: Grid, boots: NDArray[np.bool_]) -> Devices:
+    def of(name: str, spread: float) -> Grid:
+        return np.array([getattr(role, name) for role in roles]) * np.exp(spread * rng.standard_normal(len(roles)))
+
+    # Firmware and kernel keep some of what is built in.
+    kept_kb = rng.integers(30_000, 90_000, len(roles)) * 4
+    return Devices(
+        memory_kb=np.array([role.memory_gib for role in roles]) * 1_048_576 - kept_kb,
+        operations_per_s=disks,
+        link_bytes_per_s=np.array([role.link_mbit for role in roles]) * 125_000,
+        threads=1 + of("threads", 0.1),
+        files=of("files", 0.1),
+        names=of("names", 0.1),
+        disk_used=rng.uniform(25, 80, len(roles)),
+        uptime_s=np.round(rng.uniform(1, 60, len(roles)) * 86_400, 2),
+        boots=boots,
+    )
+
+
+def _labels(attacked: list[Happening], steps: int, count: int) -> NDArray[np.object_]:
+    labels = np.full((steps, count), "normal", dtype=object)
+    for attack in attacked:
+        labels[attack.first : attack.first + attack.rows, attack.device] = attack.episode.kind
+    return labels.reshape(-1)
