@@ -58,7 +58,8 @@ class Document:
             loader = _Loader(text)
             node = loader.get_single_node()
             self.values: Any = loader.construct_document(node) if node is not None else {}
-        except (yaml.YAMLError, RecursionError) as error:
+        except (yaml.YAMLError, RecursionError, ValueError, TypeError, AttributeError, OverflowError) as error:
+            # A tag such as !!int fails on the text behind it with whatever error Python has for that.
             mark = getattr(error, "problem_mark", None)
             where = f"{path}:{mark.line + 1}" if mark else str(path)
             got = str(getattr(error, "problem", None) or error)

@@ -38,31 +38,27 @@ def write(material: Material, folder: Path) -> None:
     order = np.arange(len(everything))
     if everything.times is not None:
         order = np.argsort(everything.times, kind="stable")
-    places = np.empty(len(order), dtype=np.int64)
-    places[order] = np.arange(1, len(order) + 1)
-    canonical = _columns(material, everything.take(order), np.arange(1, len(order) + 1), everything.values[order])
-    parts = {"canonical_telemetry_full": canonical}
-    prepared = {}
-    for name, rows, ids in (
-        ("train_features", learnt, places[: len(learnt)]),
-        ("val_features", unseen, places[len(learnt) :]),
+    ids = np.empty(len(order), dtype=np.int64)
+    ids[order] = np.arange(1, len(order) + 1)
+    everything = everything.take(order)
+    for name, rows, numbers, values in (
+        ("canonical_telemetry_full", everything, ids[order], everything.values),
+        ("train_features", learnt, ids[: len(learnt)], learnt.prepared),
+        ("val_features", unseen, ids[len(learnt) :], unseen.prepared),
     ):
-        prepared[name] = material.model.prepared(rows.values)
-        parts[name] = _columns(material, rows, ids, prepared[name])
-    for name, columns in parts.items():
+        columns = _columns(material, rows, numbers, values)
         tables.write_csv(columns, folder / f"{name}.csv")
         tables.write_parquet(columns, folder / f"{name}.parquet")
-    pictures.correlations(material, prepared["train_features"], folder / "feature_correlations.png")
-    distributions = folder / "normalized_distributions.png"
-    pictures.distributions(material, prepared["train_features"], prepared["val_features"], distributions)
+    pictures.correlations(material, learnt, folder / "feature_correlations.png")
+    pictures.distributions(material, learnt, unseen, folder / "normalized_distributions.png")
     if everything.times is not None:
         pictures.temporal_patterns(material, learnt, unseen, folder / "temporal_patterns.png")
-    metadata = _metadata(material, learnt.values, [name for name in canonical if name != GENERATED])
-    summary = {"timestamp": material.moment, **_training_summary(material, len(learnt), len(unseen))}
     (folder / "training_results").mkdir()
+    summary = _training_summary(material, len(learnt), len(unseen))
     write_documents(folder / "training_results", {"training_summary": summary})
-    files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    metadata = _metadata(material, learnt.values, [name for name in columns if name != GENERATED])
     write_documents(folder, {"feature_metadata": metadata})
+    files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     write_documents(folder, {"pipeline_summary": _pipeline_summary(material, everything, learnt, metadata, files)})
 
 
@@ -83,6 +79,7 @@ def _metadata(material: Material, values: Matrix, columns: list[str]) -> dict[st
         "numeric_features": numeric,
         "categorical_features": categorical,
         "other_columns": identifiers,
+        "not_shown_to_the_model": list(material.config.features.aside),
         "feature_count": {"numeric": len(numeric), "categorical": len(categorical), "other": len(identifiers)},
         "sample_statistics": _statistics(numeric, values),
         "statistics_of": "the rows that the model was fitted with, as computed; null where no value was there",
@@ -107,9 +104,10 @@ def _training_summary(material: Material, learnt: int, unseen: int) -> dict[str,
     detector = material.config.detector.type
     results = material.figures(**FIGURES) | {"reasons": material.reasons(**FIGURES), "verdict": material.verdict.passed}
     return {
+        "timestamp": material.moment,
         "n_training_samples": learnt,
         "n_validation_samples": unseen,
-        "n_features": len(material.names),
+        "n_features": len(material.model.program.outputs),
         "models_trained": [detector],
         "results": {detector: results},
         "measured_on": material.measured_on,

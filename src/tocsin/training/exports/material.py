@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 
 from tocsin.config import Config
 from tocsin.evaluation.report import Evidence, Report
+from tocsin.kernel.run import Kernel
 from tocsin.model.anomaly_model import AnomalyModel
 from tocsin.model.feature_cache import FeaturePass
+from tocsin.preparation import Preparation
 from tocsin.records import LABEL, Batch, Column, Matrix, Times, Verdict
 from tocsin.sources.base import Tally
 from tocsin.training.split import Parts
@@ -29,6 +31,8 @@ class Rows:
     """1 anomaly, 0 normal, -1 unknown, (n,)."""
     values: Matrix
     """(n, d), as computed: neither filled nor scaled, NaN where a value is missing."""
+    prepared: Matrix
+    """(n, d), as a detector takes them."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -40,6 +44,7 @@ class Rows:
             None if self.entities is None else self.entities[order],
             self.labels[order],
             self.values[order],
+            self.prepared[order],
         )
 
     @classmethod
@@ -52,12 +57,15 @@ class Rows:
             np.concatenate(entities) if entities else None,
             np.concatenate([part.labels for part in parts]),
             np.concatenate([part.values for part in parts]),
+            np.concatenate([part.prepared for part in parts]),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Material:
     """A training that is about to be registered.
+
+    Its matrix has more columns than the model's: those that the config sets aside are exported, too.
 
     Parameters
     ----------
@@ -92,8 +100,11 @@ class Material:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The columns of the feature matrix."""
-        return self.model.program.outputs
+        """The columns of the matrix, in the order in which they are computed."""
+        program, design = self.model.program, self.model.design
+        computed = (*design.columns(), *(name for operation in program.operations for name in operation.outputs))
+        wanted = {*program.outputs, *design.features.aside}
+        return tuple(name for name in dict.fromkeys(computed) if name in wanted)
 
     @property
     def generated(self) -> bool:
@@ -111,19 +122,29 @@ class Material:
 
     def rows(self) -> tuple[Rows, Rows]:
         """The rows that the model was fitted with, calibration included, and those that it was judged on."""
-        features = self.features.begin(self.model.kernel)
-        fitted = [self._rows(part) for part in (self.parts.train, self.parts.calibration)]
+        kernel = Kernel(replace(self.model.program, outputs=self.names), entities=self.model.design.entities)
+        features = self.features.begin(kernel)
+        fitted = [(part, features.run(part).values) for part in (self.parts.train, self.parts.calibration)]
         if self.elsewhere:
-            features.begin(self.model.kernel)
-        return Rows.together(*fitted), self._rows(self.parts.test)
+            features.begin(kernel)
+        judged = (self.parts.test, features.run(self.parts.test).values)
+        learnable = _labels(self.parts.train) != 1
+        preparation = Preparation(self.model.design.preparation).fit(fitted[0][1][learnable], self.names)
+        train, calibration, test = (self._rows(*part, preparation) for part in (*fitted, judged))
+        return Rows.together(train, calibration), test
 
-    def _rows(self, batch: Batch) -> Rows:
+    def _rows(self, batch: Batch, values: Matrix, preparation: Preparation) -> Rows:
+        """The model's own columns as the model prepares them, the others alike."""
         schema = self.model.design.schema
+        own = [self.names.index(name) for name in self.model.program.outputs]
+        prepared = preparation.apply(values)
+        prepared[:, own] = self.model.prepared(values[:, own])
         return Rows(
             batch[schema.time] if schema.time else None,
             batch[schema.entity] if schema.entity else None,
-            batch.get(LABEL, np.full(batch.rows, -1, np.int8)),
-            self.features.run(batch).values,
+            _labels(batch),
+            values,
+            prepared,
         )
 
     def figures(self, **founding: str) -> dict[str, Any]:
@@ -134,3 +155,8 @@ class Material:
         """Why a figure has no value, for those that have none."""
         found = {theirs: self.report.results[ours] for theirs, ours in founding.items()}
         return {theirs: figure.reason for theirs, figure in found.items() if figure.value is None}
+
+
+def _labels(batch: Batch) -> NDArray[np.int8]:
+    labels: NDArray[np.int8] = batch.get(LABEL, np.full(batch.rows, -1, np.int8))
+    return labels

@@ -20,20 +20,23 @@ with optional_packages("training.exports.pictures"):
 
 CORRELATED, SPREAD, MOVING = 20, 12, 4
 """Features in each picture: those that weighed most."""
-SPAN = (0.5, 99.5)
+SPAN = (1, 99)
 """Percentiles of the training rows between which a distribution is drawn."""
+ALIKE = 0.9
+"""Correlation beyond which one picture of two features tells as much as two."""
 BINS, STEPS = 50, 240
 FEWEST_NUMBERED = 12
 """Correlated features above which the numbers no longer fit into the cells."""
 
 
-def correlations(material: Material, learnt: Matrix, path: Path) -> None:
+def correlations(material: Material, learnt: Rows, path: Path) -> None:
     """Pearson correlation of prepared features over the rows that the model was fitted with, like beside like."""
-    chosen = _foremost(material, learnt, CORRELATED)
-    table = np.atleast_2d(np.corrcoef(learnt[:, chosen], rowvar=False))
+    chosen = _foremost(material, learnt.prepared, CORRELATED, apart=False)
+    table = np.atleast_2d(np.corrcoef(learnt.prepared[:, chosen], rowvar=False))
     order = _alike(table)
     table, names = table[np.ix_(order, order)], [shortened(material.names[chosen[place]]) for place in order]
-    canvas = _canvas(material, "Correlation of the features that weighed most", (9.0, 8.0))
+    side = 3.6 + 0.22 * len(chosen)
+    canvas = _canvas(material, "How features correlate", (side + 1, side))
     axes = canvas.add_subplot()
     image = axes.imshow(table, cmap="RdBu_r", vmin=-1, vmax=1)
     axes.set_xticks(range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor", fontsize=8)
@@ -44,24 +47,26 @@ def correlations(material: Material, learnt: Matrix, path: Path) -> None:
         for (row, column), value in np.ndenumerate(table):
             colour = "white" if abs(value) > 0.6 else INK
             axes.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=8, color=colour)
-    bar = canvas.colorbar(image, ax=axes, shrink=0.7, label="correlation, training rows")
+    bar = canvas.colorbar(image, ax=axes, shrink=0.7, label="correlation, rows learnt from")
     bar.outline.set_visible(False)
     canvas.savefig(path, dpi=DOTS_PER_INCH, metadata={"Software": None})
 
 
-def distributions(material: Material, learnt: Matrix, unseen: Matrix, path: Path) -> None:
+def distributions(material: Material, learnt: Rows, unseen: Rows, path: Path) -> None:
     """How prepared features are spread over the rows that the model was fitted with, and over those it never saw."""
-    chosen = _foremost(material, learnt, SPREAD)
+    chosen = _foremost(material, learnt.prepared, SPREAD, apart=True)
     columns = min(4, len(chosen))
     rows = -(-len(chosen) // columns)
     canvas = _canvas(material, "Features as the detector gets them", (3.0 * columns + 1, 2.2 * rows + 1.2))
     grid = canvas.subplots(rows, columns, squeeze=False).ravel()
     for axes, place in zip(grid, chosen, strict=False):
         _style(axes)
-        low, high = np.percentile(learnt[:, place], SPAN)
+        low, high = np.percentile(learnt.prepared[:, place], SPAN)
         edges = np.linspace(low, high, BINS + 1) if high > low else np.linspace(low - 0.5, low + 0.5, BINS + 1)
-        axes.stairs(_shares(learnt[:, place], edges), edges, fill=True, color=BLUE, alpha=0.35, label="learnt from")
-        axes.stairs(_shares(unseen[:, place], edges), edges, color=ORANGE, linewidth=1.3, label="never seen")
+        axes.stairs(
+            _shares(learnt.prepared[:, place], edges), edges, fill=True, color=BLUE, alpha=0.35, label="learnt from"
+        )
+        axes.stairs(_shares(unseen.prepared[:, place], edges), edges, color=ORANGE, linewidth=1.3, label="never seen")
         axes.set_title(shortened(material.names[place]), fontsize=9, loc="left", color=INK)
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)
@@ -78,7 +83,7 @@ def temporal_patterns(material: Material, learnt: Rows, unseen: Rows, path: Path
         return
     everything = Rows.together(learnt, unseen)
     times = np.concatenate([learnt.times, unseen.times])
-    chosen = _foremost(material, everything.values, MOVING)
+    chosen = _foremost(material, learnt.prepared, MOVING, apart=True)
     edges = np.linspace(times.min(), max(times.max(), times.min() + 1), STEPS + 1)
     middles = ((edges[1:] + edges[:-1]) / 2).astype(np.int64).astype("datetime64[us]")
     canvas = _canvas(material, "Features over time", (10.0, 2.0 * (len(chosen) + 1) + 0.8))
@@ -131,14 +136,23 @@ def _bands(times: Times, values: Vector, edges: Vector) -> Matrix:
     return np.array([np.percentile(piece, (10, 50, 90)) if len(piece) else (np.nan,) * 3 for piece in pieces]).T
 
 
-def _foremost(material: Material, values: Matrix, most: int) -> list[int]:
-    """The features that weighed most and vary; where none was weighed, the first that vary."""
+def _foremost(material: Material, prepared: Matrix, most: int, *, apart: bool) -> list[int]:
+    """The features that weighed most and vary, then the others; with `apart`, none that goes with one before it."""
     places = {name: place for place, name in enumerate(material.names)}
     weighed = [places[item.feature] for item in material.report.importance if item.contribution > 0]
-    moving = np.nan_to_num(np.nanmax(values, axis=0, initial=-np.inf) - np.nanmin(values, axis=0, initial=np.inf)) > 0
-    rest = [place for place in range(len(places)) if place not in set(weighed)]
-    chosen = [place for place in (*weighed, *rest) if moving[place]]
-    return chosen[:most] or [0]
+    moving = prepared.max(axis=0) > prepared.min(axis=0)
+    chosen: list[int] = []
+    for place in dict.fromkeys((*weighed, *places.values())):
+        if len(chosen) == most:
+            break
+        if moving[place] and not (apart and _goes_with(prepared, place, chosen)):
+            chosen.append(place)
+    return chosen
+
+
+def _goes_with(prepared: Matrix, place: int, others: Sequence[int]) -> bool:
+    table = np.atleast_2d(np.corrcoef(prepared[:, [place, *others]], rowvar=False))
+    return bool(np.abs(table[0, 1:]).max(initial=0.0) > ALIKE)
 
 
 def _alike(table: Matrix) -> list[int]:
