@@ -36,7 +36,6 @@ from tocsin.training.history import source_of
 from tocsin.training.limits import Limits
 
 DATA = Path(os.environ.get("TOCSIN_DATA", ""))
-NODES = ("leaf1", "leaf2", "leaf3", "leaf5", "leaf6", "leaf7", "leaf8", "spine1", "spine2", "spine3", "spine4")
 FORWARD = 0.45
 FAULT_S = 240
 """How long a fault of the Nezha set counts: it names no end."""
@@ -92,12 +91,12 @@ def _asd(folder: Path, server: int) -> dict[str, Figures]:
 
 def _cisco(folder: Path, experiment: str) -> dict[str, Any]:
     """Mean over the routers that had an event of their own."""
+    with (DATA / "cisco_telemetry" / f"ground_truth_{experiment}.txt").open() as file:
+        nodes = sorted({event["Node"] for event in csv.DictReader(file)})
     whole, forward = [], []
-    for node in NODES:
+    for node in nodes:
         config, rows = _router(folder, experiment, node)
         truth = rows[LABEL] == 1
-        if not truth.any():
-            continue
         raw = _with_changes(np.column_stack([rows[name] for name in config.schema_.found]))
         whole.append(_both(truth, _scores(config, rows, rows), -Peer(random_state=0).fit(raw).score_samples(raw)))
         first = int(FORWARD * rows.rows)
@@ -109,17 +108,14 @@ def _cisco(folder: Path, experiment: str) -> dict[str, Any]:
 
 
 def _router(folder: Path, experiment: str, node: str) -> tuple[Config, Batch]:
-    with (DATA / "cisco_telemetry" / f"ground_truth_{experiment}.txt").open() as file:
-        events = [row for row in csv.DictReader(file) if row["Node"] == node]
-    windows = [{"start": row["Start"], "end": row["End"]} for row in events]
-    (folder / "events.json").write_bytes(orjson.dumps(windows))
+    place = DATA / "cisco_telemetry"
     config = _config(
         folder,
         f"""
         preset: hosts/metrics
         schema: {{leave_out: [column_1]}}
-        source: {{type: csv, path: {DATA}/cisco_telemetry/{node}{experiment}.csv.gz}}
-        labels: {{windows: events.json}}
+        source: {{type: csv, path: {place}/{node}{experiment}.csv.gz}}
+        labels: {{windows: {place}/ground_truth_{experiment}.txt, series: {node}}}
         """,
     )
     config, rows, _ = _read(config)

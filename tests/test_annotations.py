@@ -194,3 +194,11 @@ def test_an_entity_of_a_window_may_be_a_number(tmp_path: Path) -> None:
     path = tmp_path / "windows.json"
     path.write_bytes(orjson.dumps([{"start": "2026-01-05", "end": "2026-01-06", "entity": 0}]))
     assert read_windows(path, None)[0].entity == "0"
+
+
+def test_a_table_of_events_by_node_gives_those_of_one_node(tmp_path: Path) -> None:
+    path = tmp_path / "ground_truth.txt"
+    path.write_text("Node,Host,Start,End,Event\nleaf1,None,1767571200,1767571500,clearBGP\nleaf2,None,1,2,flap\n")
+    assert read_windows(path, "leaf1") == (Window(START, START + 5 * MINUTE, "", "clearBGP"),)
+    with pytest.raises(DataError, match="one of: leaf1, leaf2"):
+        read_windows(path, "leaf3")

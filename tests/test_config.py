@@ -192,3 +192,9 @@ def test_a_star_stands_for_every_column_that_was_found() -> None:
 def test_where_a_schema_names_all_its_fields_a_star_is_a_name_like_any_other() -> None:
     config = parse(GOOD)
     assert config.with_columns(["more"]) is config
+
+
+@pytest.mark.parametrize("value", ["!!int x", "!!float {}", "!!timestamp soon", "!!binary ü", "!!set [a]"])
+def test_a_tag_that_lies_about_its_value_is_a_problem_and_no_trace(value: str) -> None:
+    (problem,) = problems(f"version: {value}\n")
+    assert "YAML without anchors and aliases" in problem

@@ -186,8 +186,10 @@ def read_windows(path: Path, series: str | None, timezone: str | None = None) ->
     """Incident windows from a file.
 
     JSON: a list of `[start, end]` pairs or of mappings with start, end and optional entity and name; or a mapping
-    from series to such lists (the Numenta benchmark's form). CSV: columns start, end and optional entity, name.
-    Times are written as a schema's times may be; those without an offset are in `timezone`.
+    from series to such lists (the Numenta benchmark's form). Any other file is CSV: columns start, end and optional
+    entity (or node) and name (or event), in letters of either case; with a series, the windows of that entity alone,
+    for telemetry that is all its own. Times are written as a schema's times may be; those without an offset are in
+    `timezone`.
 
     Raises
     ------
@@ -196,7 +198,7 @@ def read_windows(path: Path, series: str | None, timezone: str | None = None) ->
     """
     where = f"labels.windows {path}"
     try:
-        entries = _csv_windows(path) if path.suffix == ".csv" else _json_windows(path, series, where)
+        entries = _json_windows(path, series, where) if path.suffix == ".json" else _csv_windows(path, series, where)
         parts = [_parts(entry) for entry in entries]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(where, f"no readable windows ({error!r})", "JSON or CSV with start and end times") from error
@@ -227,9 +229,25 @@ def _json_windows(path: Path, series: str | None, where: str) -> Sequence[Any]:
     return document
 
 
-def _csv_windows(path: Path) -> list[dict[str, str]]:
+def _csv_windows(path: Path, series: str | None, where: str) -> list[dict[str, str]]:
     with path.open(newline="", encoding="utf-8-sig") as file:
-        return list(csv.DictReader(file))
+        rows = [{str(key).strip().lower(): value for key, value in row.items()} for row in csv.DictReader(file)]
+    windows = [
+        {
+            "start": row["start"],
+            "end": row["end"],
+            "entity": row.get("entity") or row.get("node") or "",
+            "name": row.get("name") or row.get("event") or "",
+        }
+        for row in rows
+    ]
+    if series is None:
+        return windows
+    entities = {window["entity"] for window in windows}
+    if series not in entities:
+        hint = did_you_mean(series, entities)
+        raise DataError(where, f"series {series!r}", f"one of: {', '.join(sorted(entities))}", hint)
+    return [{**window, "entity": ""} for window in windows if window["entity"] == series]
 
 
 def _parts(entry: Any) -> tuple[Any, Any, str, str]:

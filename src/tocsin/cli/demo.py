@@ -42,7 +42,7 @@ def run_demo(folder: Path, *, as_json: bool) -> int:
     """Train, judge and show; 0 if at least one planted attack rang."""
     from tocsin.system import Project
 
-    _fresh(folder)
+    fresh(folder)
     config = folder / "tocsin.yaml"
     config.write_text(CONFIG, "utf-8")
     project = Project.load(config)
@@ -68,7 +68,8 @@ def run_demo(folder: Path, *, as_json: bool) -> int:
     return 0 if caught else 1
 
 
-def _fresh(folder: Path) -> None:
+def fresh(folder: Path) -> None:
+    """Make the folder of a demo anew; raises ConfigError if what stands there is none."""
     if folder.exists() and not (folder / MARK).exists():
         hint = "choose another with --folder"
         raise ConfigError([Problem(str(folder), "a folder that is no demo", "a new one", hint)])

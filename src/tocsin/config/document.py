@@ -58,12 +58,12 @@ class Document:
             loader = _Loader(text)
             node = loader.get_single_node()
             self.values: Any = loader.construct_document(node) if node is not None else {}
-        except (yaml.YAMLError, RecursionError, ValueError, TypeError, AttributeError, OverflowError) as error:
-            # A tag such as !!int fails on the text behind it with whatever error Python has for that.
+        except (yaml.YAMLError, RecursionError) as error:
             mark = getattr(error, "problem_mark", None)
             where = f"{path}:{mark.line + 1}" if mark else str(path)
-            got = str(getattr(error, "problem", None) or error)
-            raise ConfigError([Problem(where, got, "YAML without anchors and aliases")]) from error
+            raise _no_yaml(where, str(getattr(error, "problem", None) or error)) from error
+        except (ValueError, TypeError, AttributeError, OverflowError) as error:  # whatever a tag met that lies
+            raise _no_yaml(str(path), "a tag such as !!int before a value that is none") from error
         if node is not None:
             self._walk(node, "$")
 
@@ -93,3 +93,7 @@ class Document:
             where = where[: max(where.rfind("."), where.rfind("["), 0)]
         prefix = f"{self.path}:{self.lines[where]}  " if where else f"{self.path}  "
         return Problem(prefix + problem.where, problem.got, problem.wanted, problem.hint)
+
+
+def _no_yaml(where: str, got: str) -> ConfigError:
+    return ConfigError([Problem(where, got, "YAML without anchors and aliases")])

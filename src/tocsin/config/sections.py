@@ -80,7 +80,8 @@ class LabelsConfig(Section):
         A column of the telemetry, its values that mean normal, and values whose rows are left out. Case does not
         matter. Every other value is an anomaly of that name.
     windows, series
-        A JSON or CSV file of incidents with start and end; `series` picks one key of a JSON mapping.
+        A JSON or CSV file of incidents with start and end; `series` picks one key of a JSON mapping, one entity of a
+        CSV file.
     array
         A file with one 0 or 1 per row of the source, in its order (text, .npy or .npz with `series` as the key).
     """

@@ -33,7 +33,7 @@ Cells = tuple[NDArray[np.intp], NDArray[np.intp]]
 _LINKS = 12
 _PER_ACCESS_POINT = 4
 _TYPES = ("laptop", "phone", "sensor", "camera")
-_WANDERING_DB = np.array([2.0, 3.5, 0.8, 0.6])
+_WANDERING_DB = np.array([1.6, 2.8, 0.8, 0.6])
 """How far the signal of each type strays from its level."""
 _FRAMES = np.array([4_000.0, 1_500.0, 120.0, 6_000.0])
 """Frames of each type in five minutes of a working day."""
@@ -143,7 +143,7 @@ def _links(rng: np.random.Generator, count: int) -> _Links:
         wide=wide,
         access_point=np.arange(count) // _PER_ACCESS_POINT,
         level=-36.0 - 28.0 * np.log10(metres) - 5.0 * wide + rng.normal(0, 4, count),
-        clutter=np.exp(rng.normal(np.log(0.006), 1.5, count)),
+        clutter=np.exp(rng.normal(np.log(0.006), 1.6, count)),
     )
 
 
@@ -202,8 +202,8 @@ def _metrics(rng: np.random.Generator, air: _Air) -> dict[str, Numbers]:
     margin = air.signal - air.noise
     # One attempt fails from noise, and from others that begin to send in the same slot.
     fails = 0.02 + 0.4 * air.load**2 + 1 / (1 + np.exp((margin - 7.0) / 2.0))
-    fails = np.clip(fails * np.exp(rng.normal(0, 0.3, fails.shape)), 0.001, 0.97)
-    bursts = air.clutter * np.exp(rng.normal(0, 0.8, fails.shape))
+    fails = np.clip(fails * np.exp(rng.normal(0, 0.2, fails.shape)), 0.001, 0.97)
+    bursts = air.clutter * np.exp(rng.normal(0, 0.6, fails.shape))
     gone = np.clip(fails**_TRIES + bursts + air.away, 0.0, 0.99)
     missed = np.where(air.lost, air.frames, rng.binomial(air.frames, gone))
     heard = air.frames - missed
@@ -273,7 +273,7 @@ def _cells(rng: np.random.Generator, site: _Site, kind: str, first: int) -> Cell
 
 def _troubled(rng: np.random.Generator, air: _Air, kind: str) -> _Air:
     """The air of an episode: each has a strength, and every row of it its own."""
-    strength = rng.uniform(0.7, 1.5)
+    strength = rng.uniform(0.8, 1.5)
     rows = strength * rng.normal(1, 0.15, len(air.signal)).clip(0.5)
     if kind == "interference":
         return replace(air, noise=air.noise + 20 * rows, fading=air.fading * (1 + 0.25 * rows))

@@ -66,10 +66,7 @@ def _unquoted(value: str) -> str:
 def _document(text: str, path: Path) -> Foreign:
     if text.lstrip().startswith("{"):
         text = text.replace("\t", " ")  # JSON may be indented with tabs, and holds them nowhere else
-    try:
-        document = Document(text, path)
-    except (ValueError, TypeError, AttributeError, OverflowError) as error:  # a tag that lies about its value
-        raise ConfigError([Problem(str(path), f"a value that cannot be read ({error})", "plain YAML")]) from error
+    document = Document(text, path)
     if not isinstance(document.values, dict):
         got = f"a {type(document.values).__name__}"
         raise ConfigError([Problem(str(path), got, "a mapping, or lines of KEY=value")])
