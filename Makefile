@@ -9,7 +9,7 @@ SEEDS := 1 2 3 4 5
 step = @echo "== $(1)"; $(2) || { echo "FAILED: $(1)" >&2; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lint test demo bench soak lock clean
+.PHONY: help setup lint test demo bench soak pages lock clean
 
 help: ## List what can be made
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile
@@ -38,6 +38,10 @@ bench: setup ## Run the benchmarks into benchmarks/results
 soak: setup ## The tests again under other seeds (SEEDS="1 2 3")
 	@for seed in $(SEEDS); do echo "== seed $$seed"; \
 	TOCSIN_SEED=$$seed $(PYTEST) --hypothesis-seed=$$seed || exit 1; done
+
+pages: setup ## Write the presets' pages into docs/presets anew
+	@for name in $$($(BIN)/tocsin presets list --json | $(PYTHON) -c 'import json, sys; print(*json.load(sys.stdin))'); do \
+	mkdir -p docs/presets/$$(dirname $$name); $(BIN)/tocsin presets show $$name > docs/presets/$$name.md || exit 1; done
 
 lock: ## Pin the newest versions into requirements/*.txt (PYTHON=python3.11)
 	@scripts/lock

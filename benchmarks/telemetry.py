@@ -4,6 +4,8 @@ No parameter is set here but what a user must say: where the files are, how far 
 peer is `IsolationForest` with its defaults (100 trees, seed 0) on the raw columns, as the data's own notes give it.
 
 asd       learn from `train`, judge on `test`, mean of 8 servers
+smd       the same, 4 machines; jumpstarter: the same, 15 services in raw units. Both with the preset's forest and with
+          `denoising_reconstruction`
 cisco     learn from a router's rows without labels, judge the same rows ("whole", as the peer's figure is given), and
           learn from the first 45 %, judge the rest ("forward"); an anomaly is an event of the router's own
 nezha     the front service, up to four minutes behind the last fault, learnt from without labels
@@ -36,6 +38,8 @@ from tocsin.training.history import source_of
 from tocsin.training.limits import Limits
 
 DATA = Path(os.environ.get("TOCSIN_DATA", ""))
+MACHINES = ("1-6", "2-1", "2-2", "3-3")
+DENOISING = "detector: {type: denoising_reconstruction}"
 FORWARD = 0.45
 FAULT_S = 240
 """How long a fault of the Nezha set counts: it names no end."""
@@ -51,6 +55,11 @@ def main(out: Path) -> None:
         folder = Path(name)
         results: dict[str, Any] = {
             "asd": _mean(_asd(folder, server) for server in range(1, 9)),
+            "asd_denoising": _mean(_asd(folder, server, DENOISING) for server in range(1, 9)),
+            "jumpstarter": _mean(_jumpstarter(folder, service) for service in range(15)),
+            "jumpstarter_denoising": _mean(_jumpstarter(folder, service, DENOISING) for service in range(15)),
+            "smd": _mean(_smd(folder, machine) for machine in MACHINES),
+            "smd_denoising": _mean(_smd(folder, machine, DENOISING) for machine in MACHINES),
             "cisco_bgpclear": _cisco(folder, "bgpclear_first"),
             "cisco_portflap": _cisco(folder, "portflap_first"),
             "nezha_22": _nezha(folder, "2022-08-22"),
@@ -71,21 +80,51 @@ def _bars(results: dict[str, Any]) -> dict[str, bool]:
     }
 
 
-def _asd(folder: Path, server: int) -> dict[str, Figures]:
+def _asd(folder: Path, server: int, more: str = "") -> dict[str, Figures]:
     file = DATA / "asd" / f"omi-{server}.npz"
+    return _arrays(folder, file, 300, more)
+
+
+def _smd(folder: Path, machine: str, more: str = "") -> dict[str, Figures]:
+    return _arrays(folder, DATA / "smd" / f"machine-{machine}.npz", 60, more)
+
+
+def _arrays(folder: Path, file: Path, interval_s: int, more: str) -> dict[str, Figures]:
     config = _config(
         folder,
         f"""
         preset: hosts/metrics
-        schema: {{fields: {{timestamp: {{interval_s: 300}}}}}}
+        schema: {{fields: {{timestamp: {{interval_s: {interval_s}}}}}}}
         source: {{type: npz, path: {file}, array: train}}
         test: {{array: test}}
         test_labels: {{array: {file}, series: test_label}}
+        {more}
         """,
     )
     config, train, test = _read(config)
     with np.load(file) as arrays:
         peer = -Peer(random_state=0).fit(arrays["train"]).score_samples(arrays["test"])
+    return _both(test[LABEL] == 1, _scores(config, train, test), peer)
+
+
+def _jumpstarter(folder: Path, service: int, more: str = "") -> dict[str, Figures]:
+    """Raw units, no header, no clock."""
+    place, name = DATA / "jumpstarter_d2", f"service{service}.csv.gz"
+    config = _config(
+        folder,
+        f"""
+        preset: hosts/metrics
+        schema: {{fields: {{timestamp: {{interval_s: 60}}}}}}
+        source: {{type: csv, path: {place}/train/{name}, columns: {[f"metric_{at}" for at in range(1, 20)]}}}
+        test: {{path: {place}/test/{name}}}
+        test_labels: {{array: {place}/test_label/{name}}}
+        {more}
+        """,
+    )
+    config, train, test = _read(config)
+    raw = (np.column_stack([rows[metric] for metric in config.schema_.found]) for rows in (train, test))
+    before, after = raw
+    peer = -Peer(random_state=0).fit(before).score_samples(after)
     return _both(test[LABEL] == 1, _scores(config, train, test), peer)
 
 
