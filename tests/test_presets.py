@@ -10,7 +10,6 @@ import pytest
 
 from tocsin.config import Config, parse
 from tocsin.errors import ConfigError, SchemaError
-from tocsin.features.base import compile_program
 from tocsin.model.design import Design
 from tocsin.presets import presets, read_preset
 from tocsin.records import Batch
@@ -81,7 +80,7 @@ def typed(preset: str, row: dict[str, str]) -> Batch:
 
 def test_every_file_is_a_preset() -> None:
     files = {path.relative_to(FOLDER).with_suffix("").as_posix() for path in FOLDER.rglob("*.yaml")}
-    assert set(presets()) == files >= {"flows", "flows/zeek", "flows/nsl_kdd", "services"}
+    assert set(presets()) == files >= {"flows", "hosts", "services", "wifi", "frames"}
 
 
 @pytest.mark.parametrize("preset", presets())
@@ -89,11 +88,9 @@ def test_a_preset_parses_fits_together_and_compiles(preset: str) -> None:
     parsed = config(preset)
     check(parsed)
     design = Design.of(parsed)
-    schema = design.schema
-    nothing, _ = schema.split(Batch({name: np.empty(0, dtype=object) for name in schema.fields}))
-    program = compile_program(schema, design.columns(), design.derived(), nothing)
+    program = design.program(design.no_rows())
     assert len(program.outputs) >= 5
-    assert program.time == schema.time
+    assert program.time == design.schema.time
 
 
 @pytest.mark.parametrize("preset", presets())

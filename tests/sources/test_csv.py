@@ -215,3 +215,27 @@ def test_no_bytes_whatever_stop_the_reader(content: bytes, rows: int) -> None:
         batches = batches_of(Csv(path=str(path), rows=rows))
         assert all(batch.rows + len(batch.rejected) <= rows for batch in batches)
         assert batches[-1].rows or batches[-1].rejected
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize(
+    ("odd", "read_as", "reason"),
+    [
+        ("3333", [], "wrong_number_of_fields"),
+        ("3333,3,3", [], "wrong_number_of_fields"),
+        ("\xff,\0", [], "nul_byte"),
+        ('3333,"a', [], "bad_quoting"),
+        ("3333," + "x" * 140_000, [], "too_long"),
+        ('"3333","3,3"', [("3333", "3,3")], None),
+        ("", [], None),
+    ],
+)
+def test_one_odd_line_among_thousands_changes_nothing_for_the_others(
+    tmp_path: Path, end: str, odd: str, read_as: list[tuple[str, str]], reason: str | None
+) -> None:
+    plain = [(str(row), str(row % 7)) for row in range(5_000)]
+    lines = ["a,b", *(",".join(row) for row in plain[:3_333]), odd, *(",".join(row) for row in plain[3_333:])]
+    columns, refused = read(tmp_path, end.join(lines))
+    assert list(zip(columns["a"], columns["b"], strict=True)) == plain[:3_333] + read_as + plain[3_333:]
+    assert [(item.row, item.reason) for item in refused] == ([(3_335, reason)] if reason else [])
+    assert columns["_row"] == [row for row in range(2, 5_003) if row != 3_335 or read_as]

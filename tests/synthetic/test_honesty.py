@@ -41,7 +41,7 @@ def test_neither_a_column_nor_a_relation_between_columns_recovers_the_label(
     assert leaks.single is not None
     assert leaks.relation is not None
     for name, finding in (("best single column", leaks.single), ("best relation", leaks.relation)):
-        record_property(f"{kind} {seed}: {name}", finding)
+        record_property(f"{kind} {seed}: {name}", str(finding))
         print(f"{kind} {seed}: {finding}")  # noqa: T201  # shown by -rP
     assert leaks.single.roc_auc < BEST_SINGLE
     assert leaks.relation.balanced_accuracy < BEST_RELATION

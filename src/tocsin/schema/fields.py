@@ -321,13 +321,8 @@ def _texts(name: str, item: Field, raw: Column, bad: _Bad) -> Column:
     values[absent] = ""
     if not item.optional:
         bad.add(absent, "missing", name, raw, "a value, since the field is not optional")
-    bad.add(
-        np.fromiter((len(value) > MAX_TEXT for value in values), bool, len(values)),
-        "too_long",
-        name,
-        raw,
-        f"at most {MAX_TEXT} characters",
-    )
+    lengths = np.fromiter(map(len, values), np.int64, len(values))
+    bad.add(lengths > MAX_TEXT, "too_long", name, raw, f"at most {MAX_TEXT} characters")
     if item.values:
         known = frozenset(item.values)
         bad.add(

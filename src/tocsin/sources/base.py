@@ -81,7 +81,7 @@ class Tally:
     quarantined: int = 0
     duplicates: int = 0
     ignored: int = 0
-    """Left out on purpose, by the labels."""
+    """Left out on purpose, by the labels or by the source."""
     files_refused: int = 0
     """Files that could not be read, or not to their end."""
     reasons: dict[str, int] = field(default_factory=dict)
@@ -138,7 +138,7 @@ class Intake:
         What valid rows look like; its key names what is a duplicate among the last 100,000 keys. A row that lacks a
         part of its key is none.
     labels
-        What is known of the raw rows; where they say `_keep` is False, a row is left out.
+        What is known of the raw rows; where they or the source say `_keep` is False, a row is left out.
     pseudonymise
         What becomes of valid rows.
     quarantine
@@ -211,19 +211,21 @@ class Intake:
         return self._pseudonymise(fresh) if self._pseudonymise and fresh.rows else fresh
 
     def _typed(self, raw: Batch) -> tuple[Batch, tuple[Rejected, ...], int]:
+        wanted = np.asarray(raw[KEEP], dtype=bool) if KEEP in raw else np.ones(raw.rows, dtype=bool)
         try:
             marked = raw.replace(self._labels(raw)) if self._labels else raw
-            kept = marked.take(np.asarray(marked[KEEP], dtype=bool)) if KEEP in marked else marked
+            kept = marked.take(wanted & np.asarray(marked[KEEP], dtype=bool)) if KEEP in marked else marked
             valid, refused = self._schema.split(kept)
         except SchemaError as error:
-            if not raw.rows:
-                return Batch({}), (), 0
+            ignored = int(np.count_nonzero(~wanted))
+            if ignored == raw.rows:
+                return Batch({}), (), ignored
             problem = error.problem
             where = f"{raw[FILE][0]}: {problem.where}"
             self._misfit = self._misfit or SchemaError(where, problem.got, problem.wanted, problem.hint)
             detail = f"{error.problem.where}: got {error.problem.got}"
-            places = zip(raw[FILE].tolist(), raw[ROW].tolist(), strict=True)
-            return Batch({}), tuple(Rejected(file, row, "missing_column", detail) for file, row in places), 0
+            places = zip(raw[FILE][wanted].tolist(), raw[ROW][wanted].tolist(), strict=True)
+            return Batch({}), tuple(Rejected(file, row, "missing_column", detail) for file, row in places), ignored
         columns = {name: column for name, column in valid.items() if name != KEEP}
         return Batch(columns), refused, raw.rows - kept.rows
 
@@ -234,8 +236,9 @@ class Intake:
         return valid.take(np.fromiter((self._first(key) for key in keys), bool, valid.rows))
 
     def _first(self, key: tuple[object, ...]) -> bool:
-        if any(part == "" or part != part for part in key):  # noqa: PLR0124  # NaN: a missing number
-            return True
+        for part in key:
+            if part == "" or part != part:  # noqa: PLR0124  # NaN: a missing number
+                return True
         digest = blake2b(repr(key).encode(), digest_size=16).digest()
         if digest in self._seen:
             return False

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import zlib
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from glob import glob
-from gzip import BadGzipFile, GzipFile
-from hashlib import sha256
-from io import BufferedReader, FileIO, RawIOBase, TextIOWrapper
 from itertools import takewhile
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -24,16 +19,8 @@ from tocsin.sources.base import RowsPerBatch, Source
 
 MAX_FILES = 100_000
 MAX_COLUMNS = 1_024
-MAX_LINE = 1 << 20
-"""Characters of a line, and of a record of several lines."""
 MAX_RAW = 1_024
 """Characters of a refused row that are kept."""
-_BATCH_CHARACTERS = 1 << 25
-"""Text after which a batch is full, however few its rows."""
-
-
-Stream = BufferedReader | GzipFile
-"""An opened file, unpacked. Nothing may buffer it again: what is read before a break would be lost with it."""
 
 
 class BrokenFile(Exception):
@@ -43,17 +30,6 @@ class BrokenFile(Exception):
         super().__init__(detail)
         self.reason = reason
         self.detail = detail
-
-
-class Record(NamedTuple):
-    """One record of a file, before it becomes a row of a batch."""
-
-    row: int
-    """Line or record number, counted from 1."""
-    header: object
-    """What the values belong to; a batch holds records of one header."""
-    values: Any
-    characters: int
 
 
 class FileSource(Source):
@@ -166,158 +142,9 @@ class FileSource(Source):
             observe.columns_left_out(snake_case(type(self).__name__), fresh, reason)
 
 
-class TextFileSource(FileSource):
-    """Reads files of records, gzip or plain.
-
-    Subclasses write `_records`, and `_columns` where the values are not text.
-    """
-
-    @abstractmethod
-    def _records(self, stream: Stream, file: str) -> Iterator[Record | Rejected]:
-        """The records of an opened, unpacked file, rows ascending; may raise BrokenFile."""
-
-    def _columns(self, header: Any, values: Sequence[Any]) -> dict[str, Column]:
-        """Columns of consecutive records of one header; as it stands, header = names and values = texts."""
-        return {name: object_column(column) for name, column in zip(header, zip(*values, strict=True), strict=True)}
-
-    def _read_file(self, file: str, path: str, behind: int) -> Iterator[Batch]:
-        block = _Block()
-        for record in self._guarded(file, path):
-            if 0 < record.row <= behind:
-                continue
-            if not block.takes(record, self.rows):
-                yield self._batch(file, block)
-                block = _Block()
-            block.add(record)
-        if block.rows:
-            yield self._batch(file, block)
-
-    def _guarded(self, file: str, path: str) -> Iterator[Record | Rejected]:
-        try:
-            with FileIO(path) as raw:
-                hashed = _Hashed(raw)
-                try:
-                    yield from self._records(_unpacked(hashed), file)
-                except (OSError, EOFError, zlib.error, BrokenFile) as error:
-                    yield Rejected(file, 0, *_why(error))
-                self._digests[file] = hashed.digest()
-        except OSError as error:
-            yield Rejected(file, 0, *_why(error))
-
-    def _batch(self, file: str, block: _Block) -> Batch:
-        columns = self._columns(block.header, [record.values for record in block.records]) if block.records else {}
-        rows = np.array([record.row for record in block.records], dtype=np.int64)
-        return self._marked(file, columns, rows, block.rejected)
-
-
-@dataclass(slots=True)
-class _Block:
-    """Records on their way to one batch."""
-
-    header: object = None
-    records: list[Record] = field(default_factory=list)
-    rejected: list[Rejected] = field(default_factory=list)
-    characters: int = 0
-
-    @property
-    def rows(self) -> int:
-        return len(self.records) + len(self.rejected)
-
-    def takes(self, item: Record | Rejected, limit: int) -> bool:
-        if self.rows >= limit or self.characters >= _BATCH_CHARACTERS:
-            return False
-        return isinstance(item, Rejected) or not self.records or _same(item.header, self.header)
-
-    def add(self, item: Record | Rejected) -> None:
-        if isinstance(item, Rejected):
-            self.rejected.append(item)
-        else:
-            self.records.append(item)
-            self.header = item.header
-            self.characters += item.characters
-
-
-def _same(one: object, other: object) -> bool:
-    return one is other or one == other
-
-
-class _Hashed(RawIOBase):
-    """Hashes a file while it is read. The file outlives what is built on this: it is closed by who opened it."""
-
-    def __init__(self, file: FileIO) -> None:
-        self._file = file
-        self._hash = sha256()
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, target: Any) -> int:
-        got = self._file.readinto(target)
-        self._hash.update(memoryview(target)[:got])
-        return got
-
-    def digest(self) -> str:
-        while rest := self._file.read(MAX_LINE):
-            self._hash.update(rest)
-        return self._hash.hexdigest()
-
-
-def _unpacked(raw: RawIOBase) -> Stream:
-    plain: BufferedReader = BufferedReader(raw, 1 << 16)
-    return GzipFile(fileobj=plain) if plain.peek(2)[:2] == b"\x1f\x8b" else plain
-
-
-def _why(error: Exception) -> tuple[str, str]:
-    if isinstance(error, BrokenFile):
-        return error.reason, error.detail
-    if isinstance(error, EOFError):
-        return "truncated", "the compressed file breaks off"
-    if isinstance(error, BadGzipFile | zlib.error):
-        return "corrupt", str(error)
-    return "unreadable_file", str(error)
-
-
-class Lines:
-    r"""The lines of a UTF-8 text, with or without byte-order mark, ended by `\n`, `\r\n` or `\r`.
-
-    Lines that must not be used are in `refused` until the reader takes them out: number -> (reason, detail).
-    """
-
-    def __init__(self, stream: Stream) -> None:
-        if stream.peek(2)[:2] in (b"\xff\xfe", b"\xfe\xff"):
-            raise BrokenFile("not_utf8", "text in UTF-16; save it as UTF-8")
-        self._text = TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
-        self.number = 0
-        self.refused: dict[int, tuple[str, str]] = {}
-
-    def __iter__(self) -> Iterator[str]:
-        return self
-
-    def __next__(self) -> str:
-        line = self._text.readline(MAX_LINE + 1)
-        if not line:
-            raise StopIteration
-        self.number += 1
-        if len(line) > MAX_LINE and line[-1] not in "\r\n":
-            while (rest := self._text.readline(MAX_LINE)) and rest[-1] not in "\r\n":
-                pass
-            self.refused[self.number] = ("too_long", f"a line of more than {MAX_LINE:,} characters")
-            return line[:MAX_RAW]
-        if "\0" in line:
-            self.refused[self.number] = ("nul_byte", "a NUL byte")
-        elif not line.isascii() and legible(line) != line:
-            self.refused[self.number] = ("not_utf8", "bytes that are not UTF-8")
-        return line
-
-
 def legible(text: str) -> str:
     r"""Text that can be stored anywhere: bytes that were not UTF-8 become `\xff`."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-
-
-def rejected_text(file: str, row: int, problem: tuple[str, str], text: str) -> Rejected:
-    """A refused row of a text file, with the beginning of what stood there."""
-    return Rejected(file, row, *problem, legible(text[:MAX_RAW].rstrip("\r\n")))
 
 
 def column_names(names: Sequence[str]) -> tuple[str, ...]:

@@ -15,14 +15,15 @@ from pydantic import Field
 
 from tocsin.records import Rejected
 from tocsin.sources.base import RowsPerBatch
-from tocsin.sources.base_files import (
+from tocsin.sources.base_files import BrokenFile, column_names
+from tocsin.sources.base_text_files import (
     MAX_LINE,
-    BrokenFile,
     Lines,
-    Record,
+    Problem,
+    Records,
     Stream,
     TextFileSource,
-    column_names,
+    plain_fields,
     rejected_text,
 )
 
@@ -66,12 +67,15 @@ class Csv(TextFileSource):
         (folder / "example.csv").write_text(text)
         return cls(path=str(folder / "*.csv"), rows=2)
 
-    def _records(self, stream: Stream, file: str) -> Iterator[Record | Rejected]:
+    def _records(self, stream: Stream, file: str) -> Iterator[Records | Rejected]:
         names = self.columns
         feed = _Feed(Lines(stream))
         reader = csv.reader(feed, delimiter=self.delimiter, strict=True)
         while True:
             feed.begin()
+            if plain := feed.plain(names, self.delimiter):
+                yield plain
+                continue
             fields: list[str] = []
             try:
                 fields = next(reader)
@@ -81,13 +85,13 @@ class Csv(TextFileSource):
             except csv.Error as error:
                 problem = _problem(error)
             if fields and names and not problem and len(fields) != len(names):
-                problem = ("wrong_number_of_fields", f"{len(fields)} fields, wanted {len(names)}")
+                problem = Problem("wrong_number_of_fields", f"{len(fields)} fields, wanted {len(names)}")
             if problem and not names:
                 raise BrokenFile(*problem)
             if problem:
                 yield feed.refuse(file, problem)
             elif names and fields:
-                yield Record(feed.row, names, fields, feed.characters)
+                yield Records((feed.row,), names, (fields,), feed.characters)
             elif fields:
                 names = column_names(fields)
 
@@ -107,6 +111,20 @@ class _Feed:
         self._record = []
         self.characters = 0
 
+    def plain(self, names: tuple[str, ...], delimiter: str) -> Records | None:
+        """The records of a whole block of lines, unless there is something about any of them that wants care."""
+        if not names or self._again:
+            return None
+        lines = self._lines.block()
+        text = "".join(lines)
+        records = [] if self._lines.refused or '"' in text else plain_fields(lines, text, delimiter, len(names))
+        if not records or max(map(len, lines)) > csv.field_size_limit():
+            self._again.extend(lines)
+            return None
+        rows = range(self.row, self.row + len(lines))
+        self.row = rows.stop
+        return Records(rows, names, records, len(text))
+
     def __iter__(self) -> Iterator[str]:
         return self
 
@@ -118,13 +136,13 @@ class _Feed:
             raise csv.Error("field larger than a record may be")
         return line
 
-    def problem(self) -> tuple[str, str] | None:
+    def problem(self) -> Problem | None:
         refused = self._lines.refused
         if not refused:
             return None
         return next((refused[row] for row in range(self.row, self.row + len(self._record)) if row in refused), None)
 
-    def refuse(self, file: str, problem: tuple[str, str]) -> Rejected:
+    def refuse(self, file: str, problem: Problem) -> Rejected:
         """Refuse the record's first line; the others may be records of their own."""
         first, *others = self._record
         self._again.extendleft(reversed(others))
@@ -133,5 +151,5 @@ class _Feed:
         return rejected_text(file, self.row, problem, first)
 
 
-def _problem(error: csv.Error) -> tuple[str, str]:
-    return ("too_long" if "larger" in str(error) else "bad_quoting", str(error))
+def _problem(error: csv.Error) -> Problem:
+    return Problem("too_long" if "larger" in str(error) else "bad_quoting", str(error))

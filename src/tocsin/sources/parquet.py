@@ -14,6 +14,8 @@ from tocsin.records import Batch, Column, Rejected
 from tocsin.sources.base import RowsPerBatch
 from tocsin.sources.base_files import MAX_COLUMNS, MAX_RAW, BrokenFile, FileSource
 
+_AT_ONCE = 50_000
+"""Rows that are decoded at once."""
 _WIDE = (pl.Int128, pl.UInt128, pl.Decimal)
 """Numeric types that numpy has no word for."""
 
@@ -65,8 +67,10 @@ class Parquet(FileSource):
         self._leave_out(types.keys() - usable, "unsupported_type")
         if not usable:
             raise BrokenFile("no_columns", "no column of a type that can be read")
-        parts = frame.select(usable).slice(behind).collect_batches(chunk_size=self.rows, maintain_order=True)
-        for part in parts:
+        chosen = frame.select(usable)
+        # Not collect_batches: it reads ahead of whoever asks, up to half of a large file.
+        while (part := chosen.slice(behind, max(self.rows, _AT_ONCE)).collect()).height:
+            behind += part.height
             for piece in part.iter_slices(self.rows):
                 yield {series.name: _column(series) for series in piece}
 

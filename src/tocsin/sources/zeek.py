@@ -13,15 +13,8 @@ from typing import Any, Self
 
 from tocsin.records import Column, Rejected
 from tocsin.sources.base import RowsPerBatch
-from tocsin.sources.base_files import (
-    BrokenFile,
-    Lines,
-    Record,
-    Stream,
-    TextFileSource,
-    column_names,
-    rejected_text,
-)
+from tocsin.sources.base_files import BrokenFile, column_names
+from tocsin.sources.base_text_files import Lines, Problem, Records, Stream, TextFileSource, gathered, plain_fields
 
 _ESCAPE = re.compile(r"\\x([0-7][0-9a-fA-F])")
 
@@ -57,26 +50,22 @@ class Zeek(TextFileSource):
         (folder / "example.log").write_text("\n".join([*head, *body, "#close\t2026-01-05", ""]))
         return cls(path=str(folder / "*.log"), rows=2)
 
-    def _records(self, stream: Stream, file: str) -> Iterator[Record | Rejected]:
+    def _records(self, stream: Stream, file: str) -> Iterator[Records | Rejected]:
         header = _Header()
         lines = Lines(stream)
-        for line in lines:
-            text = line.rstrip("\r\n")
-            problem = lines.refused.pop(lines.number, None)
-            if not problem and not text:
+        for block in iter(lines.block, []):
+            row, text = lines.number - len(block), "".join(block)
+            plain = header.fields and not lines.refused and "#" not in text and "\\x" not in text
+            if plain and (values := plain_fields(block, text, header.separator, len(header.fields))):
+                yield Records(range(row + 1, lines.number + 1), header, values, len(text))
                 continue
-            if not problem and text.startswith("#"):
-                header = header.with_line(text)
-                continue
-            if not header.fields:
-                raise _no_header(text)
-            values = text.split(header.separator)
-            if not problem and len(values) != len(header.fields):
-                problem = ("wrong_number_of_fields", f"{len(values)} fields, wanted {len(header.fields)}")
-            if problem:
-                yield rejected_text(file, lines.number, problem, line)
-            else:
-                yield Record(lines.number, header, _unescaped(values, text), len(line))
+            for line in block:
+                row += 1
+                problem = lines.refused.pop(row, None)
+                if not problem and line.startswith("#"):
+                    header = header.with_line(line.rstrip("\r\n"))
+                elif problem or line.strip("\r\n"):
+                    yield from gathered(file, [(row, header, problem or _values(header, line), line)])
 
     def _columns(self, header: Any, values: Sequence[Any]) -> dict[str, Column]:
         columns = super()._columns(header.fields, values)
@@ -108,14 +97,20 @@ class _Header:
         return self
 
 
+def _values(header: _Header, line: str) -> list[str] | Problem:
+    text = line.rstrip("\r\n")
+    if not header.fields:
+        raise _no_header(text)
+    values = text.split(header.separator)
+    if len(values) != len(header.fields):
+        return Problem("wrong_number_of_fields", f"{len(values)} fields, wanted {len(header.fields)}")
+    return [_unescape(value) for value in values] if "\\x" in text else values
+
+
 def _no_header(text: str) -> BrokenFile:
     if text.startswith("{"):
         return BrokenFile("wrong_format", "a log in JSON; `type: jsonl` reads it")
     return BrokenFile("wrong_format", "no #fields line before the first row")
-
-
-def _unescaped(values: list[str], text: str) -> list[str]:
-    return [_unescape(value) for value in values] if "\\x" in text else values
 
 
 def _unescape(text: str) -> str:

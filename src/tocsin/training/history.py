@@ -69,9 +69,14 @@ class Reader:
                 f"source {spec.type} {spec.parameters.get('path', '')}".rstrip(),
                 _what_became(tally),
                 "rows that fit the schema",
-                f"the reasons are in {self.quarantine_file}" if tally.reasons else "the files hold no rows",
+                self._where_to_look(tally),
             )
         return History(in_time_order(whole, self._config.schema_), tally)
+
+    def _where_to_look(self, tally: Tally) -> str:
+        if tally.reasons:
+            return f"the reasons are in {self.quarantine_file}"
+        return "ask the source, or the labels, for other rows" if tally.ignored else "the files hold no rows"
 
     def columns(self, spec: PartSpec, labels: LabelsConfig | None) -> tuple[str, ...]:
         """The columns of a source's first rows, but that of the labels."""
@@ -127,7 +132,8 @@ class Reader:
 
 
 def _what_became(tally: Tally) -> str:
-    rows = f"{tally.received} rows received, {tally.quarantined} of them quarantined, none left"
+    left_out = f", {tally.ignored} left out on purpose" if tally.ignored else ""
+    rows = f"{tally.received} rows received, {tally.quarantined} of them quarantined{left_out}, none left"
     if not tally.files_refused:
         return rows
     files = "1 file" if tally.files_refused == 1 else f"{tally.files_refused} files"

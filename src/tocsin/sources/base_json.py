@@ -1,0 +1,157 @@
+"""What every source of JSON is: one object per line, or one array of objects per file.
+
+Source: RFC 8259; NaN and numbers beyond a double are refused.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import orjson
+
+from tocsin.records import Column, Rejected
+from tocsin.sources.base_files import MAX_COLUMNS, MAX_RAW, BrokenFile, object_column
+from tocsin.sources.base_text_files import Lines, Problem, Records, Stream, TextFileSource, gathered
+
+MAX_ARRAY = 1 << 26
+"""Bytes of a file that is one array: it is read whole."""
+MAX_LAYOUTS = 1_000
+"""Sequences of keys that are remembered."""
+_LEAVES = frozenset({str, int, float, bool, type(None)})
+
+Object = dict[str, Any]
+Keys = tuple[str | tuple[str, ...], ...]
+"""Of an object, in order; of one within it, its own name and those inside."""
+Layout = tuple[str, ...]
+"""Columns in the order of a row's values."""
+
+
+class JsonSource(TextFileSource):
+    """Reads JSON objects; subclasses say what becomes of one.
+
+    Keys may differ from row to row; a value that is absent is None.
+    """
+
+    @abstractmethod
+    def _row(self, value: Object) -> Object | Problem:
+        """The object whose values become a row, or why none does."""
+
+    def _named(self, names: Layout) -> Layout:
+        """The columns of values with these names; asked once for all rows alike."""
+        return names
+
+    def _records(self, stream: Stream, file: str) -> Iterator[Records | Rejected]:
+        layouts = _Layouts(self._named)
+        if stream.peek(MAX_RAW).removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"[":
+            yield from gathered(file, self._rows(layouts, ((*item, "") for item in enumerate(_array(stream), 1))))
+            return
+        lines = Lines(stream)
+        for block in iter(lines.block, []):
+            yield from gathered(file, self._rows(layouts, _objects(lines, block)))
+
+    def _rows(self, layouts: _Layouts, objects: Iterable[tuple[int, Any, str]]) -> Iterator[tuple[int, Any, Any, str]]:
+        for place, value, text in objects:
+            row = self._row(value) if isinstance(value, dict) else _no_object(value)
+            flat = row if isinstance(row, Problem) else _flat(row)
+            if isinstance(flat, Problem):
+                yield place, None, flat, text
+            else:
+                layout = layouts.of(flat[0])
+                yield place, layouts.known, (layout, flat[1]), text
+
+    def _columns(self, header: Any, values: Sequence[Any]) -> dict[str, Column]:
+        alike: dict[int, tuple[Layout, list[int], list[Any]]] = {}
+        for place, (layout, row) in enumerate(values):
+            _, places, rows = alike.setdefault(id(layout), (layout, [], []))
+            places.append(place)
+            rows.append(row)
+        columns: dict[str, Column] = {}
+        for layout, places, rows in alike.values():
+            for name, column in zip(layout, zip(*rows, strict=True), strict=True):
+                if len(rows) == len(values):
+                    columns[name] = object_column(column)
+                    continue
+                if name not in columns:
+                    columns[name] = np.full(len(values), None, dtype=object)
+                columns[name][places] = object_column(column)
+        return columns
+
+
+class _Layouts:
+    """The layouts of rows, each of them once, as long as all their columns fit into one batch."""
+
+    def __init__(self, named: Callable[[Layout], Layout]) -> None:
+        self._named = named
+        self._layouts: dict[Keys, Layout] = {}
+        self.known: set[str] = set()
+
+    def of(self, keys: Keys) -> Layout:
+        layout = self._layouts.get(keys)
+        return self._new(keys) if layout is None else layout
+
+    def _new(self, keys: Keys) -> Layout:
+        names = ((key,) if isinstance(key, str) else (f"{key[0]}.{inner}" for inner in key[1:]) for key in keys)
+        layout = self._named(tuple(chain.from_iterable(names)))
+        if len(self.known.union(layout)) > MAX_COLUMNS:
+            self.known = set()  # another header: a batch never gets more columns than that
+            self._layouts.clear()
+        if len(self._layouts) >= MAX_LAYOUTS:
+            self._layouts.clear()
+        self.known.update(layout)
+        return self._layouts.setdefault(keys, layout)
+
+
+def _flat(value: Object) -> tuple[Keys, tuple[Any, ...]] | Problem:
+    """Keys and values of an object and of those within it, one level deep; what lies deeper becomes JSON text."""
+    keys: list[str | tuple[str, ...]] = []
+    values: list[Any] = []
+    for name, item in value.items():
+        if type(item) is dict:
+            keys.append((name, *item))
+            values += item.values()
+        else:
+            keys.append(name)
+            values.append(item)
+    if len(values) > MAX_COLUMNS:
+        return Problem("too_many_columns", f"{len(values):,} keys, at most {MAX_COLUMNS:,}")
+    if not _LEAVES.issuperset(map(type, values)):
+        try:
+            values = [item if type(item) in _LEAVES else orjson.dumps(item).decode() for item in values]
+        except orjson.JSONEncodeError as error:
+            return Problem("too_deep", str(error))
+    return tuple(keys), tuple(values)
+
+
+def _no_object(value: Any) -> Problem:
+    if isinstance(value, Problem):
+        return value
+    return Problem("not_an_object", f"a JSON {type(value).__name__}, wanted an object")
+
+
+def _objects(lines: Lines, block: Sequence[str]) -> Iterator[tuple[int, Any, str]]:
+    for row, line in enumerate(block, lines.number - len(block) + 1):
+        problem = lines.refused.pop(row, None)
+        if problem or not line.isspace():
+            yield row, problem or _loaded(line), line
+
+
+def _loaded(line: str) -> Any:
+    try:
+        return orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        return Problem("not_json", str(error))
+
+
+def _array(stream: Stream) -> list[Any]:
+    text = stream.read(MAX_ARRAY + 1)
+    if len(text) > MAX_ARRAY:
+        raise BrokenFile("too_long", f"an array of more than {MAX_ARRAY:,} bytes; write one object per line")
+    try:
+        values: list[Any] = orjson.loads(text.removeprefix(b"\xef\xbb\xbf"))
+    except orjson.JSONDecodeError as error:
+        raise BrokenFile("not_json", str(error)) from error
+    return values
