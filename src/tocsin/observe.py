@@ -164,6 +164,14 @@ def feature_cache_refused(reason: str) -> None:
     count("tocsin_feature_cache_refused_total")
 
 
+def windows_without_rows(windows: int, first: str, last: str) -> None:
+    """Labelled windows of which none holds a row: most often two clocks in different zones."""
+    _log.warning(
+        "No labelled window holds a row; is its time zone that of the rows?", windows=windows, first=first, last=last
+    )
+    count("tocsin_windows_without_rows_total", windows)
+
+
 def columns_constant(columns: tuple[str, ...]) -> None:
     """Features that never change in training: they carry nothing and are kept out of the scaler."""
     _log.warning("Constant columns kept out of the scaler.", columns=len(columns), first=list(columns[:NAMED]))

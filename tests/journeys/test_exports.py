@@ -122,7 +122,7 @@ def test_amoskys_finds_its_files_columns_and_keys(folder: Path, tocsin: Run) -> 
     assert set(summary["output_files"]) == AMOSKYS - {"pipeline_summary.json"}
     training = document(where / "training_results" / "training_summary.json")
     assert (training["n_training_samples"], training["n_validation_samples"]) == (len(ids[0]), len(ids[1]))
-    assert training["results"].keys() == set(training["models_trained"]) == {"isolation_forest"}
+    assert training["results"].keys() == set(training["models_trained"]) == {"denoising_reconstruction"}
     assert training["measured_on"] == "test rows that the model never saw"
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import csv
-import gzip
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -16,8 +17,7 @@ import pytest
 
 Run = Callable[..., CompletedProcess[str]]
 
-BLOCK = 500
-"""Rows of the 5G set that stay together: neighbours resemble each other."""
+EXAMPLES = Path(__file__).parents[2] / "examples"
 LINKS = """\
 version: 1
 name: links
@@ -38,30 +38,7 @@ test: {path: test.csv}
 @pytest.fixture
 def links(data: Path, tmp_path: Path) -> Path:
     """Rutgers traces: learn from the least noise, judge every noise on every third transmitter, never seen before."""
-    folder = data / "wifi_rutgers"
-    key = ["noise_dbm", "src", "dst", "run"]
-    signed = pl.col("rssi").cast(pl.Int32)
-    heard = (
-        pl.read_parquet(folder / "frames.parquet")
-        .with_columns(pl.col("noise_dbm").cast(pl.Int64), pl.col("src", "dst", "run").cast(pl.String))
-        .with_columns(dbm=pl.when(signed > 128).then(signed - 256).when(signed < 128).then(signed) - 95)
-        .group_by(key)
-        .agg(
-            received=pl.col("seq").n_unique(),
-            signal_strength=pl.col("dbm").mean(),
-            signal_strength_std=pl.col("dbm").std(),
-            signal_strength_min=pl.col("dbm").min(),
-            signal_strength_max=pl.col("dbm").max(),
-        )
-    )
-    traces = pl.read_csv(folder / "traces.csv.gz").join(heard, on=key, how="left")
-    rows = traces.with_columns(
-        packet_loss=(1 - pl.col("received").fill_null(0) / 300).clip(0, 1),
-        label=pl.when(pl.col("noise_dbm") >= -5).then(pl.lit("degraded")).otherwise(pl.lit("normal")),
-    )
-    unseen = pl.col("src").is_in(sorted(set(rows["src"].to_list()))[2::3])
-    rows.filter(~unseen & (pl.col("noise_dbm") == -20)).write_csv(tmp_path / "train.csv")
-    rows.filter(unseen).write_csv(tmp_path / "test.csv")
+    subprocess.run([sys.executable, EXAMPLES / "rutgers_traces.py", data / "wifi_rutgers", tmp_path], check=True)
     (tmp_path / "tocsin.yaml").write_text(LINKS, "utf-8")
     return tmp_path
 
@@ -69,13 +46,7 @@ def links(data: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def radio(data: Path, tmp_path: Path) -> Path:
     """5G reports: every fifth block is judged, and no neighbour of its rows is learnt from."""
-    with gzip.open(data / "5g_jamming" / "merged_data.csv.gz", "rt", encoding="utf-8") as file:
-        header, *rows = csv.reader(file)
-    for name, judged in (("train", False), ("test", True)):
-        with (tmp_path / f"{name}.csv").open("w", encoding="utf-8", newline="") as written:
-            writer = csv.writer(written)
-            writer.writerow(header)
-            writer.writerows(row for number, row in enumerate(rows) if (number // BLOCK % 5 == 0) == judged)
+    subprocess.run([sys.executable, EXAMPLES / "jamming_blocks.py", data / "5g_jamming", tmp_path], check=True)
     (tmp_path / "tocsin.yaml").write_text(RADIO, "utf-8")
     return tmp_path
 

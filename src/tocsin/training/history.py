@@ -7,12 +7,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
-from tocsin.annotations import ArrayLabeller, ColumnLabeller, Labeller, Window, label_windows, read_windows
+import numpy as np
+
+from tocsin import observe
+from tocsin.annotations import ANOMALY, ArrayLabeller, ColumnLabeller, Labeller, Window, label_windows, read_windows
 from tocsin.component import PartSpec, Room, build, parameter_model, part
 from tocsin.config import Config, LabelsConfig
 from tocsin.errors import ConfigError, DataError, Problem
 from tocsin.privacy import Privacy
-from tocsin.records import Batch
+from tocsin.records import LABEL, Batch
 from tocsin.sources.base import Intake, Quarantine, Source, Tally
 from tocsin.training.limits import Limits
 from tocsin.training.split import in_time_order
@@ -71,7 +74,15 @@ class Reader:
                 "rows that fit the schema",
                 self._where_to_look(tally),
             )
-        return History(in_time_order(whole, self._config.schema_), tally)
+        history = History(in_time_order(whole, self._config.schema_), tally)
+        if labels is not None and labels.windows is not None and not (history.batch[LABEL] == ANOMALY).any():
+            self._miss(labels, history.batch)
+        return history
+
+    def _miss(self, labels: LabelsConfig, batch: Batch) -> None:
+        times = batch[self._config.schema_.time or ""]
+        first, last = np.datetime_as_string(times[[0, -1]].astype("datetime64[us]"), unit="s", timezone="UTC").tolist()
+        observe.windows_without_rows(len(self._windows(labels) or ()), first, last)
 
     def _where_to_look(self, tally: Tally) -> str:
         if tally.reasons:
