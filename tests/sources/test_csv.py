@@ -11,24 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tocsin.checks.source import batches_of
 from tocsin.component import PartSpec, build
 from tocsin.errors import ConfigError
-from tocsin.records import FILE, ROW, Batch, Rejected
-from tocsin.sources.base import Source
+from tocsin.records import FILE, ROW, Rejected
 from tocsin.sources.csv import Csv
-
-
-def batches_of(source: Source) -> list[Batch]:
-    source.open()
-    try:
-        batches = []
-        while not source.ended:
-            batch = source.read(0.1)
-            if batch is not None:
-                batches.append(batch)
-        return batches
-    finally:
-        source.close()
 
 
 def read(folder: Path, content: str | bytes, **parameters: object) -> tuple[dict[str, list[object]], list[Rejected]]:

@@ -9,18 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tocsin.checks.source import batches_of
 from tocsin.records import ROW, Batch
 from tocsin.sources.jsonl import Jsonl
-
-
-def batches_of(source: Jsonl) -> list[Batch]:
-    source.open()
-    batches = []
-    while not source.ended:
-        batch = source.read(0.1)
-        if batch is not None:
-            batches.append(batch)
-    return batches
 
 
 def read(folder: Path, content: str | bytes) -> Batch:

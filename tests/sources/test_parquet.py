@@ -10,19 +10,10 @@ import polars as pl
 import pytest
 
 from tocsin import observe
-from tocsin.records import FILE, ROW, Batch, Position
+from tocsin.checks.source import batches_of
+from tocsin.records import FILE, ROW, Position
 from tocsin.schema import Field, Schema
 from tocsin.sources.parquet import Parquet
-
-
-def batches_of(source: Parquet, resume: Position | None = None) -> list[Batch]:
-    source.open(resume)
-    batches = []
-    while not source.ended:
-        batch = source.read(0.1)
-        if batch is not None:
-            batches.append(batch)
-    return batches
 
 
 def test_a_real_file_is_read_in_bounded_batches(data: Path) -> None:

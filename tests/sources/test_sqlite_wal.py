@@ -19,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tocsin import observe
+from tocsin.checks.source import batches_of
 from tocsin.records import FILE, ROW, Batch, Position
 from tocsin.schema import Field, Schema
 from tocsin.sources.base import Intake, Tally
@@ -103,17 +104,6 @@ def append(database: sqlite3.Connection, rows: Iterable[Row]) -> None:
 def stored(path: Path, rows: Sequence[Row], *, table: str = TABLE) -> Path:
     write(path, rows, table=table).close()
     return path
-
-
-def batches_of(source: SqliteWal, resume: Position | None = None) -> list[Batch]:
-    source.open(resume)
-    batches = []
-    while not source.ended:
-        batch = source.read(0.1)
-        if batch is not None:
-            batches.append(batch)
-    source.close()
-    return batches
 
 
 def refused(batches: Iterable[Batch]) -> list[tuple[int, str]]:

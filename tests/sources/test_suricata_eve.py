@@ -10,6 +10,7 @@ import orjson
 import pytest
 
 from tocsin.annotations import ColumnLabeller
+from tocsin.checks.source import batches_of
 from tocsin.component import PartSpec, build
 from tocsin.config import LabelsConfig
 from tocsin.errors import ConfigError, SchemaError
@@ -57,16 +58,6 @@ def written(folder: Path, *events: object, name: str = "eve.json") -> str:
     lines = [event.encode() if isinstance(event, str) else orjson.dumps(event) for event in events]
     (folder / name).write_bytes(b"\n".join([*lines, b""]))
     return str(folder / name)
-
-
-def batches_of(source: SuricataEve) -> list[Batch]:
-    source.open()
-    batches = []
-    while not source.ended:
-        batch = source.read(0.1)
-        if batch is not None:
-            batches.append(batch)
-    return batches
 
 
 def test_a_flow_has_the_columns_of_the_preset_and_all_others_by_their_path(tmp_path: Path) -> None:

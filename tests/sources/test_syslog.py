@@ -10,26 +10,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tocsin.checks.source import batches_of
 from tocsin.component import PartSpec, build
 from tocsin.errors import ConfigError
 from tocsin.presets import read_preset
-from tocsin.records import ROW, Batch, Position
+from tocsin.records import ROW, Batch
 from tocsin.schema import Schema
 from tocsin.sources.base import Intake
 from tocsin.sources.syslog import Syslog
 
 STATION = "02:aa:bb:cc:dd:0e"
 AT = "2026-01-05T00:00:00+00:00 ap1 "
-
-
-def batches_of(source: Syslog, resume: Position | None = None) -> list[Batch]:
-    source.open(resume)
-    batches = []
-    while not source.ended:
-        batch = source.read(0.1)
-        if batch is not None:
-            batches.append(batch)
-    return batches
 
 
 def read(folder: Path, *lines: str | bytes, year: int | None = 2026) -> Batch:

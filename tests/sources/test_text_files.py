@@ -8,21 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from tocsin.checks.source import batches_of
 from tocsin.errors import DataError
 from tocsin.records import FILE, ROW, Batch, Position
 from tocsin.sources.csv import Csv
 
 TABLE = "a,b\n" + "".join(f"{row},{row * row}\n" for row in range(1_000))
-
-
-def batches_of(source: Csv, resume: Position | None = None) -> list[Batch]:
-    source.open(resume)
-    batches = []
-    while not source.ended:
-        batch = source.read(0.1)
-        if batch is not None:
-            batches.append(batch)
-    return batches
 
 
 def names_of(batches: list[Batch]) -> list[str]:

@@ -3,20 +3,11 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+from tocsin.checks.source import batches_of
 from tocsin.records import FILE, ROW, Batch
 from tocsin.sources.zeek import Zeek
 
 HEAD = "#separator \\x09\n#set_separator\t,\n#empty_field\t(empty)\n#unset_field\t-\n#path\tconn\n"
-
-
-def batches_of(source: Zeek) -> list[Batch]:
-    source.open()
-    batches = []
-    while not source.ended:
-        batch = source.read(0.1)
-        if batch is not None:
-            batches.append(batch)
-    return batches
 
 
 def read(folder: Path, text: str) -> list[Batch]:

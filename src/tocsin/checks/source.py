@@ -19,7 +19,7 @@ from tocsin.records import FILE, ROW, Batch, Position
 from tocsin.schema import Field, Schema
 from tocsin.sources.base import Intake, Source
 
-_PATIENCE = 1_000
+_PATIENCE = 100_000
 """Reads after which an example must have ended."""
 
 
@@ -42,7 +42,8 @@ def _read(source: Source) -> Iterator[Batch]:
     raise AssertionError(f"not ended after {_PATIENCE} reads")
 
 
-def _all(source: Source, resume: Position | None = None) -> list[Batch]:
+def batches_of(source: Source, resume: Position | None = None) -> list[Batch]:
+    """All that a source gives, opened and closed again."""
     with _opened(source, resume):
         return list(_read(source))
 
@@ -71,7 +72,7 @@ def _schema(batches: list[Batch]) -> Schema:
 
 def every_row_says_where_it_was_read(kind: type[Source], folder: Path) -> None:
     """`_file` is text, `_row` counts up from 1 within a file, and both are on every batch."""
-    batches = _all(kind.example(folder))
+    batches = batches_of(kind.example(folder))
     require(sum(batch.rows for batch in batches) > 0, "the example gives no row")
     last: dict[str, int] = {}
     for batch in batches:
@@ -86,7 +87,7 @@ def every_row_says_where_it_was_read(kind: type[Source], folder: Path) -> None:
 def no_row_is_lost_uncounted(kind: type[Source], folder: Path) -> None:
     """Received = passed on + quarantined, with a schema that any text fits."""
     source = kind.example(folder)
-    batches = _all(source)
+    batches = batches_of(source)
     intake = Intake(source, _schema(batches))
     passed_on = sum(batch.rows for batch in intake)
     tally = intake.tally
@@ -107,15 +108,15 @@ def it_ends(kind: type[Source], folder: Path) -> None:
 def it_resumes_behind_what_was_acknowledged(kind: type[Source], folder: Path) -> None:
     """Whichever batch was the last one acknowledged, the rows before and after it are all rows, once each."""
     example = kind.example(folder)
-    for stop in range(1, len(_all(example)) + 1):
+    for stop in range(1, len(batches_of(example)) + 1):
         source = kind(**example.parameters())
-        whole = _rows(_all(source))
+        whole = _rows(batches_of(source))
         before, position = [], None
         with _opened(source):
             for batch, _ in zip(_read(source), range(stop), strict=False):
                 position = source.acknowledge(batch)
                 before.append(batch)
-        after = _all(source, position)
+        after = batches_of(source, position)
         require(_rows(before) + _rows(after) == whole, f"resuming at {position} loses or repeats rows")
 
 
@@ -124,7 +125,7 @@ def what_was_not_acknowledged_comes_again(kind: type[Source], folder: Path) -> N
     source = kind.example(folder)
     with _opened(source):
         lost = next(_read(source))
-    require(_rows([lost]) == _rows(_all(source)[:1]), "a batch that nobody acknowledged is gone")
+    require(_rows([lost]) == _rows(batches_of(source)[:1]), "a batch that nobody acknowledged is gone")
 
 
 def equal_parameters_read_equal_rows(kind: type[Source], folder: Path) -> None:
@@ -132,7 +133,7 @@ def equal_parameters_read_equal_rows(kind: type[Source], folder: Path) -> None:
     first = kind.example(folder)
     second = build("sources", first.spec())
     require(isinstance(second, Source) and second.parameters() == first.parameters(), "the spec gives another part")
-    one, other = _all(first), _all(second)  # type: ignore[arg-type]  # a Source, as just required
+    one, other = batches_of(first), batches_of(second)  # type: ignore[arg-type]  # a Source, as just required
     require(_form(one) == _form(other), "equal parameters, other columns or another number of rows")
     if kind.replayable:
         require(_rows(one) == _rows(other) and _refused(one) == _refused(other), "equal parameters, other rows")
@@ -142,7 +143,7 @@ def it_opens_and_closes_at_any_time(kind: type[Source], folder: Path) -> None:
     """Closing twice or unopened is harmless, reading while closed is an error, and a closed source opens again."""
     source = kind.example(folder)
     source.close()
-    whole = _all(source)
+    whole = batches_of(source)
     source.close()
     try:
         source.read(0.0)
@@ -150,7 +151,7 @@ def it_opens_and_closes_at_any_time(kind: type[Source], folder: Path) -> None:
         pass
     else:
         raise AssertionError("a closed source could be read")
-    require(_rows(_all(source)) == _rows(whole), "another opening, other rows")
+    require(_rows(batches_of(source)) == _rows(whole), "another opening, other rows")
 
 
 CHECKS: tuple[Callable[[type[Source], Path], None], ...] = (
