@@ -142,4 +142,4 @@ def test_a_deauthentication_flood_in_a_system_log_rings(folder: Path, tocsin: Ru
     worst = max(alerts, key=lambda alert: float(alert["score"]))
     assert worst["entity"] == "ap2"
     assert worst["rows"] > 200
-    assert worst["reasons"][0]["feature"] == "is_deauth_sum_5m"
+    assert worst["reasons"][0]["feature"] == "deauth_count"

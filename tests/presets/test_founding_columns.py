@@ -1,0 +1,107 @@
+"""The columns of the founding systems are there by name: those that a preset takes, and those that it computes."""
+
+from __future__ import annotations
+
+import pytest
+
+from tocsin.config import Config, parse
+from tocsin.model.catalogue import columns
+from tocsin.model.design import Design
+
+
+def config(preset: str) -> Config:
+    return parse(f"version: 1\nname: a\npreset: {preset}\n")
+
+
+def computed(preset: str) -> list[str]:
+    return [column.name for column in columns(Design.of(config(preset)))]
+
+
+def taken(preset: str) -> set[str]:
+    fields = config(preset).schema_.fields
+    return {name for field, item in fields.items() for name in (field, *item.aliases)}
+
+
+MNEMOSYNE = (
+    "timestamp", "src_ip", "dst_ip", "src_port", "dst_port", "protocol", "bytes_in", "bytes_out", "packets_in",
+    "packets_out", "duration",
+)  # fmt: skip
+RETINA = (
+    "window_start", "duration_seconds", "packet_count", "byte_count", "src_ip_anon", "dst_ip_anon", "protocol",
+    "src_port", "dst_port", "src_flow_packets", "src_flow_bytes", "dst_flow_packets", "dst_flow_bytes",
+)  # fmt: skip
+HELIOS = (
+    "event_count", "error_rate", "p50_latency_ms", "p95_latency_ms", "p99_latency_ms", "latency_std", "hour_of_day",
+    "p95_p50_ratio", "p99_p95_ratio", "error_count", "log_event_count", "log_error_rate",
+)  # fmt: skip
+ANALYZER = ("signal_strength", "connection_time", "packet_loss", "hour_of_day", "day_of_week")
+LINES = (
+    "hour_of_day", "day_of_week", "minute_of_hour", "time_since_midnight", "is_weekend", "is_business_hours",
+    "is_connection_event", "is_auth_event", "is_error_event", "mac_count", "ip_count", "message_length", "word_count",
+    "special_char_count", "uppercase_ratio", "number_count", "unique_chars", "log_level_numeric", "process_frequency",
+)  # fmt: skip
+WINDOWS = (
+    "auth_failures", "deauth_count", "beacon_count", "unique_mac_count", "unique_ssid_count",
+    *(
+        f"{count}_{window}"
+        for count in ("connection_count", "error_count", "process_diversity")
+        for window in ("5min", "15min", "1hour")
+    ),
+    "unique_macs_15min", "unique_macs_1hour",
+)  # fmt: skip
+FRAMES = (
+    "frame_length", "timestamp", "ip_version", "ip_ihl", "ip_tos", "dscp", "ip_len", "ip_id", "ip_flags", "ip_frag",
+    "ip_ttl", "ip_protocol", "ip_src", "ip_dst", "is_ip", "is_tcp", "is_udp", "is_icmp", "src_port", "dst_port",
+    "tcp_seq", "tcp_ack", "tcp_dataofs", "tcp_reserved", "tcp_flags", "tcp_window", "tcp_chksum", "tcp_urgptr",
+    "udp_len", "udp_chksum", "icmp_type", "icmp_code", "icmp_chksum", "is_wifi", "wifi_fc_type", "wifi_fc_subtype",
+    "wifi_fc_to_ds", "wifi_fc_from_ds", "wifi_fc_more_frag", "wifi_fc_retry", "wifi_fc_pwr_mgt", "wifi_fc_more_data",
+    "wifi_fc_protected", "wifi_fc_order", "wifi_duration_id", "wifi_addr1", "wifi_addr2", "wifi_addr3", "wifi_addr4",
+    "wifi_tid", "payload_length",
+)  # fmt: skip
+NOISE = ("ip_id", "tcp_seq", "tcp_ack", "tcp_chksum", "udp_chksum", "icmp_chksum")
+
+
+@pytest.mark.parametrize(
+    ("preset", "names"),
+    [("flows", MNEMOSYNE), ("flows", RETINA), ("services", HELIOS[:6]), ("frames", FRAMES)],
+    ids=["mnemosyne", "retina", "helios", "networking_tester"],
+)
+def test_what_a_founding_system_writes_is_taken_under_its_names(preset: str, names: tuple[str, ...]) -> None:
+    assert set(names) - taken(preset) == set()
+
+
+@pytest.mark.parametrize(
+    ("preset", "names"),
+    [("services", HELIOS), ("wifi", ANALYZER), ("wifi/logs", LINES), ("wifi/logs", WINDOWS)],
+    ids=["helios", "analyzer", "analyzer_lines", "analyzer_windows"],
+)
+def test_what_a_founding_system_computes_is_computed_under_its_names(preset: str, names: tuple[str, ...]) -> None:
+    assert set(names) - set(computed(preset)) == set()
+
+
+def test_services_are_judged_by_what_is_usual_at_this_hour() -> None:
+    design = Design.of(config("services"))
+    assert design.program(design.no_rows()).outputs == (
+        "error_rate_residual", "p50_latency_ms_residual", "p95_latency_ms_residual", "p99_latency_ms_residual",
+        "latency_std_residual", "traffic_residual",
+    )  # fmt: skip
+
+
+def test_links_are_told_apart_by_kind() -> None:
+    fields = config("wifi").schema_.fields
+    assert [fields[name].dtype for name in ("device_type", "connection_type")] == ["category", "category"]
+    categories = [spec for spec in config("wifi").features.derive if spec.type == "category"]
+    assert categories[0].parameters["columns"] == ["device_type", "connection_type"]
+
+
+def test_numbers_that_say_nothing_of_a_frame_never_reach_the_model() -> None:
+    assert set(computed("frames")) & set(NOISE) == set()
+
+
+@pytest.mark.parametrize("preset", ["flows", "hosts", "services", "wifi", "frames"])
+def test_a_preset_brings_whatever_a_training_needs(preset: str) -> None:
+    brought = config(preset)
+    assert brought.gate
+    assert brought.detector.type
+    numeric = [item for item in brought.schema_.fields.values() if item.dtype in ("float", "integer")]
+    assert sum(item.minimum is not None for item in numeric) / len(numeric) > 0.9, "numbers have ranges"
