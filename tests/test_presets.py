@@ -165,3 +165,15 @@ def test_an_unknown_preset_is_told_with_the_nearest() -> None:
 def test_a_preset_is_read_afresh_each_time() -> None:
     read_preset("flows")["schema"]["fields"].clear()
     assert read_preset("flows")["schema"]["fields"]
+
+
+def test_a_variant_lies_on_the_preset_that_it_names() -> None:
+    below, variant = read_preset("flows"), read_preset("flows/suricata")
+    assert "preset" not in variant
+    assert variant["schema"]["fields"]["bytes_in"] == below["schema"]["fields"]["bytes_in"]
+    assert variant["schema"]["fields"].keys() - below["schema"]["fields"].keys() == {
+        "flow_id",
+        "app_proto",
+        "flow_state",
+    }
+    assert (variant["detector"], variant["source"]) == (below["detector"], {"type": "suricata_eve"})

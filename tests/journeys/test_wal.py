@@ -1,4 +1,4 @@
-"""A write-ahead database of AMOSKYS, from its envelopes to scores, with the `flows` preset."""
+"""A write-ahead database of AMOSKYS, from its envelopes to scores: flows, and what its agents tell of devices."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from subprocess import CompletedProcess
 import numpy as np
 import pytest
 
-from tocsin.sources.base_envelopes import Envelope, FlowEvent, checksum_of
+from tocsin.sources.base_envelopes import DeviceTelemetry, Envelope, FlowEvent, checksum_of
 from tocsin.sources.sqlite_wal import TABLE
 
 Run = Callable[..., CompletedProcess[str]]
@@ -22,13 +22,17 @@ Row = tuple[str, int, bytes, bytes]
 CONFIG = """\
 version: 1
 name: edge
-preset: flows
-schema:
-  key: idempotency_key
-  fields:
-    idempotency_key: {dtype: category}
-    packets_in: {optional: true}  # AMOSKYS counts none
-source: {type: sqlite_wal, path: "wal/*.db"}
+preset: flows/amoskys
+source: {path: "wal/*.db"}
+sinks: [{type: jsonl, path: alerts.jsonl}]
+"""
+DEVICES = """\
+version: 1
+name: devices
+preset: hosts/amoskys
+source: {type: sqlite_wal, message: device, path: devices.db}
+labels: {windows: burn.json}
+alerts: {budget: 1%}
 sinks: [{type: jsonl, path: alerts.jsonl}]
 """
 START_NS = 1_772_409_600 * 10**9
@@ -91,3 +95,46 @@ def test_flows_in_envelopes_are_learnt_from_and_scored(site: Path, tocsin: Run) 
     (leak,) = (row for row in rows if row["origin"].endswith(f"bus.db:{LEAK + 1}"))
     assert leak["flagged"] == "1"
     assert float(leak["score"]) == max(float(row["score"]) for row in rows)
+
+
+def polls(rng: np.random.Generator) -> Iterator[Row]:
+    """One device a minute, under the names of the founding catalogue; its processor burns in the test span."""
+    for number in range(POLLS):
+        time = START_NS + number * 60 * 10**9
+        load = 95.0 if number in BURN else float(rng.normal(20, 3))
+        device = DeviceTelemetry(device_id="router-1", device_type="NETWORK", timestamp_ns=time)
+        metrics = {
+            "cpu_avg_pct": load, "cpu_max_pct": load + 2, "memory_used_pct": float(rng.normal(50, 1)),
+            "net_bytes_in": float(rng.normal(1e6, 1e4)), "net_packets_in": float(rng.normal(1_500, 20)),
+            "proc_count": float(rng.integers(100, 110)),
+        }  # fmt: skip
+        for name, value in metrics.items():
+            metric = device.events.add().metric_data
+            metric.metric_name, metric.numeric_value = name, value
+        key = f"poll-{number}"
+        envelope = Envelope(ts_ns=time, idempotency_key=key, prev_sig_or_device=device.SerializeToString())
+        data = envelope.SerializeToString()
+        yield key, time, data, checksum_of(data)
+
+
+POLLS, BURN = 1_200, range(1_100, 1_120)
+
+
+def test_what_agents_tell_of_a_device_gets_the_features_of_the_founding_catalogue(
+    tmp_path: Path, tocsin: Run, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    store(tmp_path / "devices.db", list(polls(rng)))
+    (tmp_path / "tocsin.yaml").write_text(DEVICES, "utf-8")
+    burn = [START_NS // 10**9 + 60 * number for number in (BURN[0], BURN[-1])]
+    (tmp_path / "burn.json").write_text(json.dumps([burn]), "utf-8")
+    trained = tocsin("train", "--promote", "--no-plots", "--json")
+    assert trained.returncode == 0, trained.stdout + trained.stderr
+    assert json.loads(trained.stdout)["rows"]["passed_on"] == POLLS
+    assert json.loads(trained.stdout)["report"]["figures"]["roc_auc"]["value"] > 0.95
+
+    assert tocsin("score", "devices.db").returncode == 0
+    alerts = [json.loads(line) for line in (tmp_path / "alerts.jsonl").read_text("utf-8").splitlines()]
+    worst = max(alerts, key=lambda alert: float(alert["score"]))
+    assert worst["entity"] == "router-1"
+    assert any(reason["feature"].startswith("cpu_") for reason in worst["reasons"])

@@ -77,12 +77,20 @@ def test_a_column_has_its_group_unit_inputs_and_window(row: dict[str, str]) -> N
     )
 
 
-def test_only_what_grows_for_ever_and_the_habits_of_the_poller_are_kept_from_the_detector() -> None:
+def test_what_grows_for_ever_and_what_day_it_is_are_kept_from_the_detector() -> None:
     aside = [column.name for column in CATALOGUE.values() if not column.shown]
-    assert aside == ["sys_uptime_sec", "minute", "second"]
+    assert aside == ["sys_uptime_sec", *TEMPORAL]
     assert not set(aside) & set(DESIGN.program(DESIGN.no_rows()).outputs)
 
 
 def test_every_number_has_a_unit() -> None:
     unitless = [column.name for column in CATALOGUE.values() if not column.unit]
     assert unitless == ["net_in_out_ratio", "disk_read_write_ratio", "cpu_memory_ratio"]
+
+
+def test_the_files_of_amoskys_give_the_same_columns() -> None:
+    """There transfers are gauges under the founding names; elsewhere they are rates of counters."""
+    theirs = Design.of(parse("version: 1\nname: hosts\npreset: hosts/amoskys\n"))
+    assert {column.name for column in columns(theirs)} == set(CATALOGUE)
+    assert {*SNMP, *PROCESS} <= theirs.schema.fields.keys()
+    assert theirs.schema.key == ("idempotency_key",)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -26,7 +26,7 @@ from tocsin.config.sections import (
     Targets,
 )
 from tocsin.errors import ConfigError, Problem
-from tocsin.presets import read_preset
+from tocsin.presets import merged, merged_part, read_preset
 from tocsin.schema import Schema
 
 NAME = r"[a-z0-9][a-z0-9._-]{0,63}"
@@ -149,11 +149,11 @@ def parse(text: str, path: Path = Path("tocsin.yaml")) -> Config:
             underneath = read_preset(values["preset"])
         except ConfigError as error:
             problems.extend(error.problems)
-    merged = _merge(underneath, values)
-    if isinstance(merged.get("source"), dict) and isinstance(merged.get("test"), dict):
-        merged["test"] = _merge_part(merged["source"], merged["test"])
+    whole = merged(underneath, values)
+    if isinstance(whole.get("source"), dict) and isinstance(whole.get("test"), dict):
+        whole["test"] = merged_part(whole["source"], whole["test"])
     try:
-        config = Config.model_validate(merged)
+        config = Config.model_validate(whole)
     except ValidationError as error:
         found = problems_of(error, "$", _known_keys)
         # what a preset that is not there would have brought is not its author's mistake
@@ -184,17 +184,6 @@ def _known_keys(steps: tuple[int | str, ...]) -> tuple[str, ...]:
 def _section(annotation: Any) -> Any:
     options = [annotation, *getattr(annotation, "__args__", ())]
     return next((item for item in options if isinstance(item, type) and issubclass(item, BaseModel)), None)
-
-
-def _merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    both = {key for key in over if isinstance(under.get(key), dict) and isinstance(over[key], dict)}
-    return {**under, **over, **{key: _merge_part(under[key], over[key]) for key in both}}
-
-
-def _merge_part(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """Merged, unless the upper one is a part of another type: its parameters then mean other things."""
-    same = over.get("type", under.get("type")) == under.get("type")
-    return _merge(under, over) if same else over
 
 
 def _substitute(value: Any, path: str, problems: list[Problem]) -> Any:

@@ -1,7 +1,11 @@
-"""Ready-made configs for kinds of telemetry: YAML only, one file per preset or variant (`flows`, `flows/zeek`)."""
+"""Ready-made configs for kinds of telemetry: YAML only, one file per preset or variant (`flows`, `flows/zeek`).
+
+A variant may name the preset that it lies on (`preset: hosts`), as a user's config does.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.resources import files
 from typing import Any
 
@@ -36,4 +40,17 @@ def read_preset(name: str) -> dict[str, Any]:
         wanted = f"one of: {', '.join(presets())}"
         raise ConfigError([Problem("$.preset", f'"{name}"', wanted, did_you_mean(name, presets()))])
     values: dict[str, Any] = yaml.safe_load(files(__name__).joinpath(f"{name}.yaml").read_text("utf-8"))
-    return values
+    underneath = values.pop("preset", None)
+    return merged(read_preset(underneath), values) if underneath else values
+
+
+def merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Values that lie on others: mappings are merged key by key, everything else takes the place of what is below."""
+    both = {key for key in over if isinstance(under.get(key), dict) and isinstance(over[key], dict)}
+    return {**under, **over, **{key: merged_part(under[key], over[key]) for key in both}}
+
+
+def merged_part(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """Merged, unless the upper one is a part of another type: its parameters then mean other things."""
+    same = over.get("type", under.get("type")) == under.get("type")
+    return merged(under, over) if same else over
