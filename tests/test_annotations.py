@@ -202,3 +202,11 @@ def test_a_table_of_events_by_node_gives_those_of_one_node(tmp_path: Path) -> No
     assert read_windows(path, "leaf1") == (Window(START, START + 5 * MINUTE, "", "clearBGP"),)
     with pytest.raises(DataError, match="one of: leaf1, leaf2"):
         read_windows(path, "leaf3")
+
+
+def test_windows_are_told_by_what_they_are_and_not_by_a_name(tmp_path: Path) -> None:
+    (tmp_path / "w.JSON").write_text('[["2026-01-05T00:00:00Z", "2026-01-05T00:05:00Z"]]')
+    assert read_windows(tmp_path / "w.JSON", None) == OUTAGE
+    (tmp_path / "w.csv").write_text("from,to\n1,2\n")
+    with pytest.raises(DataError, match="columns from, to, wanted start and end among them"):
+        read_windows(tmp_path / "w.csv", None)

@@ -198,3 +198,8 @@ def test_where_a_schema_names_all_its_fields_a_star_is_a_name_like_any_other() -
 def test_a_tag_that_lies_about_its_value_is_a_problem_and_no_trace(value: str) -> None:
     (problem,) = problems(f"version: {value}\n")
     assert "YAML without anchors and aliases" in problem
+
+
+def test_what_a_training_finds_is_not_written_by_hand() -> None:
+    (problem,) = problems(METRICS.replace("others: {optional: true}", "found: [cpu]"))
+    assert "$.schema.found" in problem

@@ -279,3 +279,8 @@ def test_a_time_as_go_writes_it_is_read(written: str) -> None:
     micros, problems = parse_times(texts(written), None)
     assert problems.tolist() == [""]
     assert micros[0] == int(np.datetime64("2022-08-22T03:51:19.573905", "us").astype(int))
+
+
+def test_a_start_without_an_interval_is_told_to_have_no_effect() -> None:
+    with pytest.raises(ValidationError, match="no effect"):
+        Field(dtype="time", start="2026-01-05")

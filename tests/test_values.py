@@ -94,3 +94,11 @@ def test_numbers_alike_are_read_as_python_reads_each(texts: list[str]) -> None:
 def test_what_is_missing_does_not_depend_on_what_stands_beside_it(values: list[object]) -> None:
     wanted = [value is None or value in ("", "-", "NaN") or value != value for value in values]  # noqa: PLR0124  # NaN
     assert missing(column(values)).tolist() == wanted
+
+
+@pytest.mark.parametrize("first", ["0000-01-01T00:00:00Z", "2026-01-05T00:00:00+99:99"])
+def test_a_first_time_that_is_none_stops_no_other(first: str) -> None:
+    fine = first.replace("0000", "2026").replace("+99:99", "+00:00")
+    times, why = parse_times(column([first, fine]), None)
+    assert why.tolist() == ["not_a_time", ""]
+    assert times[1] > 0

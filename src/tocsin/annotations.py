@@ -8,6 +8,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -186,7 +187,7 @@ def read_windows(path: Path, series: str | None, timezone: str | None = None) ->
     """Incident windows from a file.
 
     JSON: a list of `[start, end]` pairs or of mappings with start, end and optional entity and name; or a mapping
-    from series to such lists (the Numenta benchmark's form). Any other file is CSV: columns start, end and optional
+    from series to such lists (the Numenta benchmark's form). All other text is CSV: columns start, end and optional
     entity (or node) and name (or event), in letters of either case; with a series, the windows of that entity alone,
     for telemetry that is all its own. Times are written as a schema's times may be; those without an offset are in
     `timezone`.
@@ -198,7 +199,9 @@ def read_windows(path: Path, series: str | None, timezone: str | None = None) ->
     """
     where = f"labels.windows {path}"
     try:
-        entries = _json_windows(path, series, where) if path.suffix == ".json" else _csv_windows(path, series, where)
+        text = path.read_text("utf-8-sig")
+        is_json = text.lstrip()[:1] in ("[", "{")
+        entries = (_json_windows if is_json else _csv_windows)(text, series, where)
         parts = [_parts(entry) for entry in entries]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(where, f"no readable windows ({error!r})", "JSON or CSV with start and end times") from error
@@ -217,8 +220,8 @@ def read_windows(path: Path, series: str | None, timezone: str | None = None) ->
     return tuple(Window(start, end, *part[2:]) for start, end, part in zip(starts, ends, parts, strict=True))
 
 
-def _json_windows(path: Path, series: str | None, where: str) -> Sequence[Any]:
-    document = orjson.loads(path.read_bytes())
+def _json_windows(text: str, series: str | None, where: str) -> Sequence[Any]:
+    document = orjson.loads(text)
     if isinstance(document, dict):
         if series not in document:
             hint = did_you_mean(series or "", document) or "name one as labels.series"
@@ -229,9 +232,12 @@ def _json_windows(path: Path, series: str | None, where: str) -> Sequence[Any]:
     return document
 
 
-def _csv_windows(path: Path, series: str | None, where: str) -> list[dict[str, str]]:
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        rows = [{str(key).strip().lower(): value for key, value in row.items()} for row in csv.DictReader(file)]
+def _csv_windows(text: str, series: str | None, where: str) -> list[dict[str, str]]:
+    reader = csv.DictReader(StringIO(text, newline=""))
+    names = [str(name).strip().lower() for name in reader.fieldnames or ()]
+    if not {"start", "end"} <= set(names):
+        raise DataError(where, f"columns {', '.join(names) or '(none)'}", "start and end among them")
+    rows = [{str(key).strip().lower(): value for key, value in row.items()} for row in reader]
     windows = [
         {
             "start": row["start"],

@@ -164,6 +164,12 @@ def feature_cache_refused(reason: str) -> None:
     count("tocsin_feature_cache_refused_total")
 
 
+def sink_failed(sink: str, reason: str) -> None:
+    """A sink did not take its alerts and is left out until the end of the run."""
+    _log.error("Sink failed and is left out.", sink=sink, reason=reason)
+    count("tocsin_sinks_failed_total", sink=sink)
+
+
 def windows_without_rows(windows: int, first: str, last: str) -> None:
     """Labelled windows of which none holds a row: most often two clocks in different zones."""
     _log.warning(

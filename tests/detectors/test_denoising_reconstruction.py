@@ -24,6 +24,13 @@ def test_usual_values_in_an_unusual_combination_stand_out(rng: np.random.Generat
     assert detector.explain(odd)[0].argmax() == 1
 
 
+def test_a_constant_column_makes_no_noise(rng: np.random.Generator) -> None:
+    """The mean of many equal values may be off by a rounding, and the deviation then above 0."""
+    rows = np.column_stack([np.full(1_001, 0.1), rng.normal(size=1_001)])
+    detector = DenoisingReconstruction().fit(rows)
+    assert detector.score(np.array([[0.1 + 1e-7, 0.0]]))[0] < 0.01
+
+
 def test_the_reasons_add_up_to_the_score(rng: np.random.Generator) -> None:
     rows = moving_together(rng)
     detector = DenoisingReconstruction().fit(rows)

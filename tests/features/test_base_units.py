@@ -29,6 +29,7 @@ features:
     - {type: rolling, columns: [load], statistics: [mean, count], windows: [1m]}
     - {type: rolling, statistics: [count], windows: [1m]}
     - {type: product, left: frames, right: failures, name: failed}
+    - {type: linear, column: load, name: part, factor: 0.01, unit: ratio}
     - {type: log_scale, columns: [load]}
     - {type: zscore, columns: [load]}
     - {type: calendar, parts: [hour, is_weekend]}
@@ -41,7 +42,7 @@ def test_units_follow_from_units() -> None:
     known = units(design.schema, design.program(design.no_rows()))
     wanted = {
         "octets_per_s": "bytes/s", "load_per_s": "pct/s", "size": "bytes/packets", "odd": "pct/packets",
-        "load_mean_1m": "pct", "load_count_1m": "values", "count_1m": "rows", "failed": "packets",
+        "load_mean_1m": "pct", "load_count_1m": "values", "count_1m": "rows", "failed": "packets", "part": "ratio",
         "log_load": "log pct", "load_zscore_30m": "deviations", "hour": "hour", "is_weekend": "flag",
         "port_distinct_1m": "values",
     }  # fmt: skip

@@ -82,3 +82,10 @@ def test_windows_may_be_written_in_any_zone_that_says_so(tmp_path: Path) -> None
     (here,) = read_windows(path, None, "Asia/Shanghai")
     path.write_text("start,end\n2022-08-22T03:53:54Z,2022-08-22T03:57:54Z\n", "utf-8")
     assert read_windows(path, None) == (here,)
+
+
+def test_columns_are_not_found_in_telemetry_that_comes_but_once(folder: Path, tocsin: Call) -> None:
+    (folder / "tocsin.yaml").write_text(CONFIG.replace("{type: csv, path: train.csv}", "{type: host}"), "utf-8")
+    done = tocsin("train", "--no-plots")
+    assert done.returncode == 2
+    assert "$.schema.others" in done.stderr

@@ -120,3 +120,16 @@ def test_problems_of_a_step_get_a_place_in_the_config() -> None:
     assert problems_in(refuse) == [Problem("field load", "nothing", "numbers", "look")]
     assert problems_in(refuse, "$.features")[0].where == "$.features (field load)"
     assert [problem.where for problem in problems_in(refuse_twice, "$.c")] == ["$.a", "$.b"]
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("  aside: [hourr]", '$.features.aside[0]: got "hourr", wanted a column that is computed'),
+        ("  names: {timestamp: moment}", "$.features.names.timestamp: got a field"),
+    ],
+)
+def test_a_column_set_aside_or_renamed_has_to_be_one_that_is_computed(line: str, told: str) -> None:
+    text = "version: 1\nname: a\npreset: services\nfeatures:\n" + line + "\n"
+    problems = [f"{problem.where}: got {problem.got}, wanted {problem.wanted}" for problem in check_design(parse(text))]
+    assert [problem for problem in problems if problem.startswith(told)]

@@ -86,3 +86,14 @@ def test_names_that_do_not_fit_are_refused(tmp_path: Path) -> None:
 def test_a_closed_source_is_not_read() -> None:
     with pytest.raises(DataError):
         Npz(path="a.npz", array="x").read(0.0)
+
+
+def test_a_damaged_member_is_refused_and_does_not_stop_the_rest(tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "a.npz", x=np.arange(4_000.0).reshape(-1, 2))
+    whole = (tmp_path / "a.npz").read_bytes()
+    middle = len(whole) // 2
+    (tmp_path / "a.npz").write_bytes(whole[:middle] + b"\xff" * 64 + whole[middle + 64 :])
+    np.savez(tmp_path / "b.npz", x=np.zeros((3, 2)))
+    batches = batches_of(Npz(path=str(tmp_path / "*.npz"), array="x"))
+    assert [item.file for batch in batches for item in batch.rejected] == [str(tmp_path / "a.npz")]
+    assert sum(batch.rows for batch in batches) == 3

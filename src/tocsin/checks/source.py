@@ -19,8 +19,8 @@ from tocsin.records import FILE, ROW, Batch, Position
 from tocsin.schema import Field, Schema
 from tocsin.sources.base import Intake, Source
 
-_PATIENCE = 100_000
-"""Reads after which an example must have ended."""
+_PATIENCE = 100
+"""Reads in a row that may give nothing, after which an example must have ended."""
 
 
 @contextmanager
@@ -33,13 +33,15 @@ def _opened(source: Source, resume: Position | None = None) -> Iterator[Source]:
 
 
 def _read(source: Source) -> Iterator[Batch]:
-    for _ in range(_PATIENCE):
+    empty = 0
+    while empty < _PATIENCE:
         if source.ended:
             return
         batch = source.read(0.1)
+        empty = 0 if batch is not None else empty + 1
         if batch is not None:
             yield batch
-    raise AssertionError(f"not ended after {_PATIENCE} reads")
+    raise AssertionError(f"not ended after {_PATIENCE} reads that gave nothing")
 
 
 def batches_of(source: Source, resume: Position | None = None) -> list[Batch]:

@@ -150,6 +150,9 @@ def parse(text: str, path: Path = Path("tocsin.yaml")) -> Config:
         except ConfigError as error:
             problems.extend(error.problems)
     whole = merged(underneath, values)
+    if isinstance(whole.get("schema"), dict) and "found" in whole["schema"]:
+        got = 'the key "found", which a training writes'
+        problems.append(Problem("$.schema.found", got, "others, or fields by their names"))
     if isinstance(whole.get("source"), dict) and isinstance(whole.get("test"), dict):
         whole["test"] = merged_part(whole["source"], whole["test"])
     try:

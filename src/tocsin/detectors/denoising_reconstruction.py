@@ -72,7 +72,8 @@ class DenoisingReconstruction(Detector):
             raise SchemaError(repr(self), f"{x.shape[1]} columns", f"at most {MAX_COLUMNS}", hint)
         x = _bounded(x)
         self._center, spread = x.mean(axis=0), x.std(axis=0)
-        self._scale = np.where(spread > 0, spread, 1.0)
+        constant = (x == x[0]).all(axis=0)  # its mean may be off by a rounding, and so its deviation above 0
+        self._scale = np.where(constant | (spread <= 0), 1.0, spread)
         self._middle = np.zeros(x.shape[1])
         z = self._standard(x)
         self._middle = z.mean(axis=0)

@@ -47,7 +47,7 @@ _RULES: Mapping[str, Rule] = {
     "log1p": lambda _operation, _place, read: f"log {read[0] or 1}",
     "ratio": _ratio,
     "product": lambda _operation, _place, read: " ".join(unit for unit in read if unit and unit != SHARE),
-    "linear": _fixed(""),
+    "linear": lambda operation, _place, _read: str(operation.constants["unit"]),
     "magnitude": lambda _operation, _place, read: read[0],
     "calendar": _calendar,
     "one_hot": _fixed(FLAG),

@@ -27,6 +27,8 @@ class Linear(Feature):
         In units of the new column per unit of the old one.
     offset
         In the new column's unit.
+    unit
+        Of the new column, for pages and alerts.
 
     Raises
     ------
@@ -39,13 +41,14 @@ class Linear(Feature):
     ('error_rate',)
     """
 
-    def __init__(self, *, column: str, name: str, factor: float = 1.0, offset: float = 0.0) -> None:
+    def __init__(self, *, column: str, name: str, factor: float = 1.0, offset: float = 0.0, unit: str = "") -> None:
         if not (isfinite(factor) and factor and isfinite(offset)):
             raise ValueError(f"factor is {factor} and offset {offset}, wanted finite ones, and a factor other than 0")
         self.column = column
         self.name = name
         self.factor = factor
         self.offset = offset
+        self.unit = unit
 
     @classmethod
     def example(cls, folder: Path) -> Self:
@@ -59,5 +62,5 @@ class Linear(Feature):
 
     def compile(self, schema: Schema, tables: Tables) -> tuple[Operation, ...]:
         self.numeric(schema, self.column)
-        constants = {"factor": self.factor, "offset": self.offset}
+        constants = {"factor": self.factor, "offset": self.offset, "unit": self.unit}
         return (Operation("linear", (self.column,), (self.name,), constants),)

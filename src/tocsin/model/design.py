@@ -75,7 +75,7 @@ def check_design(config: Config) -> list[Problem]:
     return [
         *_check_columns(design),
         *problems_in(design.derived),
-        *problems_in(lambda: _compile(design), "$.features"),
+        *(problems_in(lambda: _compile(design), "$.features") or _check_names(design)),
         *problems_in(lambda: build("detectors", design.detector, "$.detector")),
         *problems_in(lambda: build("thresholds", design.threshold, "$.threshold")),
         *_check_clock(config),
@@ -107,6 +107,29 @@ def _check_columns(design: Design) -> list[Problem]:
         for index, name in enumerate(design.features.columns)
         if name not in fields or fields[name].dtype not in NUMERIC
     ]
+
+
+def _check_names(design: Design) -> list[Problem]:
+    """Columns that no feature gives; those of a vocabulary (`protocol=tcp`) are known after training alone."""
+    try:
+        whole = design.program(design.no_rows())
+    except ConfigError:
+        return []  # said already, part by part
+    known = {*design.columns(), *(name for operation in whole.operations for name in operation.outputs)}
+    aside = [
+        Problem(
+            f"$.features.aside[{index}]", f'"{name}"', "a column that is computed",
+            did_you_mean(name, known) or "where a preset set it aside, `aside: []` begins anew",
+        )
+        for index, name in enumerate(design.features.aside)
+        if name not in known and "=" not in name
+    ]  # fmt: skip
+    fields = [
+        Problem(f"$.features.names.{name}", "a field", "a column that a feature derives", "give the field an alias")
+        for name in design.features.names
+        if name in design.schema.fields
+    ]
+    return aside + fields
 
 
 def _compile(design: Design) -> None:

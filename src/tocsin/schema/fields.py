@@ -74,7 +74,8 @@ class Field(BaseModel):
     group
         The heading under which pages list it.
     interval_s, start
-        Of a time, for tables that have none: row n of a file lies n - 1 intervals behind the start.
+        Of a time, for tables that have none: row n of a file, as the source counts rows (a CSV file's header is row
+        1), lies n - 1 intervals behind the start.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -97,7 +98,9 @@ class Field(BaseModel):
     def _fits_its_dtype(self) -> Field:
         if self.interval_s is not None and self.dtype != "time":
             raise ValueError(f"wanted interval_s only on a field of dtype time, not {self.dtype}")
-        if parse_times(np.array([self.start], dtype=object), None)[1][0]:
+        if self.interval_s is None and "start" in self.model_fields_set:
+            raise ValueError("start would have no effect, wanted interval_s beside it")
+        if self.interval_s is not None and parse_times(np.array([self.start], dtype=object), None)[1][0]:
             raise ValueError(f'start is "{self.start}", wanted {TIME_PROBLEMS["not_a_time"]}')
         if self.identity and self.dtype not in ("address", "category"):
             raise ValueError(f"wanted identity only on a field of dtype address or category, not {self.dtype}")

@@ -160,9 +160,10 @@ def _times_alike(texts: Sequence[str], timezone: str | None) -> Column | None:
         return None
     try:
         times = np.array([text[: len(first[1])] for text in texts], dtype="datetime64[us]")
-    except ValueError:  # the 31st of February
+        ahead = datetime.fromisoformat(first[0]).utcoffset()
+    except ValueError:  # the 31st of February, or a hundred hours to the east
         return None
-    return times - np.timedelta64(datetime.fromisoformat(first[0]).utcoffset() or 0, "us")
+    return times - np.timedelta64(ahead or 0, "us")
 
 
 def _wrong_clock(times: Column) -> Mask:

@@ -35,7 +35,7 @@ class Delivery:
     def __init__(self, sinks: Sequence[Sink], name: Callable[[str], str]) -> None:
         self._sinks = list(sinks)
         self._name = name
-        self._failures: list[DeliveryError] = []
+        self._failure: DeliveryError | None = None
 
     def __enter__(self) -> Self:
         try:
@@ -48,8 +48,8 @@ class Delivery:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._close()
-        if kind is None and self._failures:
-            raise self._failures[0]
+        if kind is None and self._failure:
+            raise self._failure
 
     def send(self, alerts: Sequence[Alert]) -> None:
         """Give these to every sink that works."""
@@ -61,7 +61,8 @@ class Delivery:
                 sink.write(named if sink.stays_here else alerts)
                 observe.alerts_sent(type(sink).__name__, len(alerts))
             except DeliveryError as failure:
-                self._failures.append(failure)
+                observe.sink_failed(type(sink).__name__, failure.problem.got)
+                self._failure = self._failure or failure
                 self._sinks.remove(sink)
                 sink.close()
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
@@ -20,6 +21,10 @@ from tocsin.sources.base_files import MAX_COLUMNS, MAX_RAW, FileSource
 
 MAX_BYTES = 1 << 31
 """Of one unpacked array."""
+
+
+_BROKEN = (OSError, ValueError, EOFError, KeyError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error)
+"""What a zip that is damaged, encrypted or packed in another way may raise."""
 
 
 class Npz(FileSource):
@@ -57,7 +62,7 @@ class Npz(FileSource):
     def _read_file(self, file: str, path: str, behind: int) -> Iterator[Batch]:
         try:
             values = self._load(path)
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        except _BROKEN as error:
             reason = "unreadable_file" if isinstance(error, OSError) else "wrong_format"
             yield self._marked(file, {}, np.arange(0), [Rejected(file, 0, reason, str(error)[:MAX_RAW])])
             return

@@ -92,12 +92,18 @@ class Reader:
     def columns(self, spec: PartSpec, labels: LabelsConfig | None) -> tuple[str, ...]:
         """The columns of a source's first rows, but that of the labels."""
         source = cast("Source", local_part("sources", spec, self._config))
+        if not source.replayable:
+            wanted = "telemetry that can be read twice, or fields by their names"
+            raise ConfigError([Problem("$.schema.others", f"a live source, {spec.type}", wanted)])
         source.open()
         try:
-            first = next((batch for batch in iter(lambda: source.read(1.0), None) if batch.rows), Batch({}))
+            while not source.ended:
+                batch = source.read(1.0)
+                if batch is not None and batch.rows:
+                    return tuple(name for name in batch if labels is None or name != labels.column)
         finally:
             source.close()
-        return tuple(name for name in first if labels is None or name != labels.column)
+        return ()
 
     def begin(self) -> None:
         """Forget what earlier commands refused: the quarantine file holds the rows of the last one."""

@@ -1,0 +1,58 @@
+"""What the README says was measured is what the benchmarks wrote."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def results(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text(encoding="utf-8"))
+    return found
+
+
+def pair(found: dict[str, Any], figure: str) -> tuple[float, float]:
+    return found["ours"][figure], found["peer"][figure]
+
+
+@pytest.mark.parametrize(("row", "name"), [("8 servers of ASD", "asd"), ("15 services of JumpStarter", "jumpstarter")])
+def test_metrics_of_servers(row: str, name: str) -> None:
+    found = results("telemetry")
+    ours, peer = pair(found[name], "average_precision")
+    other, _ = pair(found[f"{name}_denoising"], "average_precision")
+    assert (
+        f"{row}: average precision | {ours:.3f}, with `denoising_reconstruction` {other:.3f} | {peer:.3f} |" in README
+    )
+
+
+def test_routers() -> None:
+    found = results("telemetry")
+    ours, peer = pair(found["cisco_bgpclear"]["whole"], "roc_auc")
+    assert f"learnt without labels from the same rows: ROC-AUC | {ours:.3f} | {peer:.3f} |" in README
+    ours, peer = pair(found["cisco_portflap"]["whole"], "roc_auc")
+    assert f"a port that flaps on 2 routers | {ours:.3f} | {peer:.3f} |" in README
+
+
+def test_services() -> None:
+    found = results("telemetry")
+    days = [pair(found[name], "roc_auc") for name in ("nezha_22", "nezha_23")]
+    ours, peer = (" / ".join(f"{day[side]:.3f}" for day in days) for side in (0, 1))
+    assert f"22nd / 23rd of August: ROC-AUC | {ours} | {peer} |" in README
+
+
+@pytest.mark.parametrize(("row", "name"), [("transmitters never seen", "rutgers"), ("under a jammer", "radio")])
+def test_wireless(row: str, name: str) -> None:
+    ours, peer = pair(results("wireless")[name], "roc_auc")
+    assert f"{row}: ROC-AUC | {ours:.2f} | {peer:.2f} |" in README
+
+
+@pytest.mark.parametrize("name", ["telemetry", "wireless", "envelopes", "leaks", "readers", "state"])
+def test_bars_are_met_in_what_was_measured_last(name: str) -> None:
+    bars = results(name).get("bars", {})
+    assert [bar for bar, met in bars.items() if not met] == []
