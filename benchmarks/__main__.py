@@ -11,6 +11,7 @@ import importlib
 import json
 import os
 import platform
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -35,12 +36,13 @@ def machine() -> dict[str, str | int | None]:
     }
 
 
-def run(name: str) -> Path:
+def run(name: str) -> tuple[Path, list[str]]:
+    """Where the figures are, and the bars that they miss."""
     out = RESULTS / f"{name}.json"
     importlib.import_module(f"benchmarks.{name}").main(out)
     figures = json.loads(out.read_text(encoding="utf-8"))
     out.write_text(json.dumps({**figures, "machine": machine()}, indent=2) + "\n", encoding="utf-8")
-    return out
+    return out, [bar for bar, met in figures.get("bars", {}).items() if met is False]
 
 
 def main() -> None:
@@ -50,9 +52,14 @@ def main() -> None:
     if unknown := set(chosen) - set(names()):
         parser.error(f"no such benchmark: {', '.join(sorted(unknown))}; there are: {', '.join(names())}")
     RESULTS.mkdir(exist_ok=True)
+    missed = []
     for name in chosen:
         print(f"== {name}")
-        print(f"{name}: {run(name).relative_to(FOLDER.parent)}")
+        out, below = run(name)
+        print(f"{name}: {out.relative_to(FOLDER.parent)}")
+        missed += [f"{name}: {bar}" for bar in below]
+    if missed:
+        sys.exit("missed: " + "; ".join(missed))
 
 
 if __name__ == "__main__":

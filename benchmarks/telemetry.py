@@ -17,6 +17,7 @@ import csv
 import gzip
 import io
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -128,10 +129,10 @@ def _jumpstarter(folder: Path, service: int, more: str = "") -> dict[str, Figure
     return _both(test[LABEL] == 1, _scores(config, train, test), peer)
 
 
-def _cisco(folder: Path, experiment: str) -> dict[str, Any]:
-    """Mean over the routers that had an event of their own."""
+def _cisco(folder: Path, experiment: str, nodes: Sequence[str] = ()) -> dict[str, Any]:
+    """Mean over the routers that had an event of their own, or over these."""
     with (DATA / "cisco_telemetry" / f"ground_truth_{experiment}.txt").open() as file:
-        nodes = sorted({event["Node"] for event in csv.DictReader(file)})
+        nodes = nodes or sorted({event["Node"] for event in csv.DictReader(file)})
     whole, forward = [], []
     for node in nodes:
         config, rows = _router(folder, experiment, node)

@@ -6,6 +6,7 @@ import csv
 import gzip
 import json
 from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
@@ -13,7 +14,6 @@ from typing import Any
 import pytest
 
 Run = Callable[..., CompletedProcess[str]]
-HOURS_8 = 8 * 3_600
 
 
 @pytest.fixture(autouse=True)
@@ -79,11 +79,12 @@ def test_of_two_clocks_the_one_that_is_right_is_read_and_a_column_stuck_at_zero_
         assert {row["time"][:10] for row in csv.DictReader(scores)} == {"2022-08-22"}
 
 
-def test_labels_whose_clock_is_eight_hours_off_are_told(data: Path, tocsin: Run) -> None:
+@pytest.mark.parametrize("hours", [-8, 24])
+def test_labels_whose_clock_is_off_so_far_that_no_row_has_one_are_told(hours: int, data: Path, tocsin: Run) -> None:
     file = data / "nezha_metrics" / "2022-08-23" / "metric" / "front_service.csv.gz"
     Path("tocsin.yaml").write_text(
         f"version: 1\nname: front\npreset: services/mesh\nsource: {{type: csv, path: {file}}}\n"
-        f"labels: {{windows: {faults(data, '2022-08-23', shift_s=3 * HOURS_8)}}}\n"
+        f"labels: {{windows: {faults(data, '2022-08-23', shift_s=hours * 3_600)}}}\n"
         "gate: {anomaly_rate: null, roc_auc: null}\n"
     )
     done = tocsin("train", "--no-plots")
@@ -119,3 +120,32 @@ def test_a_file_without_header_that_is_read_as_if_it_had_one_is_refused(data: Pa
         done = tocsin("score", place / "service4.csv.gz")
     assert done.returncode == 1
     assert "column" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("ending", "more"), [("+08:00", ""), ("", "schema: {timezone: Asia/Shanghai}\n")], ids=["offset", "zone"]
+)
+def test_a_list_written_eight_hours_to_the_east_means_the_same_once_its_zone_is_told(
+    ending: str, more: str, data: Path, tocsin: Run
+) -> None:
+    days = ("2022-08-22", "2022-08-23")
+    one, other = (data / "nezha_metrics" / day / "metric" / "front_service.csv.gz" for day in days)
+
+    def auc(labels: Path, more: str = "") -> float:
+        Path("tocsin.yaml").write_text(
+            f"version: 1\nname: front\npreset: services/mesh\nsource: {{type: csv, path: {one}}}\n"
+            f"test: {{path: {other}}}\nlabels: {{windows: {labels}}}\n{more}"
+            "gate: {anomaly_rate: null, roc_auc: null}\n"
+        )
+        found = document(tocsin("train", "--no-plots", "--json"))["report"]["figures"]
+        return float(found["roc_auc"]["value"])
+
+    right = auc(faults(data, *days))
+    starts = [window["start"] for window in json.loads(Path("faults.json").read_text())]
+    lines = [",".join(f"{east(start + s):%Y-%m-%d %H:%M:%S}{ending}" for s in (0, 240)) for start in starts]
+    Path("east.csv").write_text("\n".join(["start,end", *lines, ""]))
+    assert auc(Path("east.csv"), more) == right > 0.752
+
+
+def east(epoch_s: int) -> datetime:
+    return datetime.fromtimestamp(epoch_s, timezone(timedelta(hours=8)))

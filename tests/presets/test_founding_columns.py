@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tocsin.config import Config, parse
@@ -105,3 +107,64 @@ def test_a_preset_brings_whatever_a_training_needs(preset: str) -> None:
     assert brought.detector.type
     numeric = [item for item in brought.schema_.fields.values() if item.dtype in ("float", "integer")]
     assert sum(item.minimum is not None for item in numeric) / len(numeric) > 0.9, "numbers have ranges"
+
+
+LABELLED = " when labelled"
+DECIDED: dict[str, tuple[dict[str, Any], str, dict[str, str]]] = {
+    "flows": (
+        {"type": "robust_zscore", "min_scale": 1.0},
+        "3/day",
+        {"anomaly_rate": "<= 20%", "roc_auc": f">= 0.8{LABELLED}"},
+    ),
+    "hosts": (
+        {"type": "denoising_reconstruction"},
+        "3/day",
+        {"anomaly_rate": "<= 20%", "roc_auc": f">= 0.8{LABELLED}"},
+    ),
+    "services": (
+        {"type": "robust_zscore", "two_sided": False, "min_scale": 1.0},
+        "3/week",
+        {
+            "precision": f">= 0.953{LABELLED}",
+            "recall": f">= 0.871{LABELLED}",
+            "false_positive_rate": f"<= 0.118{LABELLED}",
+            "latency_p99": "<= 100ms",
+        },
+    ),
+    "wifi": (
+        {"type": "denoising_reconstruction"},
+        "16/day",
+        {"accuracy": f">= 0.8{LABELLED}", **dict.fromkeys(("precision", "recall", "f1"), f">= 0.7{LABELLED}")},
+    ),
+    "frames": ({"type": "robust_zscore", "min_scale": 1.0}, "10/day", {"macro_f1": f"> 0.75{LABELLED}"}),
+}
+RANGES: dict[str, dict[str, tuple[float, float | None]]] = {
+    "services": {"error_rate": (0, 1), "event_count": (0, None), "p99_latency_ms": (0, None)},
+    "wifi": {
+        "signal_strength": (-119, 20),
+        "packet_loss": (0, 1),
+        "retry_rate": (0, 1),
+        "connection_time": (0, None),
+    },
+    "frames": {"frame_length": (0, 65_575), "ip_ttl": (0, 255), "dscp": (0, 63), "wifi_tid": (0, 15)},
+    "flows": {"src_port": (0, 65_535), "bytes_in": (0, None), "duration_s": (0, None)},
+    "hosts": {"cpu_avg_pct": (0, 100), "proc_name_diversity": (0, 1), "load_1min": (0, None)},
+}
+
+
+@pytest.mark.parametrize("preset", DECIDED)
+def test_what_a_preset_decides_by_itself(preset: str) -> None:
+    found = config(preset)
+    assert (found.detector.to_json(), found.alerts.budget.text, dict(found.gate)) == DECIDED[preset]
+
+
+@pytest.mark.parametrize("preset", RANGES)
+def test_numbers_have_their_ranges(preset: str) -> None:
+    fields = config(preset).schema_.fields
+    assert {name: (fields[name].minimum, fields[name].maximum) for name in RANGES[preset]} == RANGES[preset]
+
+
+@pytest.mark.parametrize("preset", RANGES)
+def test_measured_numbers_have_units(preset: str) -> None:
+    fields = config(preset).schema_.fields
+    assert [name for name, item in fields.items() if item.dtype == "float" and not item.unit] == []
