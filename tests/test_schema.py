@@ -284,3 +284,14 @@ def test_a_time_as_go_writes_it_is_read(written: str) -> None:
 def test_a_start_without_an_interval_is_told_to_have_no_effect() -> None:
     with pytest.raises(ValidationError, match="no effect"):
         Field(dtype="time", start="2026-01-05")
+
+
+def test_a_table_that_shares_clock_and_name_alone_is_another_table() -> None:
+    """Every measurement may be missing here, and where all of them are, nothing would be judged and all look normal."""
+    schema = Schema(
+        fields={"time": Field(dtype="time"), "host": Field(dtype="category"), "cpu": Field(optional=True)},
+        time="time",
+        entity="host",
+    )
+    with pytest.raises(SchemaError, match="at least one of: cpu"):
+        schema.split(Batch({"time": texts("1767600000"), "host": texts("a"), "cpu_x": texts("5")}))

@@ -184,6 +184,12 @@ def columns_constant(columns: tuple[str, ...]) -> None:
     count("tocsin_constant_columns_total", len(columns))
 
 
+def columns_lost(columns: tuple[str, ...]) -> None:
+    """Features that had values in training and have none in a whole batch: what they were computed from is gone."""
+    _log.warning("Columns that training had are gone.", columns=len(columns), first=list(columns[:NAMED]))
+    count("tocsin_lost_columns_total", len(columns))
+
+
 def columns_empty(columns: tuple[str, ...]) -> None:
     """Features without a single value in training: they are held at one value and carry nothing."""
     _log.warning("Columns without any value.", columns=len(columns), first=list(columns[:NAMED]))

@@ -186,6 +186,8 @@ class Judgement:
     got: float | str
     passed: bool
     reason: str
+    asked: bool = True
+    """Whether it could be: a target for labelled rows is not asked of others."""
 
 
 @dataclass(frozen=True, slots=True)

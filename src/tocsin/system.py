@@ -125,7 +125,7 @@ class Project:
         """
         config, limits = self.config, Limits(self.config.limits)
         check(config)
-        self.reader.begin()
+        self.reader.begin(source_of(config))
         config = self.met(source_of(config))
         history = self.reader.read(source_of(config), config.labels, limits)
         elsewhere = self.reader.read(config.test, config.test_labels or config.labels, limits) if config.test else None
@@ -197,7 +197,7 @@ class Project:
         """
         config = self.config
         check(config)
-        self.reader.begin()
+        self.reader.begin(config.test or source_of(config))
         model, entry = self.model(version)
         before, test = self._test_rows(data, Limits(LimitsConfig(memory=config.limits.memory)))
         known = Circumstances(
@@ -235,9 +235,9 @@ class Project:
             Counts what became of the rows.
         """
         check(self.config)
-        self.reader.begin()
-        model, entry = self.model(version)
         spec = source_of(self.config) if path is None else with_path(source_of(self.config), path)
+        self.reader.begin(spec)
+        model, entry = self.model(version)
         tally = tally or Tally()
         shown = f"{entry.name} {entry.version} ({entry.digest[:12]})"
         scorer = Scorer(model, self._policy(model, Circumstances(self.config.name, shown, generated=entry.generated)))
@@ -250,8 +250,9 @@ class Project:
 
     def rows(self, spec: PartSpec | None = None, tally: Tally | None = None) -> Iterator[Batch]:
         """Typed rows of a source (by default the config's), batch by batch, as a model would get them."""
-        self.reader.begin()
         spec = spec or source_of(self.config)
+        self.reader.begin(spec)
+        self.reader.bounded(spec)
         labels = self.met(spec).labels
         return self.reader.batches(spec, labels, tally or Tally())
 

@@ -12,28 +12,10 @@ from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
-import structlog
 
-from tocsin.cli import commands, main
+from tocsin.cli import commands
 
 Run = Callable[..., CompletedProcess[str]]
-
-
-@pytest.fixture
-def tocsin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    monkeypatch.chdir(tmp_path)
-
-    def call(*words: str) -> CompletedProcess[str]:
-        monkeypatch.setattr(sys, "argv", ["tocsin", *words])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        structlog.reset_defaults()
-        printed = capsys.readouterr()
-        code = ended.value.code
-        assert isinstance(code, int)
-        return CompletedProcess(words, code, printed.out, printed.err)
-
-    return call
 
 
 @pytest.mark.parametrize(

@@ -84,13 +84,23 @@ def test_a_figure_without_a_value_fails_with_its_reason() -> None:
 def test_a_target_for_labelled_rows_is_not_asked_without_labels_and_the_verdict_says_so(
     make_evidence: Callable[..., Evidence], report: Report
 ) -> None:
-    limits = {"recall": ">= 99.9% when labelled", "latency_p99": "<= 100ms when labelled"}
+    limits = {"recall": ">= 99.9% when labelled", "latency_p99": "<= 100ms"}
     assert [judgement.passed for judgement in gate(report, limits).judgements] == [False, True]
     for labels in (None, np.full(400, -1, np.int8)):
         verdict = gate(evaluate(make_evidence(labels=labels)), limits)
         assert verdict.passed
+        assert [judgement.asked for judgement in verdict.judgements] == [False, True]
         assert verdict.judgements[0].reason.startswith("recall >= 99.9% was not asked (no labels: ")
         assert verdict.judgements[1].reason == "latency_p99 0.991ms <= 100ms"
+
+
+def test_a_verdict_that_could_ask_nothing_of_rows_without_labels_does_not_pass(
+    make_evidence: Callable[..., Evidence],
+) -> None:
+    verdict = gate(evaluate(make_evidence(labels=None)), {"recall": ">= 50% when labelled"})
+    assert not verdict.passed
+    assert [judgement.asked for judgement in verdict.judgements] == [False, True]
+    assert "nothing was judged" in verdict.judgements[1].reason
 
 
 def test_a_target_for_labelled_rows_fails_where_labels_say_too_little() -> None:

@@ -44,7 +44,7 @@ def test_the_config_says_how_log_lines_look(configure: Callable[..., Path], tocs
         ("", 2),
         ("trian", 2),
         ("train --promot", 2),
-        ("score", 2),
+        ("score", 1),
         ("--log-level loud train", 2),
         ("data generate made.csv --days -1", 2),
         ("models promote first", 2),

@@ -7,11 +7,14 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import polars as pl
 import pytest
+
+from tocsin.cli.exporting import ExportFormat
+from tocsin.training.exports import Format
 
 Run = Callable[..., CompletedProcess[str]]
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -266,3 +269,7 @@ def test_a_missing_extra_is_told_before_anything_is_trained(
     done = in_child("train", "--export", "amoskys", before="import sys; sys.modules['polars'] = None")
     assert (done.returncode, (site / "runs").exists()) == (1, False)
     assert "tocsin[data]" in done.stderr
+
+
+def test_every_format_can_be_named() -> None:
+    assert {str(name) for name in ExportFormat} == set(get_args(Format))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -79,8 +80,7 @@ def test_a_burner_rings_within_10_s_and_quiet_does_not(machine: Machine, tmp_pat
     assert machine.shows("Watching for 50 s", within_s=120), machine.shown
     assert not machine.shows(ALERT, within_s=30), machine.shown
 
-    for _ in range(psutil.cpu_count() or 1):
-        machine.start(BURNER)
+    machine.start(BURNER)
     assert machine.shows(ALERT, within_s=10), machine.shown
 
     machine.wait()
@@ -108,8 +108,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 def test_it_says_what_it_has_learnt_from_and_that_it_promises_nothing(tmp_path: Path, tocsin: Run) -> None:
     done = tocsin("demo", "--host", "--folder", tmp_path / "demo", "--watch", "20s")
     assert done.returncode == 0, done.stderr
-    assert "Learnt from 225 rows of real telemetry" in done.stdout
-    assert "Provisional: 20 s of calibration promise no alert rate." in done.stdout
+    assert "Learnt from 250 rows of real telemetry" in done.stdout
+    assert re.search(r"Provisional: 2\d s of calibration promise no alert rate\.", done.stdout)
     assert "Watched 100 rows, 20 s" in done.stdout
 
 
@@ -119,7 +119,7 @@ def test_machines_read_one_document(tmp_path: Path, tocsin: Run) -> None:
     document = json.loads(done.stdout)
     assert done.returncode == 0
     assert document["generated"] is False
-    assert (document["learnt_rows"], document["watched_rows"]) == (225, 20)
+    assert (document["learnt_rows"], document["watched_rows"]) == (250, 20)
     assert document["promise"]["state"] == "provisional"
 
 

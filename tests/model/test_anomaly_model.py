@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tocsin import observe
 from tocsin.config import parse
 from tocsin.errors import DataError, IntegrityError, LimitExceeded, NotFittedError, SchemaError
 from tocsin.kernel.entities import COLD, LATE, NOT_ADMITTED, STEPPED_BACK, TOO_LATE
 from tocsin.kernel.run import FeatureMatrix
 from tocsin.kernel.state import WARMING_UP
-from tocsin.model.anomaly_model import GOLDEN_ROWS, LEAST_ROWS, AnomalyModel
+from tocsin.model.anomaly_model import ENOUGH_ROWS, GOLDEN_ROWS, LEAST_ROWS, AnomalyModel
 from tocsin.model.bundle import Bundle
 from tocsin.model.design import Design
 from tocsin.records import LABEL, SECOND, Batch, Scores
@@ -122,6 +123,18 @@ def test_the_same_rows_make_the_same_model_and_the_inputs_are_part_of_it(three: 
         for inputs in ({"aa": "a.csv"}, {"aa": "a.csv"}, {"bb": "a.csv"})
     ]
     assert digests[0] == digests[1] != digests[2]
+
+
+def test_rows_are_degraded_where_a_column_that_training_had_is_gone(three: Three) -> None:
+    train, calibration, test = three
+    model = AnomalyModel(design()).fit(train, calibration)
+    lost = test.replace({"load": np.full(test.rows, np.nan)})
+    before = observe.counters().get("tocsin_lost_columns_total", 0)
+    assert set(model.score(test).state) == {"ready"}
+    assert set(model.score(lost.take(np.arange(ENOUGH_ROWS - 1))).state) == {"ready"}, "too few to say so"
+    assert observe.counters().get("tocsin_lost_columns_total", 0) == before
+    assert set(model.score(lost).state) == {"degraded"}
+    assert observe.counters()["tocsin_lost_columns_total"] == before + 1
 
 
 @pytest.mark.parametrize(

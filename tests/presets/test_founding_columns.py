@@ -134,9 +134,17 @@ DECIDED: dict[str, tuple[dict[str, Any], str, dict[str, str]]] = {
     "wifi": (
         {"type": "denoising_reconstruction"},
         "16/day",
-        {"accuracy": f">= 0.8{LABELLED}", **dict.fromkeys(("precision", "recall", "f1"), f">= 0.7{LABELLED}")},
+        {
+            "anomaly_rate": "<= 20%",
+            "accuracy": f">= 0.8{LABELLED}",
+            **dict.fromkeys(("precision", "recall", "f1"), f">= 0.7{LABELLED}"),
+        },
     ),
-    "frames": ({"type": "robust_zscore", "min_scale": 1.0}, "10/day", {"macro_f1": f"> 0.75{LABELLED}"}),
+    "frames": (
+        {"type": "robust_zscore", "min_scale": 1.0},
+        "10/day",
+        {"anomaly_rate": "<= 20%", "macro_f1": f"> 0.75{LABELLED}"},
+    ),
 }
 RANGES: dict[str, dict[str, tuple[float, float | None]]] = {
     "services": {"error_rate": (0, 1), "event_count": (0, None), "p99_latency_ms": (0, None)},

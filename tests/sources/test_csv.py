@@ -226,3 +226,12 @@ def test_one_odd_line_among_thousands_changes_nothing_for_the_others(
     assert list(zip(columns["a"], columns["b"], strict=True)) == plain[:3_333] + read_as + plain[3_333:]
     assert [(item.row, item.reason) for item in refused] == ([(3_335, reason)] if reason else [])
     assert columns["_row"] == [row for row in range(2, 5_003) if row != 3_335 or read_as]
+
+
+def test_a_file_without_header_is_not_robbed_of_its_first_row(tmp_path: Path) -> None:
+    (tmp_path / "raw.csv").write_text("6.24,0.1,-3e5\n6.23,0.2,1\n")
+    (batch,) = batches_of(Csv(path=str(tmp_path / "raw.csv")))
+    assert (batch.rows, batch.rejected[0].reason) == (0, "no_header")
+    assert "columns: [...]" in batch.rejected[0].detail
+    (batch,) = batches_of(Csv(path=str(tmp_path / "raw.csv"), columns=("a", "b", "c")))
+    assert batch.rows == 2

@@ -36,6 +36,7 @@ from tocsin.sources.host import Host, cpu_columns
 
 SCHEMA = Schema.model_validate(read_preset("hosts")["schema"])
 Times = namedtuple("Times", "user system idle iowait guest")  # as psutil has them
+Disk = namedtuple("Disk", "read_count write_count busy_time")
 
 linux = pytest.mark.skipif(not psutil.LINUX, reason="only Linux tells this")
 
@@ -47,6 +48,13 @@ def child(*command: str, **how: Any) -> Iterator[subprocess.Popen[bytes]]:
             yield process
         finally:
             process.kill()
+
+
+def hurried(source: Host) -> Host:
+    """Real readings, on a clock that moves on where it would wait."""
+    naps: list[float] = []
+    source._sleep, source._elapsed = naps.append, lambda: sum(naps)
+    return source
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +73,7 @@ def test_a_row_has_every_column_of_the_preset_and_no_other(row: dict[str, Any]) 
 
 
 def test_every_row_fits_the_schema() -> None:
-    intake = Intake(Host(interval=0.1, samples=3), SCHEMA)
+    intake = Intake(hurried(Host(samples=3)), SCHEMA)
     rows = sum(batch.rows for batch in intake)
     assert (rows, intake.tally.quarantined) == (3, 0)
 
@@ -89,7 +97,7 @@ def test_columns_that_are_told_from_others_agree_with_them(row: dict[str, Any]) 
 
 
 def test_counters_only_grow() -> None:
-    source = Host(interval=0.1, samples=3)
+    source = hurried(Host(samples=3))
     source.open()
     rows = [batch for _ in range(3) if (batch := source.read(5.0))]
     source.close()
@@ -194,6 +202,34 @@ def test_a_sum_over_processes_is_unknown_if_one_cannot_be_asked() -> None:
     assert columns["proc_count"] == 2
 
 
+def test_whoever_keeps_its_time_to_itself_is_not_among_the_busiest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tocsin.sources.base_processes.is_odd", lambda pid: False)
+    monkeypatch.setattr("tocsin.sources.base_processes.talks_to_many", lambda pid: True)
+    secret = [(pid, "secret", nan, 1.0) for pid in range(2, 9)]
+    before, now = found((1, "burner", 0.0, 1.0), *secret), found((1, "burner", 2.0, 1.0), *secret, elapsed=2.0)
+    assert process_columns(before, now)["proc_suspicious"] == 1
+
+
+def test_an_operation_is_counted_once_by_the_disk_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = {
+        "sda": (100, 10, 1_000),
+        "sda1": (90, 9, 900),
+        "dm-0": (90, 9, 9_000),
+        "loop0": (7, 0, 0),
+        "sdb": (5, 1, 0),
+    }
+    disks = {name: Disk(*count) for name, count in counts.items()}
+    monkeypatch.setattr("psutil.disk_io_counters", lambda perdisk: dict(disks))
+    source = hurried(Host(interval=10.0))
+    source.open()
+    disks |= {"sda": Disk(150, 20, 3_500), "dm-0": Disk(150, 20, 18_000), "sdb": Disk(6, 2, 0)}
+    batch = source.read(10.0)
+    source.close()
+    assert batch is not None
+    names = ("disk_reads_counter", "disk_writes_counter", "disk_io_counter", "disk_busy_pct")
+    assert [batch[name][0] for name in names] == [156, 22, 178, 25]
+
+
 def test_too_many_processes_are_only_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tocsin.sources.base_processes.MAX_PROCESSES", 0)
     many = snapshot(0.0, 0.0)
@@ -236,7 +272,7 @@ def test_what_cannot_be_had_is_missing_and_never_0(
         raise PermissionError("not for you")
 
     monkeypatch.setattr(reading, refuse)
-    source = Host(interval=0.1)
+    source = hurried(Host())
     source.open()
     batch = source.read(5.0)
     source.close()

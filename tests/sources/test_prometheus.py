@@ -1,114 +1,33 @@
+"""A server of Prometheus that is out of reach, overloaded, cut off or wrong, and who may ask it."""
+
 from __future__ import annotations
 
-import json
 import socket
 import struct
-import threading
 import time
 from base64 import b64decode
-from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from typing import Any, Self
-from urllib.parse import parse_qsl, urlsplit
+from typing import Any
 
-import numpy as np
 import pytest
+from tests.sources.misbehaving_server import (
+    NOON,
+    Answer,
+    Clock,
+    Misbehaving,
+    at,
+    failed,
+    made,
+    matrix,
+    obedient,
+    patient,
+    rows_of,
+    send,
+)
 
-from tocsin.component import PartSpec, build
 from tocsin.errors import ConfigError, DataError, LimitExceeded, SourceLost, TocsinError
-from tocsin.records import Batch
 from tocsin.sources import base_http
-from tocsin.sources.base import Source
-from tocsin.sources.prometheus import Prometheus
-
-NOON = 1_767_571_200
-"""2026-01-05T00:00:00Z, a Monday."""
-Answer = Callable[[BaseHTTPRequestHandler], None]
-
-
-def made(**parameters: Any) -> Prometheus:
-    part = build("sources", PartSpec("prometheus", {"queries": {"value": "up"}, **parameters}))
-    assert isinstance(part, Prometheus)
-    return part
-
-
-def batches_of(source: Source) -> list[Batch]:
-    source.open()
-    found = []
-    while not source.ended:
-        batch = source.read(0.1)
-        if batch is not None:
-            found.append(batch)
-    source.close()
-    return found
-
-
-def rows_of(source: Source) -> Batch:
-    return Batch.concatenate(batches_of(source))
-
-
-def at(seconds: int) -> str:
-    return f"{np.datetime64(seconds, 's')}Z"
-
-
-# A server that misbehaves, as told.
-
-
-class Misbehaving:
-    """Answers as told, one request after the other, and then as Prometheus would: the value is the time."""
-
-    def __init__(self, *answers: Answer) -> None:
-        self.answers = list(answers)
-        self.asked: list[dict[str, str]] = []
-        self.authorizations: list[str | None] = []
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                outer.asked.append(dict(parse_qsl(urlsplit(self.path).query)))
-                outer.authorizations.append(self.headers.get("Authorization"))
-                (outer.answers.pop(0) if outer.answers else obedient)(self)
-
-            def log_message(self, *_: Any) -> None: ...
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self) -> Self:
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-
-def send(status: int, body: bytes, **headers: str) -> Answer:
-    def answer(handler: BaseHTTPRequestHandler) -> None:
-        handler.send_response(status)
-        for name, value in {"Content-Length": str(len(body)), **headers}.items():
-            handler.send_header(name, value)
-        handler.end_headers()
-        handler.wfile.write(body)
-
-    return answer
-
-
-def matrix(*series: dict[str, Any], **more: Any) -> bytes:
-    return json.dumps({"status": "success", "data": {"resultType": "matrix", "result": series}, **more}).encode()
-
-
-def failed(kind: str, text: str) -> bytes:
-    return json.dumps({"status": "error", "errorType": kind, "error": text}).encode()
-
-
-def obedient(handler: BaseHTTPRequestHandler) -> None:
-    asked = dict(parse_qsl(urlsplit(handler.path).query))
-    moments = range(int(asked["start"]), int(asked["end"]) + 1, int(asked["step"]))
-    send(200, matrix({"metric": {}, "values": [[moment, str(moment)] for moment in moments]}))(handler)
 
 
 def cut(handler: BaseHTTPRequestHandler) -> None:
@@ -145,15 +64,6 @@ FLAWS: dict[str, tuple[Answer, str]] = {
 }
 
 
-def patient(server: Misbehaving, **parameters: Any) -> tuple[Prometheus, list[float]]:
-    """A source that does not wait, and what it would have waited."""
-    waits: list[float] = []
-    span = {"step": "1m", "start": at(NOON), "end": at(NOON + 120), "timeout": 0.3}
-    source = made(url=server.url, **{**span, **parameters})
-    source.sleep = waits.append
-    return source, waits
-
-
 @pytest.mark.parametrize("flaw", FLAWS)
 def test_a_flaw_that_passes_leaves_no_gap(flaw: str) -> None:
     with Misbehaving(FLAWS[flaw][0], FLAWS[flaw][0]) as server:
@@ -169,9 +79,9 @@ def test_a_flaw_that_stays_loses_the_source_and_nothing_else(flaw: str) -> None:
         source, waits = patient(server)
         source.open()
         with pytest.raises(SourceLost, match=said):
-            source.read(0.1)
+            source.read(100.0)
         assert waits == [1, 2, 4, 8]
-        again = source.read(0.1)
+        again = source.read(100.0)
         source.close()
     assert again is not None
     assert again["value"].tolist() == [NOON, NOON + 60, NOON + 120]
@@ -180,12 +90,53 @@ def test_a_flaw_that_stays_loses_the_source_and_nothing_else(flaw: str) -> None:
 def test_nobody_there_is_a_lost_source() -> None:
     with socket.socket() as taken:  # bound, but not listening
         taken.bind(("127.0.0.1", 0))
-        source = made(url=f"http://127.0.0.1:{taken.getsockname()[1]}", last="1h")
-        source.sleep = lambda _: None
+        clock = Clock()
+        source = clock.rule(made(url=f"http://127.0.0.1:{taken.getsockname()[1]}", last="1h"))
         source.open()
-        with pytest.raises(SourceLost, match=r"ConnectError.*5 attempts"):
-            source.read(0.1)
+        for _ in range(2):
+            start = clock.now
+            while clock.now < start + 14.9:
+                before = clock.now
+                assert source.read(0.1) is None
+                assert clock.now <= before + 0.1 + 1e-6
+            with pytest.raises(SourceLost, match=r"ConnectError.*5 attempts"):
+                source.read(1.0)
+            assert clock.now == pytest.approx(start + 15.0)
         source.close()
+
+
+def test_what_was_answered_is_not_asked_again_while_another_query_waits() -> None:
+    with Misbehaving(obedient, send(503, b"")) as server:
+        source, waits = patient(server, queries={"one": "up", "two": "down"})
+        source.open()
+        assert source.read(0.4) is None
+        assert source.read(0.4) is None
+        batch = source.read(0.4)
+        source.close()
+    assert batch is not None
+    assert batch["one"].tolist() == batch["two"].tolist() == [NOON, NOON + 60, NOON + 120]
+    assert [one["query"] for one in server.asked] == ["up", "down", "down"]
+    assert waits == pytest.approx([0.4, 0.4, 0.2])
+
+
+def test_a_read_whose_time_is_over_begins_no_other_attempt() -> None:
+    with Misbehaving(silent, silent) as server:
+        source = made(url=server.url, last="1h", timeout=0.2)
+        source.open()
+        assert source.read(0.1) is None
+        source.close()
+    assert len(server.asked) == 1
+
+
+def test_a_read_asks_once_and_then_only_as_long_as_it_has_time() -> None:
+    with Misbehaving() as server:
+        source, waits = patient(server, queries={f"query_{number}": "up" for number in range(3)})
+        source.open()
+        assert (source.read(0.0), source.read(0.0)) == (None, None)
+        assert len(server.asked) == 2
+        assert source.read(0.0) is not None
+        source.close()
+    assert waits == []
 
 
 @pytest.mark.parametrize(
@@ -272,13 +223,22 @@ def test_a_token_is_sent_and_never_shown(held: str, scheme: str, tmp_path: Path)
     assert "s3cret" not in f"{lost.value} {source!r} {source.spec()}"
 
 
-@pytest.mark.parametrize("held", ["", "two\nsecrets", "sécret", "a:b\nX-Injected: 1", "\x00"])
-def test_a_useless_token_file_is_told_by_its_name_alone(held: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("held", "got"),
+    [
+        ("", "nothing"),
+        ("two\nsecrets", "2 lines"),
+        ("sécret", "no colon, and a character that no token has"),
+        ("a:b\nX-Injected: 1", "2 lines"),
+        ("\x00", "characters that cannot be printed"),
+    ],
+)
+def test_a_useless_token_file_is_told_by_its_name_and_flaw_alone(held: str, got: str, tmp_path: Path) -> None:
     (tmp_path / "token").write_text(held)
     with Misbehaving() as server:
         source, _ = patient(server, token_file=str(tmp_path / "token"))
         source.open()
-        with pytest.raises(ConfigError, match="wanted one bearer token, or user:password") as refused:
+        with pytest.raises(ConfigError, match=f"token: {got}, wanted one bearer token, or user:password") as refused:
             source.read(0.1)
         source.close()
     assert server.asked == []
@@ -324,75 +284,3 @@ def test_a_config_that_cannot_work_is_refused_unopened(wrong: dict[str, Any], sa
     with pytest.raises(ConfigError, match=said) as refused:
         made(**wrong)
     assert "s3cret" not in str(refused.value)
-
-
-# Following.
-
-
-def test_following_waits_for_each_step_and_catches_up_after_a_pause() -> None:
-    now = [float(NOON + 30)]
-
-    def sleep(seconds: float) -> None:
-        now[0] += seconds
-
-    with Misbehaving() as server:
-        source = made(url=server.url, step="1m", delay="10s")
-        source.clock, source.sleep = lambda: now[0], sleep
-        source.open()
-        assert source.read(5.0) is None
-        assert (now[0], server.asked) == (NOON + 35, [])
-        assert moments(source.read(60.0)) == [NOON + 60]
-        assert now[0] == NOON + 70
-        now[0] += 200
-        server.answers = [send(503, b"")] * base_http.ATTEMPTS
-        with pytest.raises(SourceLost):
-            source.read(1.0)
-        batch = source.read(1.0)
-        assert moments(batch) == [NOON + 60 * step for step in (2, 3, 4)]
-        assert not source.ended
-        assert batch is not None
-        position = source.acknowledge(batch)
-        now[0] += 86_400
-        source.open(position)
-        assert moments(source.read(1.0))[:2] == [NOON + 300, NOON + 360]
-        source.close()
-
-
-def moments(batch: Batch | None) -> list[int]:
-    assert batch is not None
-    return [int(value) for value in batch["value"].tolist()]
-
-
-def test_an_end_that_lies_ahead_is_waited_for() -> None:
-    now = [float(NOON)]
-
-    def sleep(seconds: float) -> None:
-        now[0] += seconds
-
-    with Misbehaving() as server:
-        source = made(url=server.url, step="1m", start=at(NOON - 60), end=at(NOON + 119))
-        source.clock, source.sleep = lambda: now[0], sleep
-        assert rows_of(source)["value"].tolist() == [NOON - 60, NOON, NOON + 60]
-    assert NOON + 75 <= now[0] < NOON + 80
-
-
-def test_the_last_hour_ends_with_the_last_step_that_is_over() -> None:
-    with Misbehaving() as server:
-        source = made(url=server.url, step="1m", last="1h")
-        source.clock = lambda: NOON + 10.0  # a delay of 15 s: the step at noon may still get samples
-        values = rows_of(source)["value"].tolist()
-    assert (values[0], values[-1], len(values)) == (NOON - 60 * 60, NOON - 60, 60)
-
-
-def test_a_position_older_than_the_span_leaves_nothing_out() -> None:
-    with Misbehaving() as server:
-        source = made(url=server.url, step="1m", last="10m", rows=3)
-        source.clock = lambda: float(NOON)
-        source.open()
-        batch = source.read(0.1)
-        assert batch is not None
-        position = source.acknowledge(batch)
-        source.clock = lambda: NOON + 3_600.0
-        source.open(position)
-        assert moments(source.read(0.1))[0] == moments(batch)[-1] + 60
-        source.close()

@@ -45,7 +45,7 @@ def saved(folder: Path, *columns: str, **parameters: Any) -> Prometheus:
 
 
 def one_batch(source: Prometheus) -> Batch:
-    batch = source.read(0.1)
+    batch = source.read(10.0)
     assert batch is not None
     assert source.ended
     return batch
@@ -104,19 +104,19 @@ def test_more_entities_than_the_limit_are_refused(tmp_path: Path, monkeypatch: p
 def test_nothing_at_all_ends_without_rows(tmp_path: Path) -> None:
     save(tmp_path, value=[])
     source = saved(tmp_path, "value")
-    assert (source.read(0.1), source.ended) == (None, True)
+    assert (source.read(10.0), source.ended) == (None, True)
 
 
 def test_a_saved_answer_that_is_not_there_or_broken_is_named(tmp_path: Path) -> None:
     source = saved(tmp_path, "value")
     with pytest.raises(DataError, match=r"value\.json"):
-        source.read(0.1)
+        source.read(10.0)
     (tmp_path / "value.json").write_text('{"status": "succ')
     with pytest.raises(SourceLost, match="query value"):
-        source.read(0.1)
+        source.read(10.0)
     save(tmp_path, value=[({}, {1: "1"})])
     with pytest.raises(SourceLost, match="samples at other instants than those asked for"):
-        source.read(0.1)
+        source.read(10.0)
 
 
 keys = st.sampled_from(["resultType", "result", "metric", "values", "histograms", "x"])

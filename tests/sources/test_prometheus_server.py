@@ -178,7 +178,7 @@ def rows_of(source: Source) -> Batch:
     source.open()
     found = []
     while not source.ended:
-        batch = source.read(0.1)
+        batch = source.read(10.0)
         if batch is not None:
             assert batch.rejected == ()
             found.append(batch)
@@ -242,7 +242,7 @@ def test_a_query_that_the_server_refuses_is_told_in_its_words(site: Site) -> Non
 def test_a_query_without_aggregation_is_told_what_to_do(site: Site) -> None:
     source = made(site, queries={"event_count": "increase(http_requests_total[5m])"}, end=at(3_600))
     source.open()
-    batch = source.read(0.1)
+    batch = source.read(10.0)
     source.close()
     assert batch is not None
     assert batch.rows == 0

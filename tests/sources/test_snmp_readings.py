@@ -1,16 +1,18 @@
 from __future__ import annotations
 
+import ast
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.sources.snmp_agent import everything
 
+from tocsin import kernel
 from tocsin.component import PartSpec, build
 from tocsin.errors import ConfigError, DataError
-from tocsin.records import ROW, Batch
+from tocsin.sources import base_snmp_totals
 from tocsin.sources.base_snmp_objects import SCALARS, TABLES, Values, reading
 from tocsin.sources.base_snmp_polls import Access, address
 from tocsin.sources.base_snmp_totals import TICKS, Clock, Count, Counts, Life, Totals, Uptime
@@ -40,6 +42,26 @@ def test_where_nothing_ever_goes_on_the_total_never_stands_still() -> None:
     np.testing.assert_array_equal(told, [0.0, np.nan, np.nan, np.nan])
 
 
+def test_a_total_too_large_to_fall_by_one_falls_all_the_same() -> None:
+    totals = Totals()
+    counts: Counts = {("1",): Count(10**17, 64)}
+    told = [totals.follow({OCTETS: counts}, "restarted")[OCTETS] for _ in range(3)]
+    assert told[0] == 1e17
+    assert (np.diff(told) < 0).all()
+
+
+def test_totals_and_the_feature_rate_share_their_limits() -> None:
+    # Compiled, the kernel's constants cannot be imported; its source is beside it in any case.
+    tree = ast.parse(Path(kernel.__file__).with_name("rates.py").read_text(encoding="utf-8"))
+    assigned = {
+        ast.unparse(node.targets[0]): ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+    }
+    names = ("SHORT", "SLACK_S", "SLACK_SHARE")
+    assert {name: getattr(base_snmp_totals, name) for name in names} == {name: assigned[name] for name in names}
+
+
 LIVES = st.sampled_from(["ran_on", "ran_on", "ran_on", "unknown", "restarted"])
 GROWTHS = st.dictionaries(st.integers(0, 3), st.integers(0, 2**30 - 1), max_size=4)
 
@@ -55,8 +77,10 @@ def test_a_total_never_grows_by_more_than_the_truth(steps: list[tuple[dict[int, 
         if np.isnan(total):
             assert not counts or last == 0
             continue
-        if life == "restarted" or total < last:
-            assert total in (last - 1, sum(count.value for count in counts.values()))
+        if last == INFINITE:
+            assert total == sum(count.value for count in counts.values())
+        elif life == "restarted" or total < last:
+            assert total == last - 1
         else:
             assert total - last <= truth
         truth, last = 0, total
@@ -135,6 +159,12 @@ def test_loops_bundles_and_partitions_are_left_out() -> None:
     assert sum(count.value for count in told.counts["disk_reads_counter"].values()) == 1_000_101
 
 
+def test_a_number_with_a_fraction_is_a_gauge_and_no_counter() -> None:
+    told = reading({"1.3.6.1.2.1.25.1.6.0": 1.5, f"{IF}.10.1": 1.5})
+    assert told.gauges["proc_count"] == 1.5
+    assert told.counts[OCTETS] == {}
+
+
 def test_64_bits_are_taken_where_there_are_such() -> None:
     told = reading({f"{IF}.10.1": 5, f"{IFX}.6.1": 2**40, f"{IF}.10.2": 7})
     assert sorted(told.counts[OCTETS].values()) == [(7, 32), (2**40, 64)]
@@ -165,90 +195,6 @@ def test_cores_are_taken_in_their_order() -> None:
     assert reading({"1.3.6.1.4.1.2021.11.11.0": 30}).gauges["cpu_avg_pct"] == 70
 
 
-# --- recorded walks ---------------------------------------------------------------------------------------------------
-
-
-def walk(folder: Path, text: str, name: str = "core-1.walk") -> list[Batch]:
-    (folder / name).write_text(text)
-    source = Snmp(path=str(folder / name))
-    source.open()
-    batches = []
-    while not source.ended:
-        if (batch := source.read(0.1)) is not None:
-            batches.append(batch)
-    return batches
-
-
-def test_a_walk_is_read_as_snmpwalk_writes_it_with_and_without_its_options(tmp_path: Path) -> None:
-    plain = [
-        ".1.3.6.1.2.1.1.1.0 = STRING: Some router",
-        '.1.3.6.1.2.1.1.4.0 = STRING: "two',
-        'lines"',
-        ".1.3.6.1.2.1.1.3.0 = Timeticks: (360000) 1:00:00.00",
-        '.1.3.6.1.2.1.2.2.1.2.7 = STRING: "ge-0/0/7"',
-        ".1.3.6.1.2.1.2.2.1.2.8 = Hex-STRING: 67 65 00 ",
-        "00 ",
-        ".1.3.6.1.2.1.2.2.1.3.8 = INTEGER: ethernetCsmacd(6)",
-        ".1.3.6.1.2.1.2.2.1.10.7 = Counter32: 1000",
-        ".1.3.6.1.2.1.2.2.1.10.8 = Counter32: 10",
-        ".1.3.6.1.2.1.99 = No Such Object available on this agent at this OID",
-    ]
-    bare = [".1.3.6.1.2.1.1.3.0 = 366000", '.1.3.6.1.2.1.2.2.1.2.7 = "ge-0/0/7"', ".1.3.6.1.2.1.2.2.1.10.7 = 1600"]
-    (batch,) = walk(tmp_path, "\n".join(["2026-01-05T01:00:00+01:00", *plain, "2026-01-05T00:01:00Z", *bare, ""]))
-    assert batch.rejected == ()
-    assert batch["device_id"].tolist() == ["core-1", "core-1"]
-    assert batch["timestamp"].astype(str).tolist() == ["2026-01-05T00:00:00.000000", "2026-01-05T00:01:00.000000"]
-    assert batch["sys_uptime_sec"].tolist() == [3_600, 3_660]
-    assert batch[OCTETS].tolist() == [1_010, 1_610]
-    assert batch[ROW].tolist() == [1, 13]
-
-
-def test_a_poll_without_values_and_a_line_that_is_none_are_refused_alone(tmp_path: Path) -> None:
-    times = [f"2026-01-05T00:0{minute}:00Z" for minute in range(3)]
-    text = f"{times[0]}\n.1.3.6.1.2.1.1.3.0 = 5\nTimeout: No Response\n{times[1]}\n{times[2]}\n.1.3.6.1.2.1.1.3.0 = 9\n"
-    (batch,) = walk(tmp_path, text)
-    assert [(item.row, item.reason) for item in batch.rejected] == [(3, "wrong_format"), (4, "no_answer")]
-    assert batch[ROW].tolist() == [1, 5]
-
-
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [
-        (".1.3.6.1.2.1.1.3.0 = 5\n", "no_time"),
-        ("2026-01-05T00:00:00\n", "no_offset"),
-        ("2026-13-05T00:00:00Z\n", "not_a_time"),
-    ],
-)
-def test_a_file_that_does_not_tell_its_times_is_refused(tmp_path: Path, text: str, reason: str) -> None:
-    (batch,) = walk(tmp_path, text)
-    assert [(item.row, item.reason) for item in batch.rejected] == [(0, reason)]
-
-
-def test_totals_go_on_where_a_resumed_walk_does(tmp_path: Path) -> None:
-    polls = [
-        f"2026-01-05T00:0{n}:00Z\n.{UPTIME} = {6_000 * (n + 9)}\n.{IF}.10.1 = {(2**32 - 500 + 300 * n) % 2**32}\n"
-        for n in range(4)
-    ]
-    (whole,) = walk(tmp_path, "".join(polls))
-    source = Snmp(path=str(tmp_path / "core-1.walk"))
-    source.open()
-    first = source.read(0.1)
-    assert first is not None
-    position = source.acknowledge(first.take(slice(0, 2)))
-    source.open(position)
-    rest = source.read(0.1)
-    assert rest is not None
-    assert rest[OCTETS].tolist() == whole[OCTETS][2:].tolist() == [2**32 + 100, 2**32 + 400]
-
-
-@given(st.lists(st.tuples(st.sampled_from([UPTIME, f"{IF}.10.1", f"{STORE}.2.1"]), st.sampled_from(TYPES), st.text())))
-def test_any_line_is_read_or_refused(lines: list[tuple[str, str, str]]) -> None:
-    text = "".join(f".{name} = {kind}{value}\n{value}\n" for name, kind, value in lines)
-    with TemporaryDirectory() as folder:
-        batches = walk(Path(folder), f"2026-01-05T00:00:00Z\n{text}")
-    assert sum(batch.rows + sum(bool(item.row) for item in batch.rejected) for batch in batches) >= 1
-
-
 def test_any_values_make_a_reading() -> None:
     odd: list[int | str | bytes | float | None] = [-1, 2**64, "", "x", b"\xff", 0.5, None]
     for value in odd:
@@ -263,10 +209,12 @@ def test_any_values_make_a_reading() -> None:
 @pytest.mark.parametrize(
     ("parameters", "complaint"),
     [
-        ({}, "agents to poll, or a path"),
+        ({}, "agents"),
+        ({"agents": []}, "at least 1"),
+        ({"agents": ["a"], "path": "walks/*.walk"}, "path"),
         ({"agents": ["a", "a"]}, "every agent once"),
         ({"agents": ["a:b"]}, "host or host:port, got 'a:b'"),
-        ({"agents": ["a"], "interval": "50ms"}, "interval is 0.05 s"),
+        ({"agents": ["a"], "interval": "50ms"}, "interval is 0.05 s, wanted at least 0.1 s"),
         ({"agents": ["a"], "user": "ann", "auth": "sha256"}, "auth with auth_file"),
         ({"agents": ["a"], "user": "ann", "priv": "aes128", "priv_file": "p"}, "priv only with auth"),
         ({"agents": ["a"], "auth": "md5", "auth_file": "p"}, "auth only with a user"),
@@ -299,15 +247,46 @@ def test_what_is_no_host_is_no_agent(agent: str) -> None:
         address(agent)
 
 
-@pytest.mark.parametrize("content", [b"", b"\n", b"sesame", b"\xff" * 9, b"two\nlines of it", b"x" * 2_000, None])
-def test_a_secret_that_is_none_is_told_by_its_file_alone(tmp_path: Path, content: bytes | None) -> None:
+@pytest.mark.parametrize(
+    ("content", "got"),
+    [
+        (b"", "nothing"),
+        (b"\n", "nothing"),
+        (b"sesame", "6 characters"),
+        (b"\xff" * 9, "bytes that are not UTF-8"),
+        (b"two\nlines of it", "2 lines"),
+        (b"open\x1bsesame", "characters that cannot be printed"),
+        (b"x" * 2_000, "more than 1,024 characters"),
+        (None, "No such file or directory"),
+    ],
+)
+def test_a_secret_that_is_none_is_told_by_its_file_alone(tmp_path: Path, content: bytes | None, got: str) -> None:
     path = tmp_path / "secret"
     if content is not None:
         path.write_bytes(content)
     source = Snmp(agents=("localhost",), user="ann", auth="md5", auth_file=str(path))
     with pytest.raises(ConfigError, match=r"\$\.source\.auth_file") as caught:
         source.open()
+    assert f"secret: {got}, wanted one line with a password of at least 8 characters" in str(caught.value)
     assert "sesame" not in str(caught.value)
+
+
+def test_a_walk_answers_in_the_place_of_an_agent(tmp_path: Path) -> None:
+    texts = {
+        "old and new": f"2026-01-05T00:00:00Z\n.{UPTIME} = 5\n2026-01-05T00:01:00Z\n.{UPTIME} = 700\n",
+        "none": ".1.3.6.1.2.1.99.1 = 5\n",
+        "broken": f".{UPTIME} = 5\nTimeout\n",
+    }
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
+    source = Snmp(agents=tuple((tmp_path / name).as_uri() for name in (*texts, "absent")), samples=1)
+    batches = everything(source)
+    assert [batch["sys_uptime_sec"].tolist() for batch in batches if batch.rows] == [[7.0]]
+    assert [(item.reason, item.detail[27:]) for batch in batches for item in batch.rejected] == [
+        ("no_values", "an answer without any of the objects that were asked for"),
+        ("no_answer", "line 2 is neither a time nor `.1.3... = value`"),
+        ("no_answer", f"[Errno 2] No such file or directory: '{tmp_path / 'absent'}'"),
+    ]
 
 
 def test_secrets_are_in_no_repr() -> None:

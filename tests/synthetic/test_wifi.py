@@ -173,7 +173,7 @@ def test_a_plan_for_too_many_rows_is_refused() -> None:
         Plan(days=1, attacks_from_day=2),
         Plan(days=0.5, interval_s=7_200),
     ],
-    ids=["nothing", "one_link", "trouble_never", "long_intervals"],
+    ids=["one_poll", "one_link", "trouble_never", "long_intervals"],
 )
 def test_small_plans_work(plan: Plan) -> None:
-    assert wifi(plan).rows >= 0
+    assert wifi(plan).rows == plan.steps * (plan.entities or 12)

@@ -16,6 +16,7 @@ from tocsin.privacy import Privacy
 from tocsin.records import CLASS, LABEL, SECOND
 from tocsin.sources.base import Tally
 from tocsin.sources.csv import Csv
+from tocsin.system import Project
 from tocsin.training.history import Reader, local_part, source_of, with_path
 from tocsin.training.limits import Limits
 
@@ -192,3 +193,12 @@ def test_a_config_without_a_source_is_told_how_to_name_one() -> None:
         source_of(parse(CONFIG.partition("source:")[0]))
     assert refused.value.problem.where == "$.source"
     assert "for example" in refused.value.problem.hint
+
+
+def test_all_of_a_source_that_never_ends_is_not_waited_for(tmp_path: Path) -> None:
+    text = "version: 1\nname: a\npreset: hosts\nsource: {type: host}\n"
+    config = parse(text, tmp_path / "tocsin.yaml")
+    with pytest.raises(ConfigError, match="a source that never ends, host"):
+        Project(config).train()
+    with pytest.raises(ConfigError, match="set `samples`"):
+        Project(config).rows()

@@ -192,11 +192,14 @@ def evaluate(
 def score(
     ctx: typer.Context,
     *,
-    file: Annotated[Path, typer.Argument(help="Telemetry as the config's source reads it; a glob in quotes is fine.")],
+    file: Annotated[
+        Path | None,
+        typer.Argument(help="Telemetry as the source reads it; a quoted glob is fine. Default: the source itself."),
+    ] = None,
     model: Chosen = None,
     output: Annotated[Path | None, typer.Option(help="Also write a CSV line per row.")] = None,
 ) -> None:
-    """Score the rows of a file; what rings goes to the config's sinks."""
+    """Score the rows of a file or, live where it is, of the source; what rings goes to the config's sinks."""
     from tocsin.scoring.export import ScoresFile
     from tocsin.sources.base import Tally
 
@@ -205,10 +208,11 @@ def score(
     rows = flagged = alerts = 0
     generated = False
     tally = Tally()
+    path = None if file is None else str(file.absolute())
     # With --json standard output is one document: alerts for people go beside it.
     aside = redirect_stdout(sys.stderr) if settings.json else nullcontext()
     with aside, screens.progress_of(project), ScoresFile(output) as lines:
-        for scored in project.score(str(file.absolute()), model and version_of(model), tally):
+        for scored in project.score(path, model and version_of(model), tally):
             rows += scored.batch.rows
             flagged += int(scored.scores.flagged.sum())
             alerts += len(scored.alerts)
@@ -280,18 +284,20 @@ def demo(
     ctx: typer.Context,
     *,
     folder: Annotated[Path, typer.Option(help="Where to put the demo project; made anew.")] = Path("demo"),
-    host: Annotated[bool, typer.Option("--host", help="Learn this machine for 45 s, then watch it.")] = False,
-    watch: Annotated[str, typer.Option(help="With --host: for how long.")] = "2m",
+    host: Annotated[bool, typer.Option("--host", help="Learn this machine for 50 s, then watch it.")] = False,
+    watch: Annotated[str | None, typer.Option(help="With --host: for how long. Default: 2m.")] = None,
 ) -> None:
     """The main job in a minute: on generated flows with planted attacks, or live on this machine."""
     from tocsin.cli.demo import run_demo
     from tocsin.cli.watch import run_watch
 
     settings: Settings = ctx.obj
+    if not host and watch:
+        raise typer.BadParameter("--watch is for this machine: give --host, too")
     if not host:
         raise typer.Exit(run_demo(folder, as_json=settings.json))
     try:
-        watch_s = seconds(watch)
+        watch_s = seconds(watch or "2m")
     except ValueError as error:
         raise typer.BadParameter(f'--watch is "{watch}", {error}') from None
     raise typer.Exit(run_watch(folder, watch_s, as_json=settings.json))

@@ -70,6 +70,8 @@ def generate(
     from tocsin.sources.synthetic import Synthetic
     from tocsin.synthetic.base import to_csv
 
+    if output.suffix != ".csv":
+        raise DataError(str(output), f'the ending "{output.suffix}"', ".csv, since that is what is written")
     if output.exists():
         hint = "telemetry is never replaced in silence"
         raise DataError(str(output), "a file that exists already", "a new name", hint)

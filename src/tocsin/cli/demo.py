@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from tocsin import observe
@@ -96,4 +97,4 @@ def _show(project: Project, outcome: Outcome, planted: int, caught: int, page: P
     screens.say("")
     screens.say(f"The report: {page}")
     screens.say(f"The config: {config}")
-    screens.say(f"Next: tocsin -c {config} models list")
+    screens.say(f"Next: tocsin -c {quote(str(config))} models list")

@@ -23,6 +23,9 @@ def illustrated(outcome: Outcome) -> Path:
         plots = draw(outcome.evidence, outcome.report, outcome.folder)
         write_page(outcome.evidence, outcome.report, outcome.verdict, plots, page)
         return page
+    except KeyboardInterrupt:
+        screens.aside("Stopped while drawing: the rest of this run is complete, its page is not.")
+        return outcome.folder
     except MissingExtraError as missing:
         screens.aside(f"No plots and no page: {missing.problem.got}; they need {missing.problem.hint}")
         return outcome.folder

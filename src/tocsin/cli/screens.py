@@ -131,7 +131,7 @@ def verdict(judged: Verdict) -> None:
     """Passed or refused, with a line per target."""
     out.print("[bold green]Verdict: passed[/]" if judged.passed else "[bold red]Verdict: refused[/]")
     for judgement in judged.judgements:
-        mark = "[green]✓[/]" if judgement.passed else "[red]✗[/]"
+        mark = "[green]✓[/]" if judgement.passed else "[red]✗[/]" if judgement.asked else "-"
         out.print(f"  {mark} {_shown(judgement.reason)}")
 
 

@@ -98,7 +98,7 @@ def first_config(preset: str, path: str | None) -> str:
         preset=preset,
         source=source,
         path=yaml.safe_dump(path, default_style='"', width=inf, allow_unicode=True).strip(),
-        labels="" if "labels" in values else "# labels: {column: label, normal: [benign]}\n",
+        labels="" if "labels" in values else "# labels: {column: label, normal: [normal]}\n",
         budget="3/day" if clock else "1%",
     )
 

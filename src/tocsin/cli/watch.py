@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from tocsin.system import Outcome, Project
 
 INTERVAL_S = 0.2
-LEARN_S = 45
+LEARN_S = 50
 
 CONFIG = f"""\
 version: 1
@@ -131,4 +132,4 @@ def _show_watched(project: Project, rows: int, rang: int) -> None:
     screens.out.print(f"Watched {rows:,} rows, {seconds:g} s: [bold]{alerts}[/]")
     config = project.config.folder / "tocsin.yaml"
     screens.say(f"The config: {config}")
-    screens.say(f"Next: tocsin -c {config} models list")
+    screens.say(f"Next: tocsin -c {quote(str(config))} models list")

@@ -80,6 +80,9 @@ class _Target:
 def gate(report: Report | Mapping[str, Any], limits: Mapping[str, str]) -> Verdict:
     """Hold every target against its figure; a figure without a value fails with the reason it has none.
 
+    A target asked `when labelled` alone is not asked of rows without labels; where no other is left, nothing was judged
+    and the verdict does not pass.
+
     Parameters
     ----------
     report
@@ -100,7 +103,13 @@ def gate(report: Report | Mapping[str, Any], limits: Mapping[str, str]) -> Verdi
         return Verdict(passed=True, judgements=(Judgement("none", "nothing", "nothing", passed=True, reason=reason),))
     labelled = document["rows"]["all"] > document["rows"]["unlabelled"]
     judgements = tuple(_judge(target, figures[target.figure], labelled=labelled) for target in targets)
-    return Verdict(all(judgement.passed for judgement in judgements), judgements)
+    asked = [judgement for judgement in judgements if judgement.asked]
+    if not asked:
+        reason = "no target can be asked of rows without labels, so nothing was judged"
+        return Verdict(
+            passed=False, judgements=(*judgements, Judgement("none", "one", "none", passed=False, reason=reason))
+        )
+    return Verdict(all(judgement.passed for judgement in asked), judgements)
 
 
 def check_limits(limits: Mapping[str, str]) -> None:
@@ -146,7 +155,7 @@ def _example(units: Mapping[str, Fraction]) -> str:
 def _judge(target: _Target, figure: Mapping[str, Any], *, labelled: bool) -> Judgement:
     if target.when_labelled and target.figure in NEED_LABELS and not labelled:
         reason = f"{target.name} {target.wanted} was not asked ({figure['reason']})"
-        return Judgement(target.name, target.wanted, figure["reason"], passed=True, reason=reason)
+        return Judgement(target.name, target.wanted, figure["reason"], passed=False, reason=reason, asked=False)
     if figure["value"] is None:
         reason = f"{target.name} has no value ({figure['reason']}), wanted {target.wanted}"
         return Judgement(target.name, target.wanted, figure["reason"], passed=False, reason=reason)

@@ -61,7 +61,8 @@ class Leaks:
         if relation and relation.balanced_accuracy > TELLING_RELATION:
             remarks.append(
                 f"The anomalies are the rows that {'break' if relation.broken else 'keep'} {relation.text} (precision "
-                f"{relation.precision:.4f}, recall {relation.recall:.4f}). Look at how the anomalies were made."
+                f"{relation.precision:.4f}, recall {relation.recall:.4f}): either the labels leak into the columns, or "
+                "one kind of rows is all alike here."
             )
         return tuple(remarks)
 

@@ -16,6 +16,7 @@ from typing import Any, Self, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from tocsin import observe
 from tocsin.component import Part, PartSpec, build
 from tocsin.config import FeaturesConfig, PreparationConfig
 from tocsin.detectors.base import Detector, Supervision
@@ -39,6 +40,8 @@ GOLDEN_ROWS = 16
 GOLDEN_TOLERANCE = 1e-9
 """Scores of the golden rows may differ by this much between machines, no more."""
 REASONS = 3
+ENOUGH_ROWS = 100
+"""Rows without a single value of a column, of which training had some, that are no chance."""
 DEGRADED = 0.5
 """Share of missing features beyond which most of a row is a guess."""
 USUAL = (0.01, 0.99)
@@ -180,7 +183,18 @@ class AnomalyModel:
         states[np.isnan(matrix.values).mean(axis=1) > DEGRADED] = "degraded"
         states[(matrix.marks & WARMING_UP) != 0] = "warming_up"
         states[matrix.unsure] = "degraded"
+        ready = states == "ready"
+        if self._lost(matrix.values[ready]):
+            states[ready] = "degraded"
         return Scores(score, self.threshold.p_value(score), self.threshold.flag(score) & matrix.warm, states)
+
+    def _lost(self, values: Matrix) -> bool:
+        """Whether what training had is gone: a column renamed, a collector that no longer tells."""
+        gone = np.isnan(values).all(axis=0) & ~np.isnan(self._usual[0])
+        if len(values) < ENOUGH_ROWS or not gone.any():
+            return False
+        observe.columns_lost(tuple(np.asarray(self.program.outputs)[gone].tolist()))
+        return True
 
     def reasons(self, values: Matrix) -> list[tuple[Reason, ...]]:
         """For each row of features (n, d) those that pushed its score up the most, strongest first."""

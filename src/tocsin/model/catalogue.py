@@ -57,7 +57,7 @@ def columns(design: Design) -> tuple[Column, ...]:
 def _derived(design: Design, program: Program) -> Iterator[Column]:
     known = units(design.schema, program)
     groups = {name: item.group or FIELD for name, item in design.schema.fields.items()}
-    wanted = {*program.outputs, *design.features.aside}
+    wanted = frozenset(design.computed(program))
     between: dict[str, tuple[str, ...]] = {}
     """What nobody sees of an operation that serves another -> what it was computed from."""
     for operation in program.operations:

@@ -63,6 +63,12 @@ class Design:
         whole = compile_program(self.schema, self.columns(), features, training, self.features.names)
         return replace(whole, outputs=tuple(name for name in whole.outputs if name not in self.features.aside))
 
+    def computed(self, program: Program) -> tuple[str, ...]:
+        """What is to be seen of a program, in its order: its columns, and those that the config sets aside."""
+        every = (*self.columns(), *(name for operation in program.operations for name in operation.outputs))
+        wanted = {*program.outputs, *self.features.aside}
+        return tuple(name for name in dict.fromkeys(every) if name in wanted)
+
     def no_rows(self) -> Batch:
         """Typed columns without a row: with them a declaration is checked and nothing is learnt."""
         nothing, _ = self.schema.split(Batch({name: np.empty(0, dtype=object) for name in self.schema.fields}))
@@ -113,7 +119,7 @@ def _check_names(design: Design) -> list[Problem]:
     """Columns that no feature gives; those of a vocabulary (`protocol=tcp`) are known after training alone."""
     try:
         whole = design.program(design.no_rows())
-    except ConfigError:
+    except TocsinError:
         return []  # said already, part by part
     known = {*design.columns(), *(name for operation in whole.operations for name in operation.outputs)}
     aside = [

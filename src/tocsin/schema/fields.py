@@ -201,7 +201,7 @@ class Schema(BaseModel):
         Raises
         ------
         SchemaError
-            If a column that is not optional is absent from the batch.
+            If a column that is not optional is absent from the batch, or every one that holds a measurement.
         """
         columns: dict[str, Column] = {}
         bad = _Bad(batch)
@@ -214,9 +214,20 @@ class Schema(BaseModel):
                 columns[name] = _absent(item, batch.rows)
                 continue
             columns[name] = self._convert(name, item, raw, bad)
+        self._measured(batch)
         beside = {name: column for name, column in batch.items() if name.startswith("_")}
         typed = Batch({**columns, **beside})
         return (typed if bad.none else typed.take(~bad.mask)), bad.rejected()
+
+    def _measured(self, batch: Batch) -> None:
+        """A table that shares nothing but clock and names with the schema is another table."""
+        names = [name for name in self.fields if name not in (self.time, self.entity, *self.key)]
+        if names and not any(alias in batch for name in names for alias in (name, *self.fields[name].aliases)):
+            there = [name for name in batch if not name.startswith("_")]
+            got = f"columns {', '.join(map(str, there[:50])) or '(none)'}"
+            wanted = f"at least one of: {', '.join(names[:50])}"
+            hint = _delimiter_hint(there) or "name them in the fields' `aliases`"
+            raise SchemaError("schema", got, wanted, hint)
 
     def _find(self, name: str, item: Field, batch: Batch) -> Column | None:
         present = [alias for alias in (name, *item.aliases) if alias in batch]

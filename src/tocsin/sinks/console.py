@@ -102,5 +102,6 @@ def _is_weak(reason: Reason, first: Reason) -> bool:
 def _explained(reason: Reason) -> str:
     unit = f" {visible(reason.unit)}" if reason.unit else ""
     value = "missing" if isnan(reason.value) else f"{reason.value:.6g}{unit}"
-    usual = f"usual {reason.usual_low:.4g} to {reason.usual_high:.4g}"
+    inside = reason.usual_low <= reason.value <= reason.usual_high
+    usual = f"{'rare within' if inside else 'usual'} {reason.usual_low:.4g} to {reason.usual_high:.4g}"
     return f"{visible(reason.feature)} {value} ({usual}) {reason.contribution:+.3g}"

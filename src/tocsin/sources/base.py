@@ -59,6 +59,11 @@ class Source(Part):
     def ended(self) -> bool:
         """Whether nothing more will ever come."""
 
+    @property
+    def endless(self) -> bool:
+        """Whether it goes on until it is stopped, as its parameters say: history cannot be read from it."""
+        return False
+
     @abstractmethod
     def acknowledge(self, batch: Batch) -> Position:
         """This batch, the last one read, is safe; reading may resume behind it."""

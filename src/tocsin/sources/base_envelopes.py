@@ -192,7 +192,8 @@ def _not_wanted(envelope: Any, wanted: str) -> BadEnvelope:
 def flow_columns(values: Sequence[tuple[Any, ...]]) -> dict[str, Column]:
     """Flows as the `flows` preset names them, each column (n,).
 
-    A number that is not on the wire is 0, since proto3 writes no zeros.
+    A number that is not on the wire is 0, since proto3 writes no zeros. A duration that neither milliseconds nor both
+    times tell is missing.
     """
     if not values:
         return {}
@@ -221,7 +222,8 @@ def flow_columns(values: Sequence[tuple[Any, ...]]) -> dict[str, Column]:
 def _durations(start: Column, end: Column, milliseconds: Column) -> Vector:
     # Writers use seconds, milliseconds or nanoseconds; the size says which.
     spanned = (parse_times(end, None)[0] - parse_times(start, None)[0]) / SECOND
-    return np.where((milliseconds > 0) | (start == 0) | (end == 0), milliseconds / 1_000, spanned)
+    told = np.where((start > 0) & (end > 0), spanned, np.nan)
+    return np.where(milliseconds > 0, milliseconds / 1_000, told)
 
 
 def device_values(envelope: Any) -> dict[str, Any]:

@@ -11,12 +11,13 @@ from base64 import b64encode
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import httpx2
 import orjson
 
-from tocsin.errors import ConfigError, Problem, SourceLost
+from tocsin.errors import DataError, LimitExceeded, SourceLost
+from tocsin.sources.base_secrets import read_secret, refused
 
 MAX_ANSWER = 1 << 24
 """Bytes of an answer, unpacked."""
@@ -26,7 +27,7 @@ ATTEMPTS = 5
 _FIRST_WAIT_S = 1.0
 _HINT = "is the server up, and `timeout` long enough?"
 _PIECE = 1 << 16
-_MAX_TOKEN_FILE = 1 << 16
+_MAX_TOKEN = 1 << 16
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 """Status codes that may be gone at the next attempt."""
 # What a bearer token may be made of; a colon is not among it.
@@ -45,8 +46,18 @@ class Reply:
     value: Any
 
 
+class Answers(Protocol):
+    """Where answers come from."""
+
+    def get(self, name: str, parameters: Mapping[str, str], wait_s: float) -> Reply | None:
+        """The answer to the question of that name; None if it is to be asked again later."""
+
+    def close(self) -> None:
+        """Give up what is held."""
+
+
 class JsonServer:
-    """One server. Asks again, after growing waits, while it is out of reach, overloaded or cuts its answers.
+    """One address of a server. Asked again, it waits and waits longer while the server is out of reach or overloaded.
 
     Redirects are not followed: a token must not end up elsewhere. Answers must not be compressed, so that few bytes
     cannot become many.
@@ -54,64 +65,81 @@ class JsonServer:
     Parameters
     ----------
     url
-        What all paths begin with.
+        What is asked.
     timeout_s
-        For one attempt, from the first byte sent to the last one received.
+        For one attempt: to connect, then until the answer begins, then until it ends, so three times that at worst.
     token_file
         Holds a bearer token, or `user:password` for basic authentication. It is read for every attempt, as such
         tokens are renewed.
+    elapsed
+        Seconds that only grow.
     sleep
         Waits for that many seconds.
     """
 
-    def __init__(self, url: str, timeout_s: float, token_file: str | None, sleep: Callable[[float], None]) -> None:
+    def __init__(
+        self,
+        url: str,
+        timeout_s: float,
+        token_file: str | None,
+        *,
+        elapsed: Callable[[], float],
+        sleep: Callable[[float], None],
+    ) -> None:
         self.url = url
         self._timeout_s = timeout_s
+        self._elapsed = elapsed
         self._sleep = sleep
+        self._failed = 0
+        """Attempts in a row."""
+        self._due = elapsed()
         self._client = httpx2.Client(
-            auth=_TokenFile(Path(token_file)) if token_file else None,
+            auth=_TokenFile(token_file) if token_file else None,
             headers={"Accept": "application/json", "Accept-Encoding": "identity"},
             timeout=timeout_s,
             follow_redirects=False,
         )
 
-    def get(self, path: str, parameters: Mapping[str, str]) -> Reply:
-        """The answer to one question.
+    def get(self, name: str, parameters: Mapping[str, str], wait_s: float) -> Reply | None:
+        """One attempt at an answer, if it is due within `wait_s`; None if another one is needed.
 
         Raises
         ------
         SourceLost
-            If there was none that could be read, however often it was asked.
+            If this was the fifth attempt in a row that gave nothing to be read; the next one is due at once.
         TooLong
             If the answer exceeds the limit.
         ConfigError
             If the token file cannot be used.
         """
-        problem = ""
-        for attempt in range(ATTEMPTS):
-            if attempt:
-                self._sleep(_FIRST_WAIT_S * 2 ** (attempt - 1))
-            try:
-                reply = self._attempt(path, parameters)
-            except httpx2.TransportError as error:
-                problem = f"{type(error).__name__}: {str(error)[:MAX_SHOWN] or f'nothing in {self._timeout_s:g} s'}"
-                continue
-            if reply.status in _PASSING:
-                problem = f"status {reply.status}: {shown(reply.value)}"
-            elif reply.status == httpx2.codes.OK and reply.value is None:
-                problem = "an answer that is no JSON, or is cut off"
-            else:
-                return reply
-        raise SourceLost(self.url, f"{problem} ({ATTEMPTS} attempts)", "an answer", _HINT)
+        wait = self._due - self._elapsed()
+        if wait > 0:
+            self._sleep(min(wait, wait_s))
+            if wait > wait_s:
+                return None
+        try:
+            reply = self._attempt(parameters)
+            problem = _passing(reply)
+        except httpx2.TransportError as error:
+            problem = f"{type(error).__name__}: {str(error)[:MAX_SHOWN] or f'nothing in {self._timeout_s:g} s'}"
+        if not problem:
+            self._failed = 0
+            return reply
+        self._failed += 1
+        if self._failed == ATTEMPTS:
+            self._failed, self._due = 0, self._elapsed()
+            raise SourceLost(f"{self.url}, query {name}", f"{problem} ({ATTEMPTS} attempts)", "an answer", _HINT)
+        self._due = self._elapsed() + _FIRST_WAIT_S * 2 ** (self._failed - 1)
+        return None
 
     def close(self) -> None:
         """Give the connections up."""
         self._client.close()
 
-    def _attempt(self, path: str, parameters: Mapping[str, str]) -> Reply:
+    def _attempt(self, parameters: Mapping[str, str]) -> Reply:
         deadline = time.monotonic() + self._timeout_s
         body = bytearray()
-        with self._client.stream("GET", self.url + path, params=dict(parameters)) as answer:
+        with self._client.stream("GET", self.url, params=dict(parameters)) as answer:
             for piece in answer.iter_raw(_PIECE):
                 body += piece
                 if len(body) > MAX_ANSWER:
@@ -121,10 +149,46 @@ class JsonServer:
             return Reply(answer.status_code, json_or_none(bytes(body)))
 
 
-class _TokenFile(httpx2.Auth):
-    """Says who asks. What the file holds is in no message, whatever is wrong with it."""
+class JsonFolder:
+    """Answers saved in a folder, `error_rate.json` for the question `error_rate`.
 
-    def __init__(self, path: Path) -> None:
+    Parameters
+    ----------
+    folder
+        Where they lie.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def get(self, name: str, parameters: Mapping[str, str], wait_s: float) -> Reply:
+        """The saved answer, whatever is asked for.
+
+        Raises
+        ------
+        DataError
+            If there is none.
+        LimitExceeded
+            If it is longer than a server's may be.
+        """
+        path = self._folder / f"{name}.json"
+        try:
+            with path.open("rb") as file:
+                body = file.read(MAX_ANSWER + 1)
+        except OSError as error:
+            raise DataError(str(path), error.strerror or str(error), "a saved answer") from error
+        if len(body) > MAX_ANSWER:
+            raise LimitExceeded(str(path), f"more than {MAX_ANSWER:,} bytes", f"at most {MAX_ANSWER:,}")
+        return Reply(httpx2.codes.OK, json_or_none(body))
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class _TokenFile(httpx2.Auth):
+    """Says who asks."""
+
+    def __init__(self, path: str) -> None:
         self._path = path
 
     def auth_flow(self, request: httpx2.Request) -> Generator[httpx2.Request, httpx2.Response, None]:
@@ -132,16 +196,22 @@ class _TokenFile(httpx2.Auth):
         yield request
 
     def _authorization(self) -> str:
-        try:
-            with self._path.open("rb") as file:
-                secret = file.read(_MAX_TOKEN_FILE).decode().strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError([Problem(str(self._path), type(error).__name__, "a readable token file")]) from None
-        if ":" in secret and secret.isprintable():
+        wanted = "one bearer token, or user:password"
+        secret = read_secret(self._path, parameter="token_file", wanted=wanted, most=_MAX_TOKEN).strip()
+        if ":" in secret:
             return f"Basic {b64encode(secret.encode()).decode()}"
         if _TOKEN.fullmatch(secret):
             return f"Bearer {secret}"
-        raise ConfigError([Problem(str(self._path), "neither of them", "one bearer token, or user:password")])
+        raise refused(self._path, "token_file", "no colon, and a character that no token has", wanted)
+
+
+def _passing(reply: Reply) -> str:
+    """What is wrong with an answer that another attempt may better; empty for all others."""
+    if reply.status in _PASSING:
+        return f"status {reply.status}: {shown(reply.value)}"
+    if reply.status == httpx2.codes.OK and reply.value is None:
+        return "an answer that is no JSON, or is cut off"
+    return ""
 
 
 def base_url(text: str) -> str:

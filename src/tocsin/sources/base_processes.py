@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from math import nan
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import psutil
@@ -48,6 +49,8 @@ _DELETED = " (deleted)"
 """What Linux adds to the name of an executable that is gone, or never was a file."""
 _IN_USE = re.compile(r"^(?:TCP|UDP)6?: inuse (\d+)", re.MULTILINE)
 
+T = TypeVar("T")
+Otherwise = TypeVar("Otherwise")
 Identity = tuple[int, float]
 """A process: its number and when it was started."""
 
@@ -94,8 +97,8 @@ def process_columns(before: Snapshot, now: Snapshot) -> dict[str, float]:
     columns = dict.fromkeys(PROCESS_COLUMNS, nan)
     columns |= {
         "proc_count": float(now.count),
-        "proc_connections_total": _known(_connections),
-        "proc_files_open_total": _known(_open_files),
+        "proc_connections_total": known(_connections, nan),
+        "proc_files_open_total": known(_open_files, nan),
     }
     if not before.identities or not now.identities:
         return columns
@@ -155,9 +158,18 @@ def talks_to_many(pid: int) -> bool:
     return False
 
 
+def known(reading: Callable[[], T], otherwise: Otherwise) -> T | Otherwise:
+    """A reading, or something else where this system or this user cannot have it."""
+    try:
+        return reading()
+    except (OSError, RuntimeError, psutil.Error):  # RuntimeError: psutil finds /proc of another shape
+        return otherwise
+
+
 def _suspicious(now: Snapshot, busy: Vector) -> Iterator[bool]:
     """For each process whether its executable is odd, or it is one of the busiest and talks to many."""
-    hot = {place for place in np.argsort(busy)[-TOP:].tolist() if busy[place] > HIGH_CPU_PCT}
+    busiest = np.argsort(np.nan_to_num(busy, nan=-1.0))[-TOP:]
+    hot = {place for place in busiest.tolist() if busy[place] > HIGH_CPU_PCT}
     for (pid, _), place in now.identities.items():
         yield is_odd(pid) or (place in hot and talks_to_many(pid))
 
@@ -174,13 +186,6 @@ def _connections() -> float:
 
 def _open_files() -> float:
     return float(Path("/proc/sys/fs/file-nr").read_text("ascii").split()[0])
-
-
-def _known(count: Callable[[], float]) -> float:
-    try:
-        return count()
-    except (OSError, psutil.Error):
-        return nan
 
 
 def _numbers(values: Iterable[float | None]) -> Vector:

@@ -2,115 +2,98 @@
 
 from __future__ import annotations
 
-import time
-from collections import deque
-from collections.abc import Callable
+from abc import abstractmethod
 from datetime import UTC, datetime
 from typing import ClassVar
 
-import numpy as np
-
-from tocsin.errors import DataError, LimitExceeded, SourceLost
-from tocsin.records import FILE, ROW, SECOND, Batch, Position, Rejected
-from tocsin.sources.base import Source
-from tocsin.sources.base_polls import MAX_HELD
-from tocsin.sources.base_snmp_polls import Access, Moment, Patience, Result, Round, Unanswered, poll
+from tocsin.errors import DataError, SourceLost
+from tocsin.records import SECOND, Batch, Position, Rejected
+from tocsin.sources.base_files import BrokenFile
+from tocsin.sources.base_polls import Held, Samples, TimedSource, no_row, one_row
+from tocsin.sources.base_snmp_polls import Access, Moment, Patience, Result, Round, Unanswered, poll, told
 from tocsin.sources.base_snmp_rows import Device, columns_of
+from tocsin.sources.base_snmp_walks import last_walk
 
+RECORDED = "file:///"
+"""What an agent begins with in whose place a recorded walk answers."""
 _SHOWN = 5
 """Agents in a message."""
 _GLANCE_S = 1.0
 
 
-class SnmpAgents(Source):
+class SnmpAgents(TimedSource):
     """One row, or one `Rejected`, per agent and round; `_file` is `snmp <agent>`, `_row` the number of the round.
 
     A round begins when it is due and the one before is over; rounds that were missed are left out, not made up for.
 
+    Subclasses write `_who_asks`.
+
     Parameters
     ----------
     agents
-        `host` or `host:port` of each.
+        `host` or `host:port` of each, or a walk as `file:///path`.
     interval_s
         From one round to the next.
-    polls
+    samples
         Rounds after which it ends; None for never.
     patience
         How long to wait for an agent.
-    access
-        Gives who asks; called on every open.
     """
 
     replayable: ClassVar[bool] = False
 
-    _now: Callable[[], float] = staticmethod(time.time)
-    """The time of day, which rows bear."""
-    _elapsed: Callable[[], float] = staticmethod(time.monotonic)
-    """Seconds that only grow, by which the pace is kept and uptimes are compared."""
-    _sleep: Callable[[float], None] = staticmethod(time.sleep)
-
-    def __init__(
-        self,
-        *,
-        agents: tuple[str, ...],
-        interval_s: float,
-        polls: int | None,
-        patience: Patience,
-        access: Callable[[], Access],
-    ) -> None:
+    def __init__(self, *, agents: tuple[str, ...], interval_s: float, samples: Samples, patience: Patience) -> None:
         self.agents = agents
-        self.interval_s = interval_s
-        self.polls = polls
-        self.patience = patience
-        self.access = access
+        self.samples = samples
+        self._interval_s = interval_s
+        self._patience = patience
         self._devices: dict[str, Device] = {}
-        self._held: deque[Batch] = deque()
-        self._given = 0
-        """How many of those held were handed out since `open`."""
-        self._offsets: dict[str, int] = {}
+        self._held = Held("snmp")
         self._number = 0
+        """Of the last round that began."""
         self._due = 0.0
         self._access = Access()
         self._round: Round | None = None
         self._is_open = False
 
+    @abstractmethod
+    def _who_asks(self) -> Access:
+        """Called on every open."""
+
     def open(self, resume: Position | None = None) -> None:
         """Give again what is held; if that is nothing, poll, and wait for the first agent that answers."""
         self.close()
-        self._access = self.access()
-        self._offsets = dict(resume.offsets) if resume else {}
-        self._held = deque(batch for batch in self._held if _place(batch)[1] > self._offsets.get(_place(batch)[0], 0))
-        self._given = 0
+        self._access = self._who_asks()
+        self._number = self._held.reopen(resume)
         for agent in self.agents:
             self._devices.setdefault(agent, Device(agent, resumed=resume is not None))
-        self._number = max([*self._offsets.values(), *(_place(batch)[1] for batch in self._held)], default=0)
         self._due = self._elapsed()
         self._is_open = True
-        if not self._held and not self.ended:
+        if not self._held.waiting and not self.ended:
             self._first_answer()
 
     def read(self, timeout_s: float) -> Batch | None:
         """One row, or one poll without an answer."""
         if not self._is_open:
             raise DataError("snmp", "read of a closed source", hint="call open first")
-        if self._given == len(self._held) and (self.ended or not self._polled(timeout_s)):
+        if not self._held.waiting and (self.ended or not self._polled(timeout_s)):
             return None
-        self._given += 1
-        return self._held[self._given - 1]
+        return self._held.give()
+
+    @property
+    def endless(self) -> bool:
+        """Whether no number of samples was asked for."""
+        return self.samples is None
 
     @property
     def ended(self) -> bool:
-        """Whether all polls were read; never, if their number is not limited."""
-        left = self._round.left if self._round else 0
-        return self._given == len(self._held) and not left and self.polls is not None and self._number >= self.polls
+        """Whether all samples were read; never, if their number is not limited."""
+        left = self._held.waiting or (self._round and self._round.left)
+        return not left and self.samples is not None and self._number >= self.samples
 
     def acknowledge(self, batch: Batch) -> Position:
         """Hold what was given no longer."""
-        for _ in range(self._given):
-            file, row = _place(self._held.popleft())
-            self._offsets[file] = row
-        self._given = 0
-        return Position("snmp", dict(self._offsets))
+        return self._held.release()
 
     def close(self) -> None:
         """Poll no more; what is held stays held, what was not given yet is given up."""
@@ -140,10 +123,9 @@ class SnmpAgents(Source):
         )
 
     def _polled(self, timeout_s: float) -> bool:
-        """Whether a result came in time; it is the last one held then."""
-        if len(self._held) >= MAX_HELD:
-            hint = "acknowledge rows when they are safe"
-            raise LimitExceeded("snmp", f"{len(self._held):,} rows unacknowledged", f"at most {MAX_HELD:,}", hint)
+        """Whether a result came in time; it is held then."""
+        self._held.find_room()
+        deadline = self._elapsed() + timeout_s
         round_ = self._round
         if round_ is None or not round_.left:
             wait = self._due - self._elapsed()
@@ -151,7 +133,7 @@ class SnmpAgents(Source):
             if wait > timeout_s:
                 return False
             round_ = self._begun()
-        result = round_.next(timeout_s)
+        result = round_.next(max(0.0, deadline - self._elapsed()))
         if result:
             self._hold(result)
         return result is not None
@@ -160,12 +142,17 @@ class SnmpAgents(Source):
         if self._round:
             self._round.close()
         self._number += 1
-        self._due = max(self._due + self.interval_s, self._elapsed())
+        self._due = max(self._due + self._interval_s, self._elapsed())
         self._round = Round(self.agents, self._ask)
         return self._round
 
     async def _ask(self, agent: str) -> Result:
-        return await poll(agent, self._access, self.patience, self._moment)
+        if not agent.startswith(RECORDED):
+            return await poll(agent, self._access, self._patience, self._moment)
+        try:
+            return told(agent, self._moment(), last_walk(agent.removeprefix("file://")))
+        except (OSError, ValueError, BrokenFile) as error:
+            return Result(agent, self._moment(), Unanswered("no_answer", str(error)))
 
     def _moment(self) -> Moment:
         return Moment(round(self._now() * SECOND), self._elapsed())
@@ -175,17 +162,7 @@ class SnmpAgents(Source):
         if isinstance(result.values, Unanswered):
             at = datetime.fromtimestamp(result.moment.time_us / SECOND, UTC).isoformat(timespec="seconds")
             detail = f"{at}: {result.values.detail}"
-            rejected = [Rejected(file, self._number, result.values.reason, detail)]
-            self._held.append(Batch(_marks(file, ()), rejected))
-            return
-        row = self._devices[result.agent].row(result.values, *result.moment)
-        self._held.append(Batch({**columns_of([row]), **_marks(file, (self._number,))}))
-
-
-def _marks(file: str, rows: tuple[int, ...]) -> dict[str, np.ndarray]:
-    return {FILE: np.full(len(rows), file, dtype=object), ROW: np.array(rows, dtype=np.int64)}
-
-
-def _place(batch: Batch) -> tuple[str, int]:
-    """File and row of a batch of one row or of one `Rejected`."""
-    return (str(batch[FILE][0]), int(batch[ROW][0])) if batch.rows else (batch.rejected[0].file, batch.rejected[0].row)
+            self._held.take(no_row(Rejected(file, self._number, result.values.reason, detail)))
+        else:
+            row = self._devices[result.agent].row(result.values, *result.moment)
+            self._held.take(one_row(file, self._number, columns_of([row])))

@@ -12,11 +12,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tocsin.sources.base_disks import whole_disks
 from tocsin.sources.base_snmp_totals import NAN, Clock, Count, Counts, Key
 
 Value = int | str | bytes | float | None
 Values = Mapping[str, Value]
 """Values by object identifier, numeric and without a dot in front."""
+MAX_VALUES = 50_000
+"""Values of one table: 2,000 interfaces have about that many."""
 
 SYS_UPTIME = "1.3.6.1.2.1.1.3.0"
 _HR_UPTIME = "1.3.6.1.2.1.25.1.1.0"
@@ -58,9 +61,6 @@ TABLES = (_INTERFACES, _INTERFACES_X, _DISKS, _PROCESSOR_LOAD, _LOADS, _STORAGE)
 
 LEFT_OUT = frozenset({24, 135, 161})
 """Types of interfaces: the loop to itself; virtual LANs and bundles, which carry what those beneath them count."""
-_LEFT_OUT_DISKS = re.compile(r"(?:loop|ram|zram|dm-|md)\d+.*")
-"""No disks, or made of disks that count the same operations."""
-_PARTITION = re.compile(r"(.+?)(?:(?<=\d)p)?\d+")
 _RAM, _VIRTUAL, _FIXED = (f"1.3.6.1.2.1.25.2.1.{number}" for number in (2, 3, 4))
 
 CORES = tuple(f"cpu_core{core}_pct" for core in range(4))
@@ -129,19 +129,20 @@ class Reading:
 
 def reading(values: Values) -> Reading:
     """What the values of one poll tell; what is not among them is missing."""
+    storage, disks = _table(values, _STORAGE), _disks(values)
     gauges = {
         **_processors(values),
-        **_memory(values),
+        **_memory(values, storage),
         **_loads(values),
-        "disk_busy_pct": _busiest(_disks(values)),
-        "disk_used_pct": _filled(_table(values, _STORAGE)),
+        "disk_busy_pct": _busiest(disks),
+        "disk_used_pct": _filled(storage),
         "proc_count": _number(values.get(_HR_PROCESSES)),
     }
     # An agent without sysUpTime breaks the standard; the host's clock is then the best there is.
     ticks, host_ticks = _whole(values.get(SYS_UPTIME)), _whole(values.get(_HR_UPTIME))
     engine = _whole(values.get(_ENGINE_BOOTS)), _whole(values.get(_ENGINE_TIME))
     clock = Clock(host_ticks if ticks is None else ticks, host_ticks, *engine)
-    counts = {**_disk_counts(_disks(values)), **_interface_counts(values)}
+    counts = {**_disk_counts(disks), **_interface_counts(values)}
     return Reading(clock, {name: gauges.get(name, NAN) for name in GAUGES}, {name: counts[name] for name in COUNTERS})
 
 
@@ -153,11 +154,10 @@ def _processors(values: Values) -> dict[str, float]:
     return dict(zip(CORES, loads, strict=False)) | {name: float(value) for name, value in spread.items()}
 
 
-def _memory(values: Values) -> dict[str, float]:
+def _memory(values: Values, storage: Table) -> dict[str, float]:
     """From UCD-SNMP-MIB, where used is what is not available; otherwise as HOST-RESOURCES-MIB tells its storage."""
     total, free = _number(values.get(_MEMORY_TOTAL)), _number(values.get(_MEMORY_FREE))
     swap = _number(values.get(_SWAP_TOTAL)) - _number(values.get(_SWAP_FREE))
-    storage = _table(values, _STORAGE)
     swaps = [used for used, _ in _storages(storage, _VIRTUAL, "swap")]
     if np.isnan(swap) and swaps:
         swap = sum(swaps) / 1024
@@ -205,13 +205,7 @@ def _filled(storage: Table) -> float:
 def _disks(values: Values) -> Table:
     """The disks themselves, by name: not their partitions, nor what is built upon them."""
     rows = {_text(row.get("2")): row for row in _table(values, _DISKS).values()}
-    return {
-        name: row
-        for name, row in rows.items()
-        if name
-        and not _LEFT_OUT_DISKS.fullmatch(name)
-        and not ((part := _PARTITION.fullmatch(name)) and part[1] in rows)
-    }
+    return {name: rows[name] for name in sorted(whole_disks(rows))}
 
 
 def _busiest(disks: Table) -> float:
@@ -268,7 +262,7 @@ def _column(values: Values, prefix: str) -> dict[tuple[int, ...], Value]:
 
 
 def _number(value: Value) -> float:
-    return float(value) if isinstance(value, int) else NAN
+    return float(value) if isinstance(value, int | float) else NAN
 
 
 def _whole(value: Value) -> int | None:

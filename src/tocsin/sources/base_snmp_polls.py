@@ -31,15 +31,13 @@ from gufo.snmp import (
 )
 from gufo.snmp.aio import SnmpSession
 
-from tocsin.sources.base_snmp_objects import SCALARS, TABLES, Value, Values
+from tocsin.sources.base_snmp_objects import MAX_VALUES, SCALARS, TABLES, Value, Values
 
 Authentication = Literal["md5", "sha1", "sha224", "sha256", "sha384", "sha512"]
 Privacy = Literal["des", "aes128", "aes192", "aes256"]
 
 MAX_AT_ONCE = 128
 """Agents that are being asked at one time, each through a socket of its own."""
-MAX_VALUES = 50_000
-"""Values of one table: 2,000 interfaces have about that many."""
 MAX_TEXT = 255
 """Octets of a text, RFC 2579; an agent that sends more is cut short."""
 REPETITIONS = 20
@@ -145,17 +143,19 @@ async def poll(agent: str, access: Access, patience: Patience, now: Callable[[],
 
 
 async def _poll(agent: str, access: Access, patience: Patience, now: Callable[[], Moment]) -> Result:
+    values: dict[str, Value] = {}
     try:
         async with asyncio.timeout(patience.poll_s):
             session = access.session(*await _found(*address(agent)), patience.request_s)
             await _asked(session.refresh, patience)
             answer = await _asked(lambda: session.get_many(SCALARS), patience)
             moment = now()
-            values = {name: answer.get(name) for name in SCALARS}
+            values |= {name: answer.get(name) for name in SCALARS}
             for table in TABLES:
                 values |= await _walk(session, table, patience)
     except TimeoutError as error:
-        raise Unanswered("too_slow", f"not done within {patience.poll_s:g} s") from error
+        reason = "too_slow" if values else "no_answer"
+        raise Unanswered(reason, f"not done within {patience.poll_s:g} s") from error
     except SnmpAuthError as error:
         raise Unanswered("not_authenticated", str(error)) from error
     except OSError as error:
@@ -167,8 +167,14 @@ async def _poll(agent: str, access: Access, patience: Patience, now: Callable[[]
         if type(error).__name__ != "PanicException":
             raise
         raise Unanswered("bad_answer", "bytes that are no SNMP") from error
+    return told(agent, moment, values)
+
+
+def told(agent: str, moment: Moment, values: Values) -> Result:
+    """What an answer is: one without a single value is none."""
     if all(value is None for value in values.values()):
-        raise Unanswered("no_values", "an answer without any of the objects that were asked for")
+        detail = "an answer without any of the objects that were asked for"
+        return Result(agent, moment, Unanswered("no_values", detail))
     return Result(agent, moment, values)
 
 
@@ -212,7 +218,10 @@ async def _asked(request: Callable[[], Awaitable[_T]], patience: Patience) -> _T
 
 
 class Round:
-    """One poll of every agent, in a thread of its own; one that is silent keeps none of the others waiting.
+    """One poll of every agent, in a thread of its own.
+
+    An agent that is silent keeps none of the others waiting, as long as at most 128 are asked at one time: beyond that
+    an agent waits for a place until some other one has answered or is given up.
 
     Parameters
     ----------

@@ -11,12 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import nextafter
 from typing import Literal, NamedTuple
 
 NAN = float("nan")
 TICKS_PER_S = 100
 TICKS = 1 << 32
 """Hundredths of seconds after which a TimeTicks starts over: 497 days."""
+# As in kernel/rates.py, so that a total and its rate cannot disagree; compiled, that file gives its numbers to nobody.
 SHORT = 0.25
 """Share of its range by which a 32-bit counter moves at most from one poll to the next, as far as it keeps to RFC."""
 SLACK_S = 2.0
@@ -127,8 +129,8 @@ class Totals:
 
     A total starts as the sum of the counters. From poll to poll it grows by what each counter grew that was there
     before and is there now, a wrap at 32 bits undone where the agent ran on and the way through zero is shorter than a
-    quarter of the range; a counter that came, went or was reset adds nothing. Where the agent restarted, it is the sum
-    again. Where no counter at all went on, it falls by 1, so that no rate is told of it.
+    quarter of the range; a counter that came, went or was reset adds nothing. Where no counter at all went on, as after
+    a restart, it falls by as little as can be told, so that there is no rate: an uptime need not fall over a restart.
 
     Parameters
     ----------
@@ -156,10 +158,10 @@ class Totals:
         last = self._totals.get(column)
         if known:
             total = (last or 0) + sum(known)
-        elif life == "restarted" or (last is None and not self._resumed):
-            total = sum(count.value for count in counts.values())
+        elif last is None:
+            total = 0 if self._resumed else sum(count.value for count in counts.values())
         else:
-            total = max((last or 0) - 1, 0)
+            total = int(nextafter(last, 0.0))
         self._last[column] = counts
         self._totals[column] = total
         # A total that cannot fall any further would tell of a rate of 0.

@@ -1,4 +1,4 @@
-"""What `snmpwalk` wrote, poll after poll, read again: the same rows as from the agent itself.
+"""What `snmpwalk` writes, line after line, becomes the values of a poll.
 
 Source: Net-SNMP, snmpcmd(1), the output options n, b, e, n, t and U.
 """
@@ -6,110 +6,90 @@ Source: Net-SNMP, snmpcmd(1), the output options n, b, e, n, t and U.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Literal
+from urllib.parse import unquote
 
-from tocsin.records import SECOND, Column, Position, Rejected
 from tocsin.sources.base_files import BrokenFile
-from tocsin.sources.base_snmp_objects import SCALARS, TABLES, Value
-from tocsin.sources.base_snmp_polls import MAX_VALUES
-from tocsin.sources.base_snmp_rows import COLUMNS, Device, columns_of
-from tocsin.sources.base_text_files import Lines, Problem, Records, Stream, TextFileSource, rejected_text
+from tocsin.sources.base_snmp_objects import MAX_VALUES, SCALARS, TABLES, Value
 
-_TIME = re.compile(r"\d{4}-\d\d-\d\dT\S+")
+TIME = re.compile(r"\d{4}-\d\d-\d\dT\S+")
+"""The line in front of a walk, as `date -Is` writes it."""
+MAX_WALKS = 1 << 26
+"""Characters of a file that answers in the place of an agent."""
 _BINDING = re.compile(r"\.?(\d{1,10}(?:\.\d{1,10}){1,127}) = (?:([A-Za-z]\w*(?:-\w+)?): ?)?(.*)")
 _HEX = re.compile(r"(?:[0-9A-Fa-f]{2} ?)+")
 _NUMBER = re.compile(r"(?:[A-Za-z][\w-]*)?\((-?\d{1,20})\).*|(-?\d{1,20})(?: [^\d:]+)?")
 """`up(1)`, `(360000) 1:00:00.00`, `512 kB` or `512`."""
-_NEITHER = Problem("wrong_format", "neither a time nor `.1.3... = value`")
 _WANTED = tuple(f"{table}." for table in TABLES)
 
 
 @dataclass(slots=True)
-class _Poll:
+class Walk:
     """The lines of one poll so far."""
 
-    row: int
-    time_us: int
     values: dict[str, Value] = field(default_factory=dict)
+    """What the poll tells of the objects that are needed."""
+    bindings: int = 0
+    """Objects of any kind."""
     characters: int = 0
+    _open: Literal["", "text", "hex"] = ""
+    """What a value on the line before may go on with."""
+
+    def add(self, text: str) -> bool:
+        """Take one line without its end; False if it is neither an object nor the rest of one.
+
+        Raises
+        ------
+        BrokenFile
+            If there are more values than any agent has.
+        """
+        if match := _BINDING.fullmatch(text):
+            type_, value = match[2] or "", match[3]
+            self._put(match[1], type_, value)
+            self._open = _goes_on(type_, value)
+            self.bindings += 1
+        elif self._open == "text":
+            self._open = "" if text.endswith('"') else "text"
+        elif text and not (self._open == "hex" and _HEX.fullmatch(text)):
+            self._open = ""
+            return False
+        self.characters += len(text)
+        return True
+
+    def _put(self, name: str, type_: str, text: str) -> None:
+        if not (name in SCALARS or name.startswith(_WANTED)):
+            return
+        if len(self.values) >= MAX_VALUES * len(TABLES):
+            raise BrokenFile("too_large", f"more than {MAX_VALUES * len(TABLES):,} values in one poll")
+        self.values[name] = _value(type_, text)
 
 
-class SnmpWalks(TextFileSource):
-    """Reads files of walks, each of one device and named after it.
-
-    Every poll begins with a line that is its time, ISO 8601 with an offset, as `date -Is` writes it. Objects that are
-    not needed are passed over. A time without any value behind it is a poll that was not answered.
+def last_walk(url: str) -> dict[str, Value]:
+    """The values of the last walk in a file.
 
     Parameters
     ----------
-    path
-        A file or a pattern with `*`, `?`, `[...]` and `**`.
+    url
+        Its path, as it stands in a URL.
+
+    Raises
+    ------
+    OSError, ValueError
+        If it cannot be read, is longer than 64 MiB, or holds another line.
     """
-
-    def __init__(self, *, path: str) -> None:
-        super().__init__(path=path)
-        self._devices: dict[str, Device] = {}
-
-    def open(self, resume: Position | None = None) -> None:
-        self._devices.clear()
-        super().open(resume)
-
-    def _records(self, stream: Stream, file: str) -> Iterator[Records | Rejected]:
-        name = Path(file.removesuffix(".gz")).stem
-        device = self._devices.setdefault(name, Device(name))
-        lines, poll, open_text = Lines(stream), None, False
-        for line in lines:
-            text = line.rstrip("\r\n")
-            if problem := lines.refused.pop(lines.number, None):
-                yield rejected_text(file, lines.number, problem, line)
-            elif _TIME.fullmatch(text):
-                if poll:
-                    yield _told(poll, device, file)
-                poll, open_text = _Poll(lines.number, _micros(text)), False
-            elif match := _BINDING.fullmatch(text):
-                if poll is None:
-                    raise BrokenFile("no_time", "a value before the first time; `date -Is` before each walk writes one")
-                _add(poll, match[1], match[2] or "", match[3])
-                poll.characters += len(line)
-                open_text = _goes_on(match[2] or "", match[3])
-            elif open_text:
-                open_text = not text.endswith('"')
-            elif text and not _HEX.fullmatch(text):
-                yield rejected_text(file, lines.number, _NEITHER, line)
-        if poll:
-            yield _told(poll, device, file)
-
-    def _columns(self, header: Any, values: Sequence[Any]) -> dict[str, Column]:
-        return columns_of(values)
-
-
-def _told(poll: _Poll, device: Device, file: str) -> Records | Rejected:
-    if not poll.values:
-        return Rejected(file, poll.row, "no_answer", "no value up to the next time")
-    row = device.row(poll.values, poll.time_us, poll.time_us / SECOND)
-    return Records((poll.row,), COLUMNS, (row,), poll.characters)
-
-
-def _micros(text: str) -> int:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise BrokenFile("not_a_time", f"{text}: {error}") from error
-    if moment.tzinfo is None:
-        raise BrokenFile("no_offset", f"{text} without an offset; `date -Is` writes one")
-    return round((moment - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() * SECOND)
-
-
-def _add(poll: _Poll, name: str, type_: str, text: str) -> None:
-    if not (name in SCALARS or name.startswith(_WANTED)):
-        return
-    if len(poll.values) >= MAX_VALUES * len(TABLES):
-        raise BrokenFile("too_large", f"more than {MAX_VALUES * len(TABLES):,} values in one poll")
-    poll.values[name] = _value(type_, text)
+    with Path(unquote(url)).open(encoding="utf-8") as file:
+        text = file.read(MAX_WALKS + 1)
+    if len(text) > MAX_WALKS:
+        raise ValueError(f"more than {MAX_WALKS:,} characters")
+    walk = Walk()
+    for number, line in enumerate(text.split("\n"), 1):
+        if TIME.fullmatch(line):
+            walk = Walk()
+        elif not walk.add(line):
+            raise ValueError(f"line {number} is neither a time nor `.1.3... = value`")
+    return walk.values
 
 
 def _value(type_: str, text: str) -> Value:
@@ -126,6 +106,8 @@ def _value(type_: str, text: str) -> Value:
     return int(number[1] or number[2]) if number else None
 
 
-def _goes_on(type_: str, text: str) -> bool:
-    """Whether a text ends in a later line."""
-    return type_ == "STRING" and text.startswith('"') and (len(text) == 1 or not text.endswith('"'))
+def _goes_on(type_: str, text: str) -> Literal["", "text", "hex"]:
+    """Whether a value may end in a later line."""
+    if type_ == "Hex-STRING":
+        return "hex"
+    return "text" if type_ == "STRING" and text.startswith('"') and (len(text) == 1 or not text.endswith('"')) else ""

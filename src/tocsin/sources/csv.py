@@ -6,6 +6,7 @@ Source: RFC 4180, with any delimiter, and lines ended as they come.
 from __future__ import annotations
 
 import csv
+import re
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +27,8 @@ from tocsin.sources.base_text_files import (
     plain_fields,
     rejected_text,
 )
+
+_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 
 
 class Csv(TextFileSource):
@@ -93,7 +96,14 @@ class Csv(TextFileSource):
             elif names and fields:
                 yield Records((feed.row,), names, (fields,), feed.characters)
             elif fields:
-                names = column_names(fields)
+                names = _header(fields)
+
+
+def _header(fields: list[str]) -> tuple[str, ...]:
+    """Names from a first line; a line of numbers is a row of a file that has no header."""
+    if all(_NUMBER.fullmatch(field.strip()) for field in fields):
+        raise BrokenFile("no_header", "a first line of numbers alone; name the columns as `columns: [...]`")
+    return column_names(fields)
 
 
 class _Feed:

@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from math import nan
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import numpy as np
 import psutil
 
 from tocsin.component import Duration
+from tocsin.sources.base_disks import whole_disks
 from tocsin.sources.base_polls import PollingSource, Samples
-from tocsin.sources.base_processes import Snapshot, process_columns, snapshot
+from tocsin.sources.base_processes import Snapshot, known, process_columns, snapshot
 
 CORES = 4
 """Cores that have a column of their own."""
@@ -26,7 +27,6 @@ _GIVEN_AWAY = ("guest", "guest_nice")
 """Parts of CPU time that Linux counts a second time, as part of `user`."""
 
 Columns = dict[str, float]
-T = TypeVar("T")
 
 
 class Host(PollingSource):
@@ -39,7 +39,8 @@ class Host(PollingSource):
 
     - `cpu_...`: share of time not idle since the last row; average, maximum and deviation are over all cores.
     - `memory_used_kb`: total less what programs could still get without swapping; `disk_used_pct`: of the file system
-      that holds `/`; `disk_busy_pct`: of the busiest disk.
+      that holds `/`; `disk_busy_pct`: of the busiest disk. Disks are counted without partitions, and without what is
+      built upon them.
     - `..._counter`: since the machine started, 32-bit wraps taken out; the network without loopback. A bridge counts
       the packets of its members again.
     - `proc_new`, `proc_terminated`: since the last row, as far as they were alive at a row; `proc_short_lived`: of
@@ -71,23 +72,23 @@ class Host(PollingSource):
     def _begin(self) -> None:
         self._device = platform.node() or "localhost"
         self._cores = psutil.cpu_times(percpu=True)
-        self._disk_ms = _disk_busy_ms()
+        self._disks = _disk_counts()
         self._processes = self._snapshot()
 
     def _poll(self) -> Mapping[str, object]:
-        processes, cores, disk_ms = self._snapshot(), psutil.cpu_times(percpu=True), _disk_busy_ms()
+        processes, cores, disks = self._snapshot(), psutil.cpu_times(percpu=True), _disk_counts()
         passed_s = processes.elapsed - self._processes.elapsed
         row = {
             "device_id": self._device,
             **cpu_columns(self._cores, cores),
             **_memory(),
-            **_disks(self._disk_ms, disk_ms, passed_s),
+            **_disk_columns(self._disks, disks, passed_s),
             **_network(),
             **_load(),
             "sys_uptime_sec": self._now() - psutil.boot_time(),
             **process_columns(self._processes, processes),
         }
-        self._processes, self._cores, self._disk_ms = processes, cores, disk_ms
+        self._processes, self._cores, self._disks = processes, cores, disks
         return row
 
     def _snapshot(self) -> Snapshot:
@@ -118,7 +119,7 @@ def _busy_pct(before: Any, now: Any) -> float:
 def _memory() -> Columns:
     found = psutil.virtual_memory()
     used = found.total - found.available
-    swap = _known(psutil.swap_memory)
+    swap = known(psutil.swap_memory, None)
     return {
         "memory_total_kb": found.total / 1024,
         "memory_used_kb": used / 1024,
@@ -128,30 +129,33 @@ def _memory() -> Columns:
     }
 
 
-def _disk_busy_ms() -> dict[str, float]:
-    """Time that each disk was busy, where the system tells it."""
-    disks = _known(lambda: psutil.disk_io_counters(perdisk=True, nowrap=False)) or {}
-    return {name: disk.busy_time for name, disk in disks.items() if hasattr(disk, "busy_time")}
+def _disk_counts() -> dict[str, Any]:
+    """What each disk has counted since the machine started."""
+    counted = known(lambda: psutil.disk_io_counters(perdisk=True), {})
+    return {name: counted[name] for name in whole_disks(counted)}
 
 
-def _disks(before_ms: Mapping[str, float], now_ms: Mapping[str, float], passed_s: float) -> Columns:
-    counted = _known(psutil.disk_io_counters)
-    root = _known(lambda: psutil.disk_usage(Path.cwd().anchor))
-    spent = [now_ms[name] - before_ms[name] for name in now_ms.keys() & before_ms.keys()]
-    busy = [ms for ms in spent if ms >= 0.0]
-    reads, writes = (nan, nan) if counted is None else (float(counted.read_count), float(counted.write_count))
+def _disk_columns(before: Mapping[str, Any], now: Mapping[str, Any], passed_s: float) -> Columns:
+    root = known(lambda: psutil.disk_usage(Path.cwd().anchor), None)
+    same = [(before[name], now[name]) for name in now.keys() & before.keys()]
+    # Not every system tells for how long a disk was busy.
+    busy_ms = [disk.busy_time - was.busy_time for was, disk in same if hasattr(disk, "busy_time")]
+    reads = float(sum(disk.read_count for disk in now.values())) if now else nan
+    writes = float(sum(disk.write_count for disk in now.values())) if now else nan
     return {
         "disk_reads_counter": reads,
         "disk_writes_counter": writes,
         "disk_io_counter": reads + writes,
-        "disk_busy_pct": min(max(busy) / passed_s / 10.0, 100.0) if busy and passed_s > 0 else nan,
+        "disk_busy_pct": float(np.clip(max(busy_ms) / passed_s / 10.0, 0.0, 100.0))
+        if busy_ms and passed_s > 0
+        else nan,
         "disk_used_pct": nan if root is None else root.percent,
     }
 
 
 def _network() -> Columns:
-    interfaces = _known(psutil.net_if_stats) or {}
-    counted = _known(lambda: psutil.net_io_counters(pernic=True)) or {}
+    interfaces = known(psutil.net_if_stats, {})
+    counted = known(lambda: psutil.net_io_counters(pernic=True), {})
     loopback = {name for name, found in interfaces.items() if "loopback" in found.flags.split(",")}
     outside = [counts for name, counts in counted.items() if name not in loopback]
 
@@ -175,11 +179,3 @@ def _load() -> Columns:
     with suppress(OSError, AttributeError):  # psutil makes averages up where the system has none, beginning with 0
         averages = os.getloadavg()
     return dict(zip(("load_1min", "load_5min", "load_15min"), averages, strict=True))
-
-
-def _known(reading: Callable[[], T]) -> T | None:
-    """A reading, or None where this system or this user cannot have it."""
-    try:
-        return reading()
-    except (OSError, RuntimeError, psutil.Error):
-        return None

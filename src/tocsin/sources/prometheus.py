@@ -5,9 +5,8 @@ Source: Prometheus, "HTTP API", Range queries (`/api/v1/query_range`) and Format
 
 from __future__ import annotations
 
-import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from http import HTTPStatus
 from math import ceil
@@ -21,8 +20,9 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
 from tocsin.component import Duration
 from tocsin.errors import DataError, LimitExceeded, SourceLost
 from tocsin.records import ROW, Batch, Position
-from tocsin.sources.base import RowsPerBatch, Source
-from tocsin.sources.base_http import MAX_ANSWER, JsonServer, Reply, TooLong, base_url, json_or_none, shown
+from tocsin.sources.base import RowsPerBatch
+from tocsin.sources.base_http import MAX_ANSWER, Answers, JsonFolder, JsonServer, Reply, TooLong, base_url, shown
+from tocsin.sources.base_polls import TimedSource
 from tocsin.sources.base_samples import PLACES, TIME, Grid, Malformed, Samples, batches, read_samples
 
 MAX_STEPS = 1_000
@@ -58,7 +58,7 @@ Queries = Annotated[
 Step = Annotated[Duration, AfterValidator(_whole)]
 
 
-class Prometheus(Source):
+class Prometheus(TimedSource):
     """Ask Prometheus for the past, or go along with it: a row is an entity at an instant, a column is a query.
 
     Instants are multiples of `step` since 1970, so that any reading asks for the same ones; write the window into
@@ -67,8 +67,8 @@ class Prometheus(Source):
 
     A sample that is not there is missing, never 0; an instant without any sample gives no row. Two samples for one
     row, or one without the label `entity`, refuse the row: the query lacks a `sum by (...)`. A server that does not
-    answer is asked again a few times and is then lost; the next `read` asks for the same instants. The attributes
-    `clock` (seconds since 1970) and `sleep` may be replaced, so that a test or a replay need not wait.
+    answer is asked again a few times, by later reads where that is not due yet, and is then lost; the read after that
+    asks for the same instants.
 
     Parameters
     ----------
@@ -92,7 +92,8 @@ class Prometheus(Source):
     token_file
         Holds a bearer token, or `user:password` for basic authentication.
     timeout
-        For one answer.
+        For a server to take a connection, to begin its answer, and to be done with it: a read may outlast its own
+        time by that much.
     rows
         Rows per batch at most.
     """
@@ -109,7 +110,7 @@ class Prometheus(Source):
         last: Duration | None = None,
         delay: Duration = 15.0,
         token_file: str | None = None,
-        timeout: Duration = 30.0,
+        timeout: Duration = 10.0,
         rows: RowsPerBatch = 10_000,
     ) -> None:
         self.url = url.rstrip("/") if url.startswith(_FOLDER) else base_url(url)
@@ -123,12 +124,13 @@ class Prometheus(Source):
         self.token_file = token_file
         self.timeout = timeout
         self.rows = rows
-        self.clock: Callable[[], float] = time.time
-        self.sleep: Callable[[float], None] = time.sleep
         self._start = None if start is None else _seconds(start)
         self._end = None if end is None else _seconds(end)
         self._refuse_contradictions()
-        self._server: JsonServer | None = None
+        self._server: Answers | None = None
+        self._grid: Grid | None = None
+        """What is being asked for, query after query."""
+        self._answers: dict[str, Samples] = {}
         self._next = 0
         self._final: int | None = None
         self._behind = 0
@@ -165,7 +167,7 @@ class Prometheus(Source):
 
         A position tells where to go on whatever `start` and `last` say: what was not read yet is not left out.
         """
-        over = self.clock() - self.delay
+        over = self._now() - self.delay
         step = int(self.step)
         self._final = None if self._end is None else self._floor(self._end)
         self._next = self._floor(over) + step if self._start is None else ceil(self._start / step) * step
@@ -178,10 +180,17 @@ class Prometheus(Source):
         self._steps = MAX_STEPS
         self._batches.clear()
         self.close()
-        self._server = JsonServer(self.url, self.timeout, self.token_file, self.sleep)
+        if self.url.startswith(_FOLDER):
+            self._server = JsonFolder(Path(unquote(self.url.removeprefix("file://"))))
+        else:
+            self._server = JsonServer(
+                self.url + _QUERY_RANGE, self.timeout, self.token_file, elapsed=self._elapsed, sleep=self._sleep
+            )
 
     def read(self, timeout_s: float) -> Batch | None:
-        """The next rows of one server; a step that is not over yet is waited for as long as `timeout_s`.
+        """The next rows; steps that are not over yet, and a server that fails, are waited for as long as `timeout_s`.
+
+        No request begins later than that, but one that has begun is awaited for up to three times `timeout`.
 
         Raises
         ------
@@ -194,9 +203,16 @@ class Prometheus(Source):
         """
         if self._server is None:
             raise DataError(repr(self), "read of a closed source", hint="call open first")
-        if not self._batches and not self.ended:
-            self._batches.extend(self._piece(self._server, timeout_s))
+        deadline = self._elapsed() + timeout_s
+        while not self._batches and not self.ended and self._went_on(self._server, deadline):
+            if self._elapsed() >= deadline:
+                break
         return self._batches.popleft() if self._batches else None
+
+    @property
+    def endless(self) -> bool:
+        """Whether it follows, with neither an end nor a `last`."""
+        return self.end is None and self.last is None
 
     @property
     def ended(self) -> bool:
@@ -212,7 +228,7 @@ class Prometheus(Source):
         """Give the connection up."""
         if self._server is not None:
             self._server.close()
-        self._server = None
+        self._server, self._grid, self._answers = None, None, {}
 
     def _refuse_contradictions(self) -> None:
         columns = [TIME, *filter(None, [self.entity]), *(name for name, _ in self.queries)]
@@ -229,40 +245,54 @@ class Prometheus(Source):
     def _floor(self, moment: float) -> int:
         return int(moment // self.step * self.step)
 
-    def _piece(self, server: JsonServer, timeout_s: float) -> list[Batch]:
-        """Rows of the next instants that are over. They are done with only when all queries were answered."""
-        wait = self._next + self.delay - self.clock()
+    def _went_on(self, server: Answers, deadline: float) -> bool:
+        """Ask the next query; False if there is nothing to ask before the deadline."""
+        if self._grid is None:
+            self._grid = self._next_grid(deadline - self._elapsed())
+        if self._grid is None:
+            return False
+        name, query = self.queries[len(self._answers)]
+        try:
+            reply = server.get(name, self._asked(query, self._grid), max(deadline - self._elapsed(), 0.0))
+            if reply is None:
+                return self._elapsed() < deadline
+            self._answers[name] = self._samples(name, query, reply, self._grid)
+        except TooLong:
+            self._ask_for_less(self._grid)
+        if len(self._answers) == len(self.queries):
+            self._finish(self._grid)
+        return True
+
+    def _next_grid(self, wait_s: float) -> Grid | None:
+        """The next instants that are over."""
+        wait = self._next + self.delay - self._now()
         if wait > 0:
-            self.sleep(min(wait, timeout_s))
-        over = self._floor(self.clock() - self.delay)
+            self._sleep(max(min(wait, wait_s), 0.0))
+        over = self._floor(self._now() - self.delay)
         until = over if self._final is None else min(over, self._final)
         steps = (until - self._next) // int(self.step) + 1
-        if steps < 1:
-            return []
-        grid, answers = self._answers(server, min(steps, self._steps))
+        return Grid(self._next, int(self.step), min(steps, self._steps)) if steps >= 1 else None
+
+    def _asked(self, query: str, grid: Grid) -> dict[str, str]:
+        times = {"start": str(grid.first), "end": str(grid.last), "step": str(grid.step)}
+        return {"query": query, **times, "timeout": f"{self.timeout:g}"}
+
+    def _ask_for_less(self, grid: Grid) -> None:
+        """Begin again with half as many instants; all queries must be asked for the same ones."""
+        self._grid, self._answers = None, {}
+        if grid.steps == 1:
+            wanted, hint = f"at most {MAX_ANSWER:,} bytes", "select or aggregate in the queries"
+            raise LimitExceeded(self.url, "an answer too long for one instant", wanted, hint) from None
+        self._steps = grid.steps // 2
+
+    def _finish(self, grid: Grid) -> None:
+        """Instants are done with only when all queries were answered and their rows made."""
+        answers, self._grid, self._answers = self._answers, None, {}
         rows = batches(answers, grid, label=self.entity, file=self.url, behind=self._behind, rows=self.rows)
-        found = list(rows)
+        self._batches.extend(list(rows))
         self._next = grid.last + grid.step
-        return found
 
-    def _answers(self, server: JsonServer, steps: int) -> tuple[Grid, dict[str, Samples]]:
-        """What all queries say of as many of the next instants as fit into an answer."""
-        while True:
-            grid = Grid(self._next, int(self.step), steps)
-            try:
-                return grid, {name: self._ask(server, name, query, grid) for name, query in self.queries}
-            except TooLong:
-                if steps == 1:
-                    wanted, hint = f"at most {MAX_ANSWER:,} bytes", "select or aggregate in the queries"
-                    raise LimitExceeded(self.url, "an answer too long for one instant", wanted, hint) from None
-                self._steps = steps = steps // 2
-
-    def _ask(self, server: JsonServer, name: str, query: str, grid: Grid) -> Samples:
-        if self.url.startswith(_FOLDER):
-            reply = _saved(Path(unquote(self.url.removeprefix("file://"))) / f"{name}.json")
-        else:
-            times = {"start": str(grid.first), "end": str(grid.last), "step": str(grid.step)}
-            reply = server.get(_QUERY_RANGE, {"query": query, **times, "timeout": f"{self.timeout:g}"})
+    def _samples(self, name: str, query: str, reply: Reply, grid: Grid) -> Samples:
         try:
             return read_samples(self._data(name, query, reply), grid)
         except Malformed as error:
@@ -291,17 +321,6 @@ def _seconds(text: str) -> float:
     if not _FIRST_YEAR <= moment.year < _END_YEAR:
         raise ValueError(f"the time {text}, wanted one from {_FIRST_YEAR} to {_END_YEAR - 1}")
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-
-
-def _saved(path: Path) -> Reply:
-    try:
-        with path.open("rb") as file:
-            body = file.read(MAX_ANSWER + 1)
-    except OSError as error:
-        raise DataError(str(path), str(error), "an answer saved from /api/v1/query_range") from error
-    if len(body) > MAX_ANSWER:
-        raise LimitExceeded(str(path), "a longer file", f"at most {MAX_ANSWER:,} bytes")
-    return Reply(HTTPStatus.OK, json_or_none(body))
 
 
 def _advice(status: int) -> str:

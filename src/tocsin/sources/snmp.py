@@ -1,53 +1,47 @@
-"""Routers, switches and hosts that speak SNMP, polled in turns or read from recorded walks.
+"""Routers, switches and hosts that speak SNMP, polled in turns.
 
 Source: see `base_snmp_objects.py` for the objects, `base_snmp_polls.py` for the protocol.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, Self
 
 from pydantic import Field
 
 from tocsin.component import Duration, seconds
-from tocsin.errors import ConfigError, Problem
-from tocsin.records import Batch, Position
-from tocsin.sources.base import Source
-from tocsin.sources.base_polls import SHORTEST_S
-from tocsin.sources.base_snmp_agents import SnmpAgents
+from tocsin.sources.base_polls import Samples, paced
+from tocsin.sources.base_secrets import read_secret, refused
+from tocsin.sources.base_snmp_agents import RECORDED, SnmpAgents
 from tocsin.sources.base_snmp_polls import Access, Authentication, Patience, Privacy, address
-from tocsin.sources.base_snmp_walks import SnmpWalks
 
 _MAX_SECRET = 1_024
 _MIN_PASSWORD = 8
 """Characters, RFC 3414, section 11.2."""
 _EXAMPLE = """\
-.1.3.6.1.2.1.1.3.0 = {ticks}
+.1.3.6.1.2.1.1.3.0 = 6000
 .1.3.6.1.2.1.2.2.1.2.1 = STRING: "eth0"
-.1.3.6.1.2.1.2.2.1.3.1 = INTEGER: 6
-.1.3.6.1.2.1.2.2.1.10.1 = Counter32: {octets}
-.1.3.6.1.4.1.2021.10.1.5.1 = INTEGER: 42
+.1.3.6.1.2.1.2.2.1.10.1 = Counter32: 1500
 """
 
 
-class Snmp(Source):
+class Snmp(SnmpAgents):
     """Poll SNMP agents, version 2c or 3: one row per device and poll, as the preset `hosts` wants it.
 
     Asks for IF-MIB, HOST-RESOURCES-MIB and Net-SNMP's UCD tables; what an agent does not have is missing, never 0.
     The `net_..._counter` and `disk_..._counter` are sums over interfaces and over disks that grow by what each of
     them grew since the last poll, 64 bits where there are such, otherwise with the wrap at 32 bits undone; one that
     came, went or was reset adds nothing. Left out are the loopback, virtual LANs and bundles, and partitions. Give
-    `sys_uptime_sec` to the feature `rate`: it tells an agent that restarted, and the rate over the restart is missing.
+    `sys_uptime_sec` to the feature `rate`, and leave its `reset` at `nan`: a total does not begin at zero. Then the
+    rate over a restart is missing.
 
     A poll that is not answered, or not properly, gives no row: it is counted and kept with device, time and reason,
     and the others go on. Rows are held until they are acknowledged, and a source that was closed before gives them
     again when it is opened.
 
-    With `path` nothing is asked: the rows are those of recorded walks, one file per device and named after it. Each
-    poll in it is a line that `date -Is` wrote, and behind it what `snmpwalk -On -ObentU` wrote.
+    The next round begins when the one before is over, so an agent that is silent can delay those that follow by no more
+    than it may be waited for. Walks of devices that cannot be reached from here are read by `snmp_walk`.
 
     Known limits: a 32-bit counter that moves by more than a quarter of its range between two polls is told too low,
     an octet counter that is at 29 Mbit/s and five minutes; one that is cleared on that last quarter, while its agent
@@ -56,17 +50,18 @@ class Snmp(Source):
     Parameters
     ----------
     agents
-        `host`, `host:port` or `[address]:port`, at most 1,024; this is the `device_id` as well.
-    path
-        A file of walks or a pattern with `*`, `?`, `[...]` and `**`; then no agent is polled.
+        `host`, `host:port` or `[address]:port`, at most 1,024, of which 128 are asked at one time; this is the
+        `device_id` as well. In the place of an agent answers, as `file:///path`, the last walk in a file: the same at
+        every poll, to try a config where no agent can be reached.
     interval
         From one poll to the next, at least 0.1 s.
-    polls
+    samples
         Polls of each agent after which the source ends; without it, never.
     timeout
         How long to wait for an answer.
     retries
-        How often a request is sent again. A poll that is still not done an interval later is given up.
+        How often a request is sent again. A poll of many requests is given up when it is still not done an interval
+        later, or when all attempts at one request would have failed by then, whichever is later.
     community_file
         File that holds the community of version 2c; without it, `public`.
     user
@@ -79,22 +74,19 @@ class Snmp(Source):
     Raises
     ------
     ValueError
-        If there is neither an agent nor a path, an agent twice, or one half of a pair without the other.
+        If an agent comes twice, or one half of a pair without the other.
     ConfigError
         On open, if a secret cannot be read, is empty, or is shorter than the 8 characters of RFC 3414.
     SourceLost
         On open, if not one agent answers the first poll.
     """
 
-    replayable: ClassVar[bool] = False
-
     def __init__(  # noqa: PLR0913  # each is one line of a config
         self,
         *,
-        agents: Annotated[tuple[str, ...], Field(max_length=1_024)] = (),
-        path: str | None = None,
+        agents: Annotated[tuple[str, ...], Field(min_length=1, max_length=1_024)],
         interval: Duration = 60.0,
-        polls: Annotated[int, Field(ge=1)] | None = None,
+        samples: Samples = None,
         timeout: Duration = 5.0,
         retries: Annotated[int, Field(ge=0, le=5)] = 1,
         community_file: str | None = None,
@@ -104,10 +96,7 @@ class Snmp(Source):
         priv: Privacy | None = None,
         priv_file: str | None = None,
     ) -> None:
-        self.agents = agents
-        self.path = path
-        self.interval = seconds(interval)
-        self.polls = polls
+        self.interval = paced(interval)
         self.timeout = seconds(timeout)
         self.retries = retries
         self.community_file = community_file
@@ -116,55 +105,23 @@ class Snmp(Source):
         self.auth_file = auth_file
         self.priv = priv
         self.priv_file = priv_file
-        self._check()
-        patience = Patience(self.timeout, retries, self.interval + self.timeout * (1 + retries))
-        self._source: Source = (
-            SnmpWalks(path=path)
-            if path is not None
-            else SnmpAgents(
-                agents=agents, interval_s=self.interval, polls=polls, patience=patience, access=self._who_asks
-            )
-        )
+        patience = Patience(self.timeout, retries, max(self.interval, self.timeout * (1 + retries)))
+        super().__init__(agents=agents, interval_s=self.interval, samples=samples, patience=patience)
+        self._refuse_contradictions()
 
     @classmethod
     def example(cls, folder: Path) -> Self:
-        """Walks of two devices, a line of one of them broken, and a poll that was not answered."""
-        for device in ("router", "switch"):
-            polls = [_EXAMPLE.format(ticks=6_000 * (minute + 1), octets=1_500 * minute) for minute in range(3)]
-            polls[1] = polls[1] + "Timeout\n" if device == "router" else ""
-            text = "".join(f"2026-01-05T00:0{minute}:00+00:00\n{lines}" for minute, lines in enumerate(polls))
-            (folder / f"{device}.walk").write_text(text)
-        return cls(path=str(folder / "*.walk"))
+        """One agent in whose place a walk answers, and one that does not answer."""
+        (folder / "router.walk").write_text(_EXAMPLE)
+        agents = ((folder / "router.walk").as_uri(), (folder / "switch.walk").as_uri())
+        return cls(agents=agents, interval=0.1, samples=2)
 
-    def open(self, resume: Position | None = None) -> None:
-        self._source.open(resume)
-
-    def read(self, timeout_s: float) -> Batch | None:
-        return self._source.read(timeout_s)
-
-    @property
-    def ended(self) -> bool:
-        return self._source.ended
-
-    def acknowledge(self, batch: Batch) -> Position:
-        return replace(self._source.acknowledge(batch), source="snmp")
-
-    def close(self) -> None:
-        self._source.close()
-
-    @property
-    def digests(self) -> Mapping[str, str]:
-        return self._source.digests
-
-    def _check(self) -> None:
-        if not self.agents and self.path is None:
-            raise ValueError("wanted agents to poll, or a path of recorded walks")
+    def _refuse_contradictions(self) -> None:
         if len(set(self.agents)) < len(self.agents):
             raise ValueError("wanted every agent once")
         for agent in self.agents:
-            address(agent)
-        if self.interval < SHORTEST_S:
-            raise ValueError(f"interval is {self.interval:g} s, wanted at least {SHORTEST_S:g} s")
+            if not agent.startswith(RECORDED):
+                address(agent)
         if (self.auth is None) != (self.auth_file is None) or (self.priv is None) != (self.priv_file is None):
             raise ValueError("wanted auth with auth_file, and priv with priv_file")
         if (self.priv and not self.auth) or (self.auth and not self.user):
@@ -184,23 +141,15 @@ class Snmp(Source):
         )
 
 
-def _secret(name: str, path: str) -> str:
-    """The one line of a file."""
-    wanted = f"a file with one line of at most {_MAX_SECRET:,} characters"
-    try:
-        with Path(path).expanduser().open(encoding="utf-8") as file:
-            text = file.read(_MAX_SECRET + 2).removesuffix("\n")
-    except (OSError, UnicodeDecodeError, RuntimeError) as error:
-        raise ConfigError([Problem(f"$.source.{name}", f"{path}: {type(error).__name__}", wanted)]) from error
-    if not 0 < len(text) <= _MAX_SECRET or not text.isprintable():
-        raise ConfigError([Problem(f"$.source.{name}", f"{path}, which is none", wanted)])
-    return text
+def _secret(parameter: str, path: str, wanted: str = "one line with the community") -> str:
+    return read_secret(path, parameter=parameter, wanted=wanted, most=_MAX_SECRET)
 
 
-def _password(name: str, path: str | None) -> bytes:
+def _password(parameter: str, path: str | None) -> bytes:
     if path is None:
         return b""
-    text = _secret(name, path)
+    wanted = f"one line with a password of at least {_MIN_PASSWORD} characters"
+    text = _secret(parameter, path, wanted)
     if len(text) < _MIN_PASSWORD:
-        raise ConfigError([Problem(f"$.source.{name}", f"{path}, a shorter one", f"{_MIN_PASSWORD} characters")])
+        raise refused(path, parameter, f"{len(text)} characters", wanted)
     return text.encode()

@@ -16,7 +16,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
-from tocsin.records import Batch, Column, Position, Rejected
+from tocsin.records import Batch, Column, Rejected
 from tocsin.sources.base import RowsPerBatch
 from tocsin.sources.base_envelopes import (
     BadEnvelope,
@@ -69,9 +69,9 @@ class SqliteWal(FileSource):
     `idempotency_key` as the schema's key makes an envelope count once, in however many files it lies.
 
     Flows become the columns of the `flows` preset: `bytes_in` is what the source of a flow sent (`bytes_sent`),
-    `bytes_out` what it got back (`bytes_recv`); packets are not counted by AMOSKYS. Device telemetry becomes a row
-    per envelope with a column per numeric metric, at most 1,024 of them. Batches of telemetry are refused: their rows
-    would share one key.
+    `bytes_out` what it got back (`bytes_recv`); AMOSKYS counts no packets, and a duration that a flow does not tell is
+    missing. Device telemetry becomes a row per envelope with a column per numeric metric, at most 1,024 of them.
+    Batches of telemetry are refused: their rows would share one key.
 
     Parameters
     ----------
@@ -87,6 +87,7 @@ class SqliteWal(FileSource):
         super().__init__(path=path, rows=rows)
         self.message: Message = message
         self._names: set[str] = set()
+        """Of columns; the first to come stay."""
 
     @classmethod
     def example(cls, folder: Path) -> Self:
@@ -101,19 +102,6 @@ class SqliteWal(FileSource):
                 row = (f"key-{second}", time, data[:-1] if second == 2 else data, checksum_of(data))
                 database.execute("INSERT INTO wal (idem, ts_ns, bytes, checksum) VALUES (?, ?, ?, ?)", row)
         return cls(path=str(folder / "*.db"), rows=2)
-
-    def open(self, resume: Position | None = None) -> None:
-        """Find the databases; each is opened when its turn comes.
-
-        Raises
-        ------
-        DataError
-            If no file matches.
-        LimitExceeded
-            If more than 100,000 files match.
-        """
-        super().open(resume)
-        self._names = set()
 
     def _read_file(self, file: str, path: str, behind: int) -> Iterator[Batch]:
         for page in _pages(path, behind, self.rows):
@@ -183,7 +171,7 @@ def _connected(path: str) -> sqlite3.Connection:
     except sqlite3.Error as error:
         database.close()
         # SQLite wants files beside a database that may be written to. Where they cannot be made, nobody writes.
-        if error.sqlite_errorname != "SQLITE_CANTOPEN" or _wal_beside(path):
+        if _name_of(error) != "SQLITE_CANTOPEN" or _wal_beside(path):
             raise
         return _opened_as(path, "immutable=1")
     return database
@@ -234,8 +222,12 @@ def _why(error: Exception) -> tuple[str, str]:
         return error.reason, error.detail
     if isinstance(error, sqlite3.DataError):
         return "too_large", f"a value of more than {MAX_ENVELOPE:,} bytes"
-    code = getattr(error, "sqlite_errorname", "")
-    return _REASONS.get("_".join(code.split("_")[:2]), "unreadable_file"), str(error)
+    return _REASONS.get("_".join(_name_of(error).split("_")[:2]), "unreadable_file"), str(error)
+
+
+def _name_of(error: Exception) -> str:
+    """What SQLite calls an error; "" for one that Python found."""
+    return getattr(error, "sqlite_errorname", "")
 
 
 def _wal_beside(path: str) -> Path | None:

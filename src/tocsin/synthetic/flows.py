@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tocsin.records import DAY, GENERATED, SECOND, Batch, Column
+from tocsin.records import GENERATED, SECOND, Batch, Column, Times
 from tocsin.synthetic.plan import Plan
+from tocsin.synthetic.rhythm import ALWAYS, OFFICE, RESTING, Hours, arrivals
 
 ATTACKS = ("scan", "flood", "exfiltration", "beaconing", "brute_force")
 
@@ -32,10 +33,8 @@ _RETRIES_S = (0.0, 0.0, 1.0, 3.0)
 _FROM_INSIDE = 0.4
 """Share of the scans and of the password guessing that come from a host of the site."""
 
-_OFFICE = (1, 1, 1, 1, 1, 2, 5, 20, 55, 75, 80, 75, 60, 70, 80, 75, 65, 45, 20, 10, 8, 5, 3, 2)
 _DAYTIME = (20, 12, 8, 6, 6, 10, 20, 35, 55, 65, 70, 70, 70, 70, 70, 70, 75, 80, 85, 90, 85, 70, 50, 30)
 _NIGHT = (0, 30, 40, 30, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
-_FLAT = (1,) * 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +59,8 @@ class _Traffic:
     sent_bytes: tuple[float, float]
     answered_bytes: tuple[float, float]
     seconds: tuple[float, float]
-    hours: tuple[int, ...] = _OFFICE
-    weekend: float = 0.25
+    hours: Hours = OFFICE
+    weekend: float = RESTING
     answered: float = 0.98
     """Share of the flows that anybody answers."""
 
@@ -75,11 +74,11 @@ _TRAFFIC = (
     _Traffic("hosts", "mail", "TCP", 587, 4, (40_000, 1.3), (1_500, 0.5), (2, 0.8)),
     _Traffic("hosts", "files", "TCP", 445, 18, (20_000, 2.0), (60_000, 2.0), (10, 1.5)),
     _Traffic("hosts", "servers", "TCP", 22, 1.5, (4_000, 1.3), (9_000, 1.5), (90, 2.0)),
-    _Traffic("hosts", "dns", "UDP", 123, 12, (48, 0.0), (48, 0.0), (0.02, 0.6), _FLAT, 1.0),
-    _Traffic("servers", "hosts", "ICMP", 0, 20, (56, 0.0), (56, 0.0), (0.01, 0.8), _FLAT, 1.0),
+    _Traffic("hosts", "dns", "UDP", 123, 12, (48, 0.0), (48, 0.0), (0.02, 0.6), ALWAYS, 1.0),
+    _Traffic("servers", "hosts", "ICMP", 0, 20, (56, 0.0), (56, 0.0), (0.01, 0.8), ALWAYS, 1.0),
     _Traffic("servers", "backup", "TCP", 873, 2, (2e8, 1.0), (40_000, 0.5), (60, 0.6), _NIGHT, 1.0),
     _Traffic("strangers", "portal", "TCP", 443, 600, (1_200, 0.9), (15_000, 1.4), (3, 1.3), _DAYTIME, 0.7),
-    _Traffic("strangers", "servers", "TCP", _ANY_PORT, 80, (60, 0.4), (100, 0.6), (0.05, 1.0), _FLAT, 1.0, 0.1),
+    _Traffic("strangers", "servers", "TCP", _ANY_PORT, 80, (60, 0.4), (100, 0.6), (0.05, 1.0), ALWAYS, 1.0, 0.1),
 )
 
 
@@ -94,7 +93,7 @@ class _Attack:
 class _Draft:
     """Flows, ordinary or not, before packets are counted; every array has shape (n,)."""
 
-    times: NDArray[np.int64]
+    times: Times
     source: Addresses
     target: Addresses
     port: NDArray[np.int64]
@@ -167,7 +166,7 @@ def _clients(site: _Site, kind: _Traffic) -> int:
 
 
 def _ordinary(rng: np.random.Generator, site: _Site, plan: Plan, kind: _Traffic) -> _Draft:
-    times = _times(rng, plan, kind, _clients(site, kind))
+    times = arrivals(rng, plan, kind.per_day * _clients(site, kind), kind.hours, kind.weekend)
     rows = len(times)
     return _Draft(
         times=times,
@@ -179,16 +178,6 @@ def _ordinary(rng: np.random.Generator, site: _Site, plan: Plan, kind: _Traffic)
         seconds=kind.seconds,
         protocol=kind.protocol,
     )
-
-
-def _times(rng: np.random.Generator, plan: Plan, kind: _Traffic, clients: int) -> NDArray[np.int64]:
-    hour = 3_600 * SECOND
-    beginnings = np.arange(plan.begin, plan.end, hour)
-    weight = np.array(kind.hours)[beginnings // hour % 24] / sum(kind.hours)
-    resting = (beginnings // DAY + 3) % 7 >= 5  # 1 January 1970 was a Thursday
-    rows = rng.poisson(kind.per_day * clients * weight * np.where(resting, kind.weekend, 1.0))
-    times = np.repeat(beginnings, rows) + rng.integers(0, hour, rows.sum())
-    return np.asarray(times[times < plan.end])
 
 
 def _ports(rng: np.random.Generator, rows: int) -> NDArray[np.int64]:

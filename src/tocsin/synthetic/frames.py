@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tocsin.records import DAY, GENERATED, SECOND, Batch, Column
+from tocsin.records import GENERATED, SECOND, Batch, Column
 from tocsin.synthetic.frames_headers import (
     ACK,
     ACKNOWLEDGEMENT,
@@ -37,6 +37,7 @@ from tocsin.synthetic.frames_headers import (
     on_the_wire,
 )
 from tocsin.synthetic.plan import Plan
+from tocsin.synthetic.rhythm import ALWAYS, OFFICE, RESTING, arrivals
 
 ATTACKS = ("port_scan", "syn_flood", "fragments", "dscp_misuse", "deauth_flood")
 
@@ -48,8 +49,7 @@ _MOST = 1_420
 _PIECE = 1_480
 """Bytes of a fragment as a 1,500-byte link cuts it."""
 _BROADCAST = "ff:ff:ff:ff:ff:ff"
-_OFFICE = (1, 1, 1, 1, 1, 2, 5, 20, 55, 75, 80, 75, 60, 70, 80, 75, 65, 45, 20, 10, 8, 5, 3, 2)
-_ALWAYS = (1,) * 24
+_BY_DAY, _AT_ANY_TIME = (OFFICE, RESTING), (ALWAYS, 1.0)
 _SHARE = {"port_scan": 120, "syn_flood": 160, "fragments": 80, "dscp_misuse": 100, "deauth_flood": 120}
 """Frames kept of an attack of middling strength."""
 _PAUSE_S = {"port_scan": 1.0, "syn_flood": 0.4, "fragments": 0.8, "dscp_misuse": 5.0, "deauth_flood": 0.6}
@@ -182,16 +182,6 @@ def _names(names: list[str]) -> Names:
     return np.array(names, dtype=object)
 
 
-def _times(rng: np.random.Generator, plan: Plan, per_day: float, hours: tuple[int, ...] = _OFFICE) -> Whole:
-    hour = 3_600 * SECOND
-    beginnings = np.arange(plan.begin, plan.end, hour)
-    weight = np.array(hours)[beginnings // hour % 24] / sum(hours)
-    resting = (beginnings // DAY + 3) % 7 >= 5  # 1 January 1970 was a Thursday
-    rows = rng.poisson(per_day * weight * np.where(resting & (hours == _OFFICE), 0.25, 1.0))
-    times = np.repeat(beginnings, rows) + rng.integers(0, hour, rows.sum())
-    return np.asarray(times[times < plan.end])
-
-
 def _lognormal(rng: np.random.Generator, shape: tuple[float, float], rows: int) -> Whole:
     median, spread = shape
     return np.rint(median * np.exp(spread * rng.standard_normal(rows))).astype(np.int64)
@@ -199,7 +189,7 @@ def _lognormal(rng: np.random.Generator, shape: tuple[float, float], rows: int) 
 
 def _ordinary(rng: np.random.Generator, site: _Site, plan: Plan, kind: _Traffic) -> Packets:
     """Frames of one kind of traffic, in both directions."""
-    times = _times(rng, plan, kind.per_day * len(site.hosts))
+    times = arrivals(rng, plan, kind.per_day * len(site.hosts), *_BY_DAY)
     rows = len(times)
     client, server = rng.choice(site.hosts, rows), rng.choice(getattr(site, kind.server), rows)
     back = rng.random(rows) < 0.55
@@ -246,7 +236,7 @@ def _cut(rng: np.random.Generator, packets: Packets, datagram: Whole, piece: Who
 
 def _knocks(rng: np.random.Generator, site: _Site, plan: Plan) -> Packets:
     """Strangers who try a port, at every hour."""
-    times = _times(rng, plan, _KNOCKS_PER_DAY, _ALWAYS)
+    times = arrivals(rng, plan, _KNOCKS_PER_DAY, *_AT_ANY_TIME)
     rows = len(times)
     tries = _tries(rng, times, rng.choice(site.strangers, rows), rng.choice(site.servers, rows), _ports(rng, rows))
     return _by_datagram(rng, tries, 0.25)
@@ -292,7 +282,8 @@ def _ports(rng: np.random.Generator, rows: int) -> Whole:
 
 def _ordinary_air(rng: np.random.Generator, site: _Site, plan: Plan, radio: _Radio) -> Transmissions:
     senders = site.points if radio.of_points else site.stations
-    times = _times(rng, plan, radio.per_day * len(senders), _ALWAYS if radio.of_points else _OFFICE)
+    rhythm = _AT_ANY_TIME if radio.of_points else _BY_DAY
+    times = arrivals(rng, plan, radio.per_day * len(senders), *rhythm)
     rows = len(times)
     source, point = rng.choice(senders, rows), rng.choice(site.points, rows)
     body = _lognormal(rng, (radio.body, radio.spread), rows).clip(0, _MOST)

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tocsin.records import DAY, GENERATED, SECOND, Batch
+from tocsin.records import DAY, GENERATED, Batch, Times
 from tocsin.synthetic.hosts_episodes import Happening, add, attacks, jobs
 from tocsin.synthetic.hosts_readings import CORES, Demand, Devices, Grid, readings
 from tocsin.synthetic.plan import Plan
+from tocsin.synthetic.rhythm import HOUR, wandering, weekend
 
-_HOUR = 3_600 * SECOND
 _OFFICE = (2, 2, 2, 2, 2, 4, 10, 30, 65, 85, 90, 85, 70, 80, 90, 85, 75, 55, 30, 18, 12, 8, 5, 3)
 _DAYTIME = (22, 14, 9, 7, 8, 12, 22, 38, 55, 65, 70, 74, 76, 74, 72, 72, 76, 82, 88, 92, 88, 75, 55, 35)
 _NIGHTLY = (50, 60, 65, 55, 40, 25, 20, 30, 55, 70, 75, 75, 65, 70, 80, 80, 75, 65, 50, 40, 40, 42, 45, 48)
@@ -84,10 +84,10 @@ def hosts(plan: Plan) -> Batch:
         If there would be more than 5 million rows.
     """
     count = plan.entities or len(_ROLES)
-    steps = max(1, int((plan.end - plan.begin) / (plan.interval_s * SECOND)))
+    steps = plan.steps
     plan.check(steps * count)
     roles = [_ROLES[device % len(_ROLES)] for device in range(count)]
-    times = plan.begin + np.arange(steps) * round(plan.interval_s * SECOND)
+    times = plan.times
     rng = plan.random(0)
     usual, disks = _ordinary(rng, plan, roles, times)
     rng_jobs = plan.random(2)
@@ -110,13 +110,15 @@ def hosts(plan: Plan) -> Batch:
     )
 
 
-def _ordinary(
-    rng: np.random.Generator, plan: Plan, roles: list[_Role], times: NDArray[np.int64]
-) -> tuple[Demand, Grid]:
+def _ordinary(rng: np.random.Generator, plan: Plan, roles: list[_Role], times: Times) -> tuple[Demand, Grid]:
     """What the daily work asks for, and what each disk can do in operations a second."""
     shape = len(times), len(roles)
-    slow = _drift(rng, shape, plan.interval_s, hours=2.0)
-    activity = _activity(times, roles) * np.exp(0.25 * slow)
+
+    def slow(hours: float) -> Grid:
+        """What is forgotten after some hours."""
+        return wandering(rng, shape, np.exp(-plan.interval_s / 3_600 / hours))
+
+    activity = _activity(times, roles) * np.exp(0.25 * slow(hours=2.0))
 
     def of(name: str, spread: float = 0.25) -> Grid:
         """A number of the role, and the device's own level of it."""
@@ -131,7 +133,7 @@ def _ordinary(
     disks = of("disk", 0.1)
     always, on_top = np.array([role.memory for role in roles]).T
     always = always * np.exp(0.08 * rng.standard_normal(len(roles)))
-    memory = always + on_top * np.minimum(activity, 1.2) + 0.015 * _drift(rng, shape, plan.interval_s, hours=6.0)
+    memory = always + on_top * np.minimum(activity, 1.2) + 0.015 * slow(hours=6.0)
     rates: dict[str, Grid] = {}
     for way, kind in (("in", "arriving"), ("out", "leaving")):
         packets, size = np.array([getattr(role, kind) for role in roles]).T
@@ -141,7 +143,7 @@ def _ordinary(
         rates[f"bytes_{way}"] = rates[f"packets_{way}"] * spread * np.exp(0.08 * rng.standard_normal(shape))
     own = np.exp(0.15 * rng.standard_normal((len(roles), CORES)))
     cores = grid(of("cores"), 0.15, 0.2)[..., None] * own * np.exp(0.1 * rng.standard_normal((*shape, CORES)))
-    crew = of("processes", 0.1) * (1 + 0.02 * _drift(rng, shape, plan.interval_s, hours=3.0))
+    crew = of("processes", 0.1) * (1 + 0.02 * slow(hours=3.0))
     return Demand(
         cores=cores,
         memory=memory,
@@ -157,23 +159,12 @@ def _ordinary(
     ), disks
 
 
-def _activity(times: NDArray[np.int64], roles: list[_Role]) -> Grid:
+def _activity(times: Times, roles: list[_Role]) -> Grid:
     """Between 0 and 1: the hour of the day, from one to the next, and the day of the week."""
-    hour = times % DAY / _HOUR
+    hour = times % DAY / HOUR
     rhythm = np.array([np.interp(hour, np.arange(25), (*role.hours, role.hours[0])) for role in roles]).T / 100
-    resting = (times // DAY + 3) % 7 >= 5  # 1 January 1970 was a Thursday
-    weekend = np.array([role.weekend for role in roles])
-    return np.asarray(rhythm * np.where(resting[:, None], weekend, 1.0))
-
-
-def _drift(rng: np.random.Generator, shape: tuple[int, int], step_s: float, hours: float) -> Grid:
-    """What changes slowly: of mean 0 and variance 1, forgotten after some hours."""
-    kept = np.exp(-step_s / 3_600 / hours)
-    noise = rng.standard_normal(shape)
-    noise[1:] *= np.sqrt(1 - kept * kept)
-    for step in range(1, len(noise)):
-        noise[step] += kept * noise[step - 1]
-    return noise
+    resting = np.array([role.weekend for role in roles])
+    return np.asarray(rhythm * np.where(weekend(times)[:, None], resting, 1.0))
 
 
 def _boots(work: list[Happening], steps: int, count: int) -> NDArray[np.bool_]:

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from tocsin.records import DAY, SECOND
 from tocsin.synthetic.hosts_readings import CORES, Demand
 from tocsin.synthetic.plan import Plan
+from tocsin.synthetic.rhythm import HOUR, weekend
 
 _TRIES = 50
 """Random places looked at before an attack is made shorter to fit."""
-_HOUR = 3_600 * SECOND
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,13 +109,12 @@ def jobs(rng: np.random.Generator, plan: Plan, roles: list[str], steps: int) -> 
             mine = not job.on or role in job.on
             habit = rng.uniform(*job.hours)
             for _ in range(rng.poisson(job.per_week * plan.days / 7) if mine else 0):
-                day = rng.integers(0, int(np.ceil(plan.days)))
+                day = int(rng.integers(0, int(np.ceil(plan.days))))
                 hour = np.clip(habit + rng.normal(0, 1.5), job.hours[0], job.hours[1])
-                begin = (plan.begin // DAY + day) * DAY + round(float(hour) * _HOUR)
+                begin = (plan.begin // DAY + day) * DAY + round(float(hour) * HOUR)
                 first = int((begin - plan.begin) // (plan.interval_s * SECOND))
                 rows, strength = _rows(rng, job, plan), _strength(rng)
-                resting = (begin // DAY + 3) % 7 >= 5  # 1 January 1970 was a Thursday
-                if 0 <= first < steps and not (job.workdays and resting):
+                if 0 <= first < steps and not (job.workdays and weekend(begin)):
                     yield Happening(job, device, first, min(rows, steps - first), strength)
 
 

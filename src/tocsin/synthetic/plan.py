@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import numpy as np
 
 from tocsin.errors import LimitExceeded
-from tocsin.records import DAY, SECOND
+from tocsin.records import DAY, SECOND, Times
 
 MAX_ROWS = 5_000_000
 
@@ -44,6 +44,16 @@ class Plan:
     def attacked(self) -> int:
         """UTC microseconds from which rows may be anomalous."""
         return self.begin + round(self.attacks_from_day * DAY)
+
+    @property
+    def steps(self) -> int:
+        """Rows of each host, service or link; at least one."""
+        return max(1, int((self.end - self.begin) / (self.interval_s * SECOND)))
+
+    @property
+    def times(self) -> Times:
+        """When each of them is read, (steps,); `check` comes first."""
+        return self.begin + np.arange(self.steps) * round(self.interval_s * SECOND)
 
     def random(self, stream: int) -> np.random.Generator:
         """Numbers of one stream: what one stream draws never moves another."""

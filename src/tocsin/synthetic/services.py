@@ -9,8 +9,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from tocsin.records import DAY, GENERATED, SECOND, Batch
+from tocsin.records import GENERATED, Batch, Times
 from tocsin.synthetic.plan import Plan
+from tocsin.synthetic.rhythm import HOUR, weekend
 
 NAMES = (
     "api-gateway",
@@ -24,7 +25,6 @@ NAMES = (
 )
 ANOMALIES = ("high_error_rate", "latency_spike", "traffic_spike", "traffic_drop", "combined_anomaly")
 
-_HOUR = 3_600 * SECOND
 _MIN_EVENTS = 10
 _MIN_P50_MS = 10.0
 _MIN_GAP_MS = 20.0
@@ -45,9 +45,8 @@ def services(plan: Plan) -> Batch:
         If there would be more than 5 million rows.
     """
     count = plan.entities or 1
-    steps = int((plan.end - plan.begin) / (plan.interval_s * SECOND))
-    plan.check(steps * count)
-    times = np.repeat(plan.begin + np.arange(steps) * round(plan.interval_s * SECOND), count)
+    plan.check(plan.steps * count)
+    times = np.repeat(plan.times, count)
     signals = _normal(plan.random(0), times)
     rng = plan.random(1)
     anomalous = (rng.random(len(times)) < plan.anomaly_rate) & (times >= plan.attacked)
@@ -57,7 +56,7 @@ def services(plan: Plan) -> Batch:
     return Batch(
         {
             "timestamp": times.astype("datetime64[us]"),
-            "service": np.tile(names, steps),
+            "service": np.tile(names, plan.steps),
             **signals,
             "event_count": signals["event_count"].astype(np.int64),
             "label": np.array(["normal", *ANOMALIES], dtype=object)[kinds],
@@ -66,13 +65,11 @@ def services(plan: Plan) -> Batch:
     )
 
 
-def _normal(rng: np.random.Generator, times: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
-    hour = times // _HOUR % 24
-    weekday = (times // DAY + 3) % 7  # 1 January 1970 was a Thursday
-    weekend = weekday >= 5
-    busy = ~weekend & (hour >= 9) & (hour <= 17)
-    mean = np.where(busy, 1000.0, np.where(weekend, 300.0, 150.0))
-    spread = np.where(busy, 100.0, np.where(weekend, 50.0, 30.0))
+def _normal(rng: np.random.Generator, times: Times) -> dict[str, NDArray[np.float64]]:
+    hour, resting = times // HOUR % 24, weekend(times)
+    busy = ~resting & (hour >= 9) & (hour <= 17)
+    mean = np.where(busy, 1000.0, np.where(resting, 300.0, 150.0))
+    spread = np.where(busy, 100.0, np.where(resting, 50.0, 30.0))
     p50 = np.maximum(rng.normal(25, 5, len(times)), _MIN_P50_MS)
     p95 = np.maximum(rng.normal(85, 15, len(times)), p50 + _MIN_GAP_MS)
     p99 = np.maximum(rng.normal(135, 20, len(times)), p95 + _MIN_GAP_MS)

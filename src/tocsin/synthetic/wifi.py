@@ -16,8 +16,9 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from tocsin.records import GENERATED, SECOND, Batch, Column
+from tocsin.records import GENERATED, Batch, Column
 from tocsin.synthetic.plan import Plan
+from tocsin.synthetic.rhythm import HOUR, OFFICE, RESTING, wandering, weekend
 
 ANOMALIES = ("interference", "weak_signal", "congestion", "deauthentication", "dead_link")
 METRICS = (
@@ -38,7 +39,6 @@ _WANDERING_DB = np.array([1.6, 2.8, 0.8, 0.6])
 _FRAMES = np.array([4_000.0, 1_500.0, 120.0, 6_000.0])
 """Frames of each type in five minutes of a working day."""
 _REJOINS_PER_DAY = np.array([5.0, 9.0, 0.7, 0.5])
-_OFFICE = (1, 1, 1, 1, 1, 2, 5, 20, 55, 75, 80, 75, 60, 70, 80, 75, 65, 45, 20, 10, 8, 5, 3, 2)
 
 _NOISE_DBM = -95.0
 _TRIES = 4
@@ -120,13 +120,12 @@ def wifi(plan: Plan) -> Batch:
         If there would be more than 5 million rows.
     """
     count = plan.entities or _LINKS
-    steps = int((plan.end - plan.begin) / (plan.interval_s * SECOND))
-    plan.check(steps * count)
-    times = plan.begin + np.arange(steps) * round(plan.interval_s * SECOND)
+    plan.check(plan.steps * count)
+    times = plan.times
     rng = plan.random(0)
     links = _links(rng, count)
     air = _calm_air(rng, plan, times, links)
-    site = _Site(plan, times, links, _joined(rng, plan, steps, links))
+    site = _Site(plan, times, links, _joined(rng, plan, links))
     metrics = _metrics(rng, air)
     metrics["connection_time"] = _ages(rng, site)
     kinds = _trouble(plan.random(1), site, air, metrics)
@@ -149,16 +148,16 @@ def _links(rng: np.random.Generator, count: int) -> _Links:
 
 def _calm_air(rng: np.random.Generator, plan: Plan, times: Whole, links: _Links) -> _Air:
     steps, count = len(times), len(links.type)
-    busy = np.array(_OFFICE)[times // (3_600 * SECOND) % 24] / max(_OFFICE)
-    busy = busy * np.where((times // (86_400 * SECOND) + 3) % 7 < 5, 1.0, 0.25)  # 1 January 1970 was a Thursday
+    busy = np.array(OFFICE)[times // HOUR % 24] / max(OFFICE) * np.where(weekend(times), RESTING, 1.0)
+    kept = 0.5 ** (plan.interval_s / 3_600)  # half is forgotten in an hour
     cells = links.access_point
     points = int(cells.max()) + 1
-    wave = _wandering(rng, plan, steps, points)[:, cells]
+    wave = wandering(rng, (steps, points), kept)[:, cells]
     load = 0.08 + 0.4 * busy[:, None] + 0.08 * wave + 0.04 * rng.standard_normal((steps, count))
-    hum = np.abs(_wandering(rng, plan, steps, points))[:, cells]
+    hum = np.abs(wandering(rng, (steps, points), kept))[:, cells]
     talk = _FRAMES[links.type] * plan.interval_s / 300.0 * (0.15 + busy[:, None]) ** (links.type != 2)
     return _Air(
-        signal=links.level + _WANDERING_DB[links.type] * _wandering(rng, plan, steps, count),
+        signal=links.level + _WANDERING_DB[links.type] * wandering(rng, (steps, count), kept),
         fading=np.exp(rng.normal(np.log(1.0 + 0.35 * _WANDERING_DB[links.type]), 0.25, (steps, count))),
         noise=_NOISE_DBM + np.where(links.wide, 1.0, 2.5) * hum + 4.0 * busy[:, None] * ~links.wide,
         load=np.clip(load, 0.02, 0.95),
@@ -170,19 +169,9 @@ def _calm_air(rng: np.random.Generator, plan: Plan, times: Whole, links: _Links)
     )
 
 
-def _wandering(rng: np.random.Generator, plan: Plan, steps: int, count: int) -> Numbers:
-    """Numbers of deviation 1 that forget half of where they were in an hour, (steps, count)."""
-    kept = 0.5 ** (plan.interval_s / 3_600)
-    shocks = rng.standard_normal((steps, count))
-    shocks[1:] *= np.sqrt(1 - kept**2)
-    for step in range(1, steps):
-        shocks[step] += kept * shocks[step - 1]
-    return shocks
-
-
-def _joined(rng: np.random.Generator, plan: Plan, steps: int, links: _Links) -> NDArray[np.bool_]:
+def _joined(rng: np.random.Generator, plan: Plan, links: _Links) -> NDArray[np.bool_]:
     often = np.minimum(_REJOINS_PER_DAY[links.type] * plan.interval_s / 86_400, 1.0)
-    return rng.random((steps, len(often))) < often
+    return rng.random((plan.steps, len(often))) < often
 
 
 def _ages(rng: np.random.Generator, site: _Site) -> Numbers:

@@ -61,6 +61,7 @@ class Reader:
         DataError
             If no row is left, with what became of those received.
         """
+        self.bounded(spec)
         tally = Tally()
         batches = []
         for batch in self.batches(spec, labels, tally):
@@ -105,8 +106,24 @@ class Reader:
             source.close()
         return ()
 
-    def begin(self) -> None:
-        """Forget what earlier commands refused: the quarantine file holds the rows of the last one."""
+    def bounded(self, spec: PartSpec) -> None:
+        """Refuse a source that goes on until it is stopped, where all of it is wanted.
+
+        Raises
+        ------
+        ConfigError
+            Then, with what to set.
+        """
+        if cast("Source", local_part("sources", spec, self._config)).endless:
+            hint = "set `samples`, or for prometheus `last` or `end`; `tocsin score` alone follows a source"
+            raise ConfigError([Problem("$.source", f"a source that never ends, {spec.type}", "one that does", hint)])
+
+    def begin(self, spec: PartSpec) -> None:
+        """Forget what earlier commands refused, once it is sure that there is a source to read.
+
+        The quarantine file holds the rows that the last command refused.
+        """
+        local_part("sources", spec, self._config)
         self.quarantine_file.unlink(missing_ok=True)
 
     def batches(

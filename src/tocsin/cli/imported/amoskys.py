@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tocsin.cli.imported.forest import SEED
-from tocsin.cli.imported.values import choice, held_out, path
+from tocsin.cli.imported.values import choice, exported, held_out, path
 from tocsin.cli.imported.words import Fate, Given, Rule, System, Words, meaningless
 
 _WINDOWS = meaningless("AMOSKYS never used it; windows are named feature by feature in features.derive")
@@ -17,7 +17,7 @@ _MOCK = meaningless("telemetry is made up on demand alone: tocsin data generate,
 def _given(_words: Words) -> dict[str, Given]:
     return {
         "name": Given("amoskys", "names the model and its folders"),
-        "preset": Given("hosts", "the telemetry of hosts and network devices, with all features of AMOSKYS"),
+        "preset": Given("hosts/amoskys", "hosts and network devices under the names and with the features of AMOSKYS"),
         "source.type": Given("csv", "no write-ahead log was named"),
         "source.path": Given("data/*.csv", "put your paths here"),
         "detector.type": Given("isolation_forest", "the detector of AMOSKYS that needs no labels"),
@@ -26,14 +26,7 @@ def _given(_words: Words) -> dict[str, Given]:
 
 def _log(value: Any, _words: Words) -> Fate:
     said = "device telemetry, each envelope once; for the flows in the same log take preset flows/amoskys"
-    settings = {
-        "source.type": "sqlite_wal",
-        "source.path": path(value),
-        "source.message": "device",
-        "schema.key": "idempotency_key",
-        "schema.fields": {"idempotency_key": {"dtype": "category"}},
-    }
-    return Fate("kept", said, settings)
+    return Fate("kept", said, {"source.type": "sqlite_wal", "source.path": path(value), "source.message": "device"})
 
 
 def _scale(value: Any, _words: Words) -> Fate:
@@ -42,13 +35,9 @@ def _scale(value: Any, _words: Words) -> Fate:
     return Fate("kept", "", {"preparation.scale": choice(robust="robust", standard="standard")(value)})
 
 
-def _folder(value: Any, _words: Words) -> Fate:
-    return Fate("no_meaning", f"the place is named when training: --export amoskys --export-to {path(value)}")
-
-
 TABLE: dict[str, Rule] = {
     "wal_db_path": _log,
-    "output_dir": _folder,
+    "output_dir": exported("amoskys"),
     "window_size_sec": _WINDOWS,
     "step_size_sec": _WINDOWS,
     "entropy_bins": _WINDOWS,
@@ -64,7 +53,7 @@ TABLE: dict[str, Rule] = {
     "stratify_by": meaningless("history is divided by time; split: {by: entity} keeps each device in one part"),
     "save_csv": _EXPORT,
     "save_parquet": _EXPORT,
-    "compression": meaningless("Parquet files are packed with zstd, which every reader of snappy also reads"),
+    "compression": meaningless("Parquet files are packed with zstd"),
     "mock_samples": _MOCK,
     "mock_devices": _MOCK,
     "mock_timespan_hours": _MOCK,

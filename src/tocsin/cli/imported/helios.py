@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tocsin.cli.imported.forest import FOREST, GRID
-from tocsin.cli.imported.values import level, number, path
+from tocsin.cli.imported.values import exported, level, number, path
 from tocsin.cli.imported.words import Fate, Given, Rule, System, Words, kept, later, meaningless
 
 _MADE_UP = "Helios learns from telemetry that it makes up; put your own here instead"
@@ -50,16 +50,12 @@ def _test(value: Any, _words: Words) -> Fate:
     return Fate("kept", "", {"test.type": "csv", "test.path": path(value), "test_labels.column": "is_anomaly"})
 
 
-def _folder(value: Any, _words: Words) -> Fate:
-    return Fate("no_meaning", f"the place is named when training: --export helios --export-to {path(value)}")
-
-
 TABLE: dict[str, Rule] = {
     "days": kept("source.days", _days),
     "interval": kept("source.interval", _interval, "minutes"),
     "anomaly_rate": kept("source.anomaly_rate", lambda value: number(value, 0, 0.5)),
     "grid_search": GRID,
-    "output_dir": _folder,
+    "output_dir": exported("helios"),
     "save_data": meaningless("tocsin train --export helios always writes training_data.csv"),
     "model": _MODEL,
     "scaler": meaningless("scaling is a part of the model"),

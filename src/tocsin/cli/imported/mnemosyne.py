@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from tocsin.cli.imported.forest import BUDGET, GRID, SEED, TUNING
+from tocsin.cli.imported.telemetry import schema_of
 from tocsin.cli.imported.values import budget, choice, files_in, held_out, number, path, texts, whole
 from tocsin.cli.imported.words import Fate, Given, Rule, System, Words, kept, meaningless
 from tocsin.detectors.isolation_forest import MAX_TREES
 from tocsin.presets import read_preset
-from tocsin.schema import Schema
 
 _NO_CLOUD = meaningless("Tocsin reads files of this machine: copy the bucket's folder beside the config")
 
@@ -26,7 +26,7 @@ def _given(_words: Words) -> dict[str, Given]:
 
 def _fields(value: Any) -> tuple[list[str], list[str]]:
     """Fields of the preset that a list of columns means, and the columns that it has no field for."""
-    schema = Schema.model_validate(read_preset("flows")["schema"])
+    schema = schema_of("flows")
     known = {other: field for field, item in schema.fields.items() for other in (field, *item.aliases)}
     named = texts(value)
     found = [known[column] for column in named if known.get(column) in schema.numeric]

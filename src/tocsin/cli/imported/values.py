@@ -128,6 +128,13 @@ def held_out(value: Any, _words: Words) -> Fate:
     return Fate("kept", said, split(number(value, 0.01, 0.9)))
 
 
+def exported(system: str) -> Rule:
+    """The rule of a folder for what a training leaves."""
+    return lambda value, _: Fate(
+        "no_meaning", f"the place is named when training: --export {system} --export-to {path(value)}"
+    )
+
+
 def files_in(folder: str, ending: str = "csv") -> str:
     """A pattern for the files of a folder."""
     return str(PurePosixPath(folder) / f"*.{ending}")

@@ -6,7 +6,7 @@ hold them as a detector gets them, filled and scaled as the training rows taught
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,8 @@ FIGURES = {
     "avg_precision": "average_precision",
     "anomaly_rate": "anomaly_rate",
 }
+IDENTIFIERS, CATEGORICAL = ("id", "timestamp", "is_anomaly"), ("device_id",)
+"""Columns that are no features."""
 _HOUR = DAY / 24
 
 
@@ -38,17 +40,17 @@ def write(material: Material, folder: Path) -> None:
     order = np.arange(len(everything))
     if everything.times is not None:
         order = np.argsort(everything.times, kind="stable")
-    ids = np.empty(len(order), dtype=np.int64)
-    ids[order] = np.arange(1, len(order) + 1)
     everything = everything.take(order)
-    for name, rows, numbers, values in (
-        ("canonical_telemetry_full", everything, ids[order], everything.values),
+    ids = np.argsort(order) + 1
+    names = tables.beside((*IDENTIFIERS, *CATEGORICAL), material.names)
+    for file, rows, numbers, values in (
+        ("canonical_telemetry_full", everything, np.arange(1, len(everything) + 1), everything.values),
         ("train_features", learnt, ids[: len(learnt)], learnt.prepared),
         ("val_features", unseen, ids[len(learnt) :], unseen.prepared),
     ):
-        columns = _columns(material, rows, numbers, values)
-        tables.write_csv(columns, folder / f"{name}.csv")
-        tables.write_parquet(columns, folder / f"{name}.parquet")
+        columns = _columns(rows, numbers) | tables.features(names, values) | tables.generated(material, len(rows))
+        tables.write_csv(columns, folder / f"{file}.csv")
+        tables.write_parquet(columns, folder / f"{file}.parquet")
     pictures.correlations(material, learnt, folder / "feature_correlations.png")
     pictures.distributions(material, learnt, unseen, folder / "normalized_distributions.png")
     if everything.times is not None:
@@ -56,38 +58,37 @@ def write(material: Material, folder: Path) -> None:
     (folder / "training_results").mkdir()
     summary = _training_summary(material, len(learnt), len(unseen))
     write_documents(folder / "training_results", {"training_summary": summary})
-    metadata = _metadata(material, learnt.values, [name for name in columns if name != GENERATED])
+    metadata = _metadata(material, names, learnt.values)
     write_documents(folder, {"feature_metadata": metadata})
     files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     write_documents(folder, {"pipeline_summary": _pipeline_summary(material, everything, learnt, metadata, files)})
 
 
-def _columns(material: Material, rows: Rows, ids: NDArray[np.int64], values: Matrix) -> tables.Columns:
-    first = {
+def _columns(rows: Rows, ids: NDArray[np.int64]) -> tables.Columns:
+    return {
         "id": tables.numbers("id", ids),
         "timestamp": tables.times("timestamp", rows),
         "device_id": tables.texts("device_id", rows),
         "is_anomaly": tables.labelled("is_anomaly", rows.labels),
     }
-    return first | tables.features(material.names, values, first) | tables.generated(material, len(rows))
 
 
-def _metadata(material: Material, values: Matrix, columns: list[str]) -> dict[str, Any]:
-    identifiers, categorical, numeric = ["id", "timestamp", "is_anomaly"], ["device_id"], columns[4:]
+def _metadata(material: Material, numeric: Sequence[str], values: Matrix) -> dict[str, Any]:
+    count = {"numeric": len(numeric), "categorical": len(CATEGORICAL), "other": len(IDENTIFIERS)}
     return {
-        "total_features": len(columns),
+        "total_features": sum(count.values()),
         "numeric_features": numeric,
-        "categorical_features": categorical,
-        "other_columns": identifiers,
+        "categorical_features": CATEGORICAL,
+        "other_columns": IDENTIFIERS,
         "not_shown_to_the_model": list(material.config.features.aside),
-        "feature_count": {"numeric": len(numeric), "categorical": len(categorical), "other": len(identifiers)},
+        "feature_count": count,
         "sample_statistics": _statistics(numeric, values),
         "statistics_of": "the rows that the model was fitted with, as computed; null where no value was there",
         GENERATED: material.generated,
     }
 
 
-def _statistics(names: list[str], values: Matrix) -> dict[str, dict[str, float | None]]:
+def _statistics(names: Sequence[str], values: Matrix) -> dict[str, dict[str, float | None]]:
     there = np.asarray(~np.isnan(values).all(axis=0))
     found = {}
     for kind, measure in (("mean", np.nanmean), ("std", np.nanstd), ("min", np.nanmin), ("max", np.nanmax)):

@@ -35,7 +35,7 @@ def write(material: Material, folder: Path) -> None:
     training = {
         **material.figures(**TRAINING),
         "confusion_matrix": counts,
-        "targets_met": {judgement.target: judgement.passed for judgement in material.verdict.judgements},
+        "targets_met": {item.target: item.passed if item.asked else None for item in material.verdict.judgements},
         "reasons": material.reasons(**TRAINING),
         **facts,
     }
@@ -81,7 +81,8 @@ def _training_data(material: Material, learnt: Rows) -> tables.Columns:
         entity: tables.texts(entity, learnt),
         "is_anomaly": tables.labelled("is_anomaly", learnt.labels),
     }
-    return tables.features(material.names, learnt.values, last) | last | tables.generated(material, len(learnt))
+    features = tables.features(tables.beside(last, material.names), learnt.values)
+    return features | last | tables.generated(material, len(learnt))
 
 
 def _predictions(material: Material, unseen: Rows) -> tables.Columns:

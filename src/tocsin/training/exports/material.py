@@ -101,10 +101,7 @@ class Material:
     @property
     def names(self) -> tuple[str, ...]:
         """The columns of the matrix, in the order in which they are computed."""
-        program, design = self.model.program, self.model.design
-        computed = (*design.columns(), *(name for operation in program.operations for name in operation.outputs))
-        wanted = {*program.outputs, *design.features.aside}
-        return tuple(name for name in dict.fromkeys(computed) if name in wanted)
+        return self.model.design.computed(self.model.program)
 
     @property
     def generated(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -43,11 +43,15 @@ def labelled(name: str, labels: Column) -> pl.Series:
     return series.set(series < 0, None)
 
 
-def features(names: tuple[str, ...], values: Matrix, taken: Mapping[str, object]) -> Columns:
+def beside(taken: Collection[str], names: Sequence[str]) -> list[str]:
+    """The names of features in a file that has columns of its own."""
+    return [f"{name}{CLASH}" if name in taken else name for name in names]
+
+
+def features(names: Sequence[str], values: Matrix) -> Columns:
     """A feature matrix column by column; a missing value is null."""
-    free = [f"{name}{CLASH}" if name in taken else name for name in names]
     columns = (np.ascontiguousarray(values[:, place]) for place in range(values.shape[1]))
-    return {name: pl.Series(name, column).fill_nan(None) for name, column in zip(free, columns, strict=True)}
+    return {name: pl.Series(name, column).fill_nan(None) for name, column in zip(names, columns, strict=True)}
 
 
 def times(name: str, rows: Rows) -> pl.Series:

@@ -1,0 +1,58 @@
+"""The command line in a folder of its own, and a config of each founding system."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import pytest
+import structlog
+
+from tocsin.cli import main
+from tocsin.config import Config, load
+
+Run = Callable[..., CompletedProcess[str]]
+Imported = Callable[..., tuple[Config, dict[str, str]]]
+
+
+@pytest.fixture
+def tocsin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    monkeypatch.chdir(tmp_path)
+
+    def call(*words: str) -> CompletedProcess[str]:
+        monkeypatch.setattr(sys, "argv", ["tocsin", *words])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        structlog.reset_defaults()
+        printed = capsys.readouterr()
+        code = ended.value.code
+        assert isinstance(code, int)
+        return CompletedProcess(words, code, printed.out, printed.err)
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def founding() -> Mapping[str, str]:
+    """The text of a config of each founding system, by the system's name."""
+    return {path.stem: path.read_text("utf-8") for path in (Path(__file__).parent / "founding").iterdir()}
+
+
+@pytest.fixture
+def imported(tocsin: Run) -> Imported:
+    """The config that a text becomes, and the fate of each of its words."""
+
+    def translate(text: str, *words: str) -> tuple[Config, dict[str, str]]:
+        Path("foreign").write_text(text, "utf-8")
+        Path("tocsin.yaml").unlink(missing_ok=True)
+        done = tocsin("import-config", "foreign", "--json", *words)
+        found = json.loads(done.stdout)
+        assert "words" in found, done.stdout
+        fates = {word["word"]: word["fate"] for word in found["words"]}
+        assert done.returncode == int(not {"unknown", "unfit"}.isdisjoint(fates.values()))
+        return load(Path("tocsin.yaml")), fates
+
+    return translate
