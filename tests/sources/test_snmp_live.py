@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from shutil import which
@@ -18,7 +18,7 @@ import pytest
 from tests.sources.snmp_agent import HOSTS, Agent, device, everything, port, rates
 
 from tocsin.errors import SourceLost
-from tocsin.records import FILE, ROW
+from tocsin.records import FILE, ROW, Batch
 from tocsin.sources import base_snmp_objects
 from tocsin.sources.base import Intake
 from tocsin.sources.base_snmp_objects import COUNTERS, GAUGES
@@ -147,18 +147,7 @@ def test_a_restart_in_the_middle_is_a_gap_and_no_spike(snmpd: Snmpd, monkeypatch
     monkeypatch.setattr(base_snmp_objects, "LEFT_OUT", frozenset[int]())  # all that moves here is the loopback
     time.sleep(3.0)  # the agent's clock must be able to fall by more than any clock may err
     began = loopback()
-    source, batches = snmpd.source(samples=8, interval=0.5), []
-    source.open()
-    while not source.ended:
-        if (batch := source.read(1.0)) is None:
-            continue
-        batches.append(batch)
-        source.acknowledge(batch)
-        if len(batches) == 3:
-            snmpd.stop()
-        if len(batches) == 5:
-            snmpd.start()
-    source.close()
+    batches = polled(snmpd.source(samples=8, interval=0.5), {3: snmpd.stop, 5: snmpd.start})
     assert [batch.rejected[0].reason if batch.rejected else "" for batch in batches] == [
         "", "", "", "no_answer", "no_answer", "", "", "",
     ]  # fmt: skip
@@ -168,6 +157,20 @@ def test_a_restart_in_the_middle_is_a_gap_and_no_spike(snmpd: Snmpd, monkeypatch
     assert np.nanmax(got) * 0.5 <= loopback() - began
 
 
+def polled(source: Snmp, after: Mapping[int, Callable[[], None]]) -> list[Batch]:
+    """All batches of a source; behind that many of them, something happens to the agent."""
+    batches: list[Batch] = []
+    source.open()
+    while not source.ended:
+        if (batch := source.read(1.0)) is None:
+            continue
+        batches.append(batch)
+        source.acknowledge(batch)
+        after.get(len(batches), lambda: None)()
+    source.close()
+    return batches
+
+
 def loopback() -> int:
     (line,) = [line for line in Path("/proc/net/dev").read_text().splitlines() if line.strip().startswith("lo:")]
     return int(line.split()[1])
@@ -175,18 +178,9 @@ def loopback() -> int:
 
 def test_an_agent_that_stops_and_goes_on_loses_only_the_polls_between(snmpd: Snmpd) -> None:
     with Agent(device(60, port(1, 1_000))) as other:
-        source, seen = snmpd.source(other.name, samples=4), []
-        source.open()
-        while not source.ended:
-            if (batch := source.read(1.0)) is None:
-                continue
-            seen.append(batch)
-            source.acknowledge(batch)
-            if len(seen) == 2:
-                snmpd.process.send_signal(signal.SIGSTOP)
-            if len(seen) == 6:
-                snmpd.process.send_signal(signal.SIGCONT)
-        source.close()
+        send = snmpd.process.send_signal
+        source = snmpd.source(other.name, samples=4)
+        seen = polled(source, {2: lambda: send(signal.SIGSTOP), 6: lambda: send(signal.SIGCONT)})
     of_snmpd = [batch for batch in seen if (batch[FILE][0] if batch.rows else batch.rejected[0].file)[5:] == snmpd.name]
     assert [batch.rows for batch in of_snmpd] == [1, 0, 0, 1]
     assert len(seen) == 8
@@ -209,16 +203,7 @@ def test_counters_that_began_anew_with_a_real_agent_are_no_spike(snmpd: Snmpd, m
 
     begin_at(2**32 - 1_000)
     time.sleep(3.0)
-    source, batches = snmpd.source(samples=6, interval=0.5), []
-    source.open()
-    while not source.ended:
-        if (batch := source.read(1.0)) is None:
-            continue
-        batches.append(batch)
-        source.acknowledge(batch)
-        if len(batches) == 3:
-            begin_at(500)
-    source.close()
+    batches = polled(snmpd.source(samples=6, interval=0.5), {3: lambda: begin_at(500)})
     assert float(batches[0]["net_bytes_in_counter"][0]) > 4e9, "what the agent was told to tell"
     got = rates(batches)
     assert np.isnan(got).tolist() == [True, False, False, True, False, False]
