@@ -138,6 +138,14 @@ def test_the_analyzer_keeps_its_features_its_targets_and_its_versions(imported: 
     assert (config.split.train, config.split.calibration, config.registry.keep) == (0.7, 0.1, 5)
 
 
+def test_every_time_of_day_of_the_analyzers_trainer_is_known(imported: Imported, founding: Texts) -> None:
+    words = ("minute_of_hour", "time_since_midnight", "is_weekend", "is_business_hours")
+    text = founding["analyzer"].replace("    - day_of_week\n", "".join(f"    - {word}\n" for word in words))
+    config, _ = imported(text)
+    parts = ["hour", "minute", "minute_of_day", "is_weekend", "is_business_hours"]
+    assert config.features.derive[1].to_json() == {"type": "calendar", "parts": parts}
+
+
 def test_the_analyzers_words_right_under_model_mean_the_same(imported: Imported, founding: Texts) -> None:
     nested = "  hyperparameters:\n    n_estimators: 100\n    max_samples: auto\n    contamination: 0.1\n"
     flat = nested.replace("  hyperparameters:\n", "").replace("    ", "  ")

@@ -13,6 +13,7 @@ _CALENDAR = {
     "hour_of_day": "hour",
     "day_of_week": "day_of_week",
     "minute_of_hour": "minute",
+    "time_since_midnight": "minute_of_day",
     "is_weekend": "is_weekend",
     "is_business_hours": "is_business_hours",
 }
