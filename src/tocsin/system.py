@@ -19,7 +19,7 @@ from typing import Any, Self, cast
 
 from tocsin import observe
 from tocsin.alerts import AlertPolicy
-from tocsin.component import PartSpec, Room, build
+from tocsin.component import PartSpec, Room
 from tocsin.config import Config, LabelsConfig, LimitsConfig, load
 from tocsin.errors import ConfigError, ConflictError, Problem
 from tocsin.evaluation.gate import check_limits, gate
@@ -39,7 +39,7 @@ from tocsin.sinks.base import Sink
 from tocsin.sources.base import Tally
 from tocsin.storage import LocalStore
 from tocsin.training.exports import Export, Material
-from tocsin.training.history import History, Progress, Reader, local_part, losses, source_of, with_path
+from tocsin.training.history import History, Progress, Reader, check_part, local_part, losses, source_of, with_path
 from tocsin.training.limits import Limits, peak_memory_bytes
 from tocsin.training.split import split
 
@@ -220,6 +220,11 @@ class Project:
             self._write(partial, report, verdict, {"test": test.tally})
         return Outcome(report, verdict, evidence, folder, entry, test.tally)
 
+    @property
+    def follows(self) -> bool:
+        """Whether the config's source goes on until it is stopped."""
+        return self.reader.endless(source_of(self.config))
+
     def score(
         self, path: str | None = None, version: int | str | None = None, tally: Tally | None = None
     ) -> Iterator[Scored]:
@@ -336,7 +341,7 @@ def check(config: Config) -> None:
         *(
             problem
             for place, room, spec in _outer_parts(config)
-            for problem in problems_in(bound(build, room, spec, place))
+            for problem in problems_in(bound(check_part, config, place, room, spec))
         ),
     ]
     if problems:

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -85,6 +86,35 @@ def test_ctrl_c_ends_a_training_without_a_trace(
     assert tocsin("models", "verify").returncode == 0
     assert len(json.loads(tocsin("models", "list", "--json").stdout)["versions"]) == 1
     assert len(list((site / "runs").iterdir())) == 1
+
+
+def test_ctrl_c_is_how_one_stops_to_follow_a_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tocsin: Run
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = [f"{1_767_571_200 + 60 * minute},here,{1_000 + minute % 7}" for minute in range(600)]
+    Path("rows.csv").write_text("\n".join(["timestamp,device_id,proc_count", *rows, ""]))
+    config = (
+        "version: 1\nname: live\nschema:\n  time: timestamp\n  entity: device_id\n  fields:\n"
+        "    timestamp: {dtype: time}\n    device_id: {dtype: category}\n    proc_count: {dtype: float}\n"
+        "features: {columns: [proc_count]}\ndetector: {type: robust_zscore}\nalerts: {budget: 1%}\n"
+        "sinks: [{type: jsonl, path: alerts.jsonl}]\nsource: "
+    )
+    Path("tocsin.yaml").write_text(config + "{type: csv, path: rows.csv}\n")
+    assert tocsin("train", "--promote", "--no-plots").returncode == 0
+    Path("tocsin.yaml").write_text(config + "{type: host, interval: 100ms}\n")
+    words = [sys.executable, "-c", LISTENING + "from tocsin.cli import main; main()", "score", "--output", "scores.csv"]
+    with subprocess.Popen([*words, "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as following:
+        for _ in range(600):
+            if Path("alerts.jsonl").exists() and Path("alerts.jsonl").read_text():
+                break
+            time.sleep(0.1)
+        following.send_signal(signal.SIGINT)
+        printed, said = following.communicate(timeout=60)
+    assert following.returncode == 0, said
+    found = json.loads(printed)
+    assert found["rows"] >= found["flagged"] >= found["alerts"] >= 1
+    assert len(Path("scores.csv").read_text().splitlines()) == found["rows"] + 1
 
 
 UNWRITABLE = {

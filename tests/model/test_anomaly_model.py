@@ -125,8 +125,24 @@ def test_the_same_rows_make_the_same_model_and_the_inputs_are_part_of_it(three: 
     assert digests[0] == digests[1] != digests[2]
 
 
-def test_rows_are_degraded_where_a_column_that_training_had_is_gone(three: Three) -> None:
-    train, calibration, test = three
+def test_no_column_is_gone_where_rows_of_two_kinds_have_different_ones(make_rows: Callable[..., Batch]) -> None:
+    def mixed(rows: Batch) -> Batch:
+        """Every second row has neither load nor its rate: most of it is missing by its kind."""
+        return rows.replace({"load": np.where(np.arange(rows.rows) % 2, rows["load"], np.nan)})
+
+    only = "{columns: [load], derive: [{type: product, left: load, right: temperature, name: both}]}"
+    train, calibration, test = (mixed(make_rows(rows)) for rows in (600, 300, 2 * ENOUGH_ROWS))
+    model = AnomalyModel(design(only)).fit(train, calibration)
+    before = observe.counters().get("tocsin_lost_columns_total", 0)
+    assert (model.score(test).state == "ready").sum() == ENOUGH_ROWS
+    assert observe.counters().get("tocsin_lost_columns_total", 0) == before
+
+
+def test_rows_are_degraded_where_a_column_that_training_had_is_gone(
+    three: Three, make_rows: Callable[..., Batch]
+) -> None:
+    train, calibration, _ = three
+    test = make_rows(ENOUGH_ROWS, 1_054_000)
     model = AnomalyModel(design()).fit(train, calibration)
     lost = test.replace({"load": np.full(test.rows, np.nan)})
     before = observe.counters().get("tocsin_lost_columns_total", 0)

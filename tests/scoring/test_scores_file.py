@@ -41,6 +41,12 @@ def test_the_file_appears_whole_at_the_end(tmp_path: Path) -> None:
     assert [row["origin"] for row in rows(path)[:2]] == ["f.csv:1", "f.csv:2"]
 
 
+def test_without_a_row_there_is_no_file(tmp_path: Path) -> None:
+    with ScoresFile(tmp_path / "scores.csv"):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("ends", [ValueError, KeyboardInterrupt])
 def test_nothing_is_left_of_what_failed(ends: type[BaseException], tmp_path: Path) -> None:
     with pytest.raises(ends), ScoresFile(tmp_path / "scores.csv") as lines:  # noqa: PT012  # it fails after a write

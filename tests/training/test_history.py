@@ -16,7 +16,7 @@ from tocsin.privacy import Privacy
 from tocsin.records import CLASS, LABEL, SECOND
 from tocsin.sources.base import Tally
 from tocsin.sources.csv import Csv
-from tocsin.system import Project
+from tocsin.system import Project, check
 from tocsin.training.history import Reader, local_part, source_of, with_path
 from tocsin.training.limits import Limits
 
@@ -202,3 +202,14 @@ def test_all_of_a_source_that_never_ends_is_not_waited_for(tmp_path: Path) -> No
         Project(config).train()
     with pytest.raises(ConfigError, match="set `samples`"):
         Project(config).rows()
+
+
+def test_a_query_that_fills_no_field_is_told_with_the_nearest_one() -> None:
+    source = "source: {{type: prometheus, url: 'http://localhost:1', queries: {}}}\n"
+    text = "version: 1\nname: a\npreset: services\n" + source
+    check(parse(text.format("{event_count: up, error_rate: up}")))
+    with pytest.raises(ConfigError) as refused:
+        check(parse(text.format("{event_count: up, error_rte: up}")))
+    assert refused.value.problem.where.endswith("$.source")
+    assert refused.value.problem.got == 'a column "error_rte"'
+    assert refused.value.problem.hint == 'did you mean "error_rate"?'

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import nullcontext, redirect_stdout
+from contextlib import nullcontext, redirect_stdout, suppress
 from dataclasses import asdict
 from io import TextIOWrapper
 from pathlib import Path
@@ -211,7 +211,9 @@ def score(
     path = None if file is None else str(file.absolute())
     # With --json standard output is one document: alerts for people go beside it.
     aside = redirect_stdout(sys.stderr) if settings.json else nullcontext()
-    with aside, screens.progress_of(project), ScoresFile(output) as lines:
+    # Ctrl-C is how one stops to follow a source that never ends, and no failure.
+    stopping = suppress(KeyboardInterrupt) if path is None and project.follows else nullcontext()
+    with aside, screens.progress_of(project), ScoresFile(output) as lines, stopping:
         for scored in project.score(path, model and version_of(model), tally):
             rows += scored.batch.rows
             flagged += int(scored.scores.flagged.sum())
@@ -225,6 +227,8 @@ def score(
         if generated:
             screens.out.print(screens.GENERATED)
         screens.scores(tally, scored=rows, flagged=flagged, alerts=alerts)
+        if not rows:
+            screens.aside("No row was scored: there was none, or all were refused. No scores were written.")
     raise typer.Exit(DONE if rows and not tally.files_refused else REFUSED)
 
 

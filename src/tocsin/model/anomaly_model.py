@@ -40,7 +40,7 @@ GOLDEN_ROWS = 16
 GOLDEN_TOLERANCE = 1e-9
 """Scores of the golden rows may differ by this much between machines, no more."""
 REASONS = 3
-ENOUGH_ROWS = 100
+ENOUGH_ROWS = 1_000
 """Rows without a single value of a column, of which training had some, that are no chance."""
 DEGRADED = 0.5
 """Share of missing features beyond which most of a row is a guess."""
@@ -183,9 +183,8 @@ class AnomalyModel:
         states[np.isnan(matrix.values).mean(axis=1) > DEGRADED] = "degraded"
         states[(matrix.marks & WARMING_UP) != 0] = "warming_up"
         states[matrix.unsure] = "degraded"
-        ready = states == "ready"
-        if self._lost(matrix.values[ready]):
-            states[ready] = "degraded"
+        if self._lost(matrix.values[states != "warming_up"]):
+            states[states == "ready"] = "degraded"
         return Scores(score, self.threshold.p_value(score), self.threshold.flag(score) & matrix.warm, states)
 
     def _lost(self, values: Matrix) -> bool:

@@ -18,7 +18,7 @@ COLUMNS = ("time", "entity", "score", "p_value", "flagged", "state", "origin", G
 
 
 class ScoresFile:
-    """Written batch by batch beside its place, as `<name>.part`, and put there only when all went well.
+    """Written batch by batch beside its place, as `<name>.part`, and put there only when all went well and had rows.
 
     Entities are pseudonyms: a file is easily sent on. `tocsin_generated` is the same in every line, and true if any
     batch was generated.
@@ -59,7 +59,7 @@ class ScoresFile:
                     if len(self._generated) > 1:
                         _mark_all(self._part)
                     os.fsync(file.fileno())
-            if kind is None:
+            if kind is None and self._generated:
                 _refuse_taken(self._path)
                 self._part.rename(self._path)
         finally:

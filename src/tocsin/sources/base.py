@@ -64,6 +64,11 @@ class Source(Part):
         """Whether it goes on until it is stopped, as its parameters say: history cannot be read from it."""
         return False
 
+    @property
+    def named(self) -> tuple[str, ...]:
+        """Columns that its parameters name, each to fill a field."""
+        return ()
+
     @abstractmethod
     def acknowledge(self, batch: Batch) -> Position:
         """This batch, the last one read, is safe; reading may resume behind it."""

@@ -215,6 +215,11 @@ class Prometheus(TimedSource):
         return self.end is None and self.last is None
 
     @property
+    def named(self) -> tuple[str, ...]:
+        """What its queries are called."""
+        return tuple(name for name, _ in self.queries)
+
+    @property
     def ended(self) -> bool:
         """Whether all instants up to the end are read; never without an end."""
         return self._final is not None and self._next > self._final and not self._batches

@@ -13,7 +13,7 @@ from tocsin import observe
 from tocsin.annotations import ANOMALY, ArrayLabeller, ColumnLabeller, Labeller, Window, label_windows, read_windows
 from tocsin.component import PartSpec, Room, build, parameter_model, part
 from tocsin.config import Config, LabelsConfig
-from tocsin.errors import ConfigError, DataError, Problem
+from tocsin.errors import ConfigError, DataError, Problem, did_you_mean
 from tocsin.privacy import Privacy
 from tocsin.records import LABEL, Batch
 from tocsin.sources.base import Intake, Quarantine, Source, Tally
@@ -106,6 +106,10 @@ class Reader:
             source.close()
         return ()
 
+    def endless(self, spec: PartSpec) -> bool:
+        """Whether a source goes on until it is stopped."""
+        return cast("Source", local_part("sources", spec, self._config)).endless
+
     def bounded(self, spec: PartSpec) -> None:
         """Refuse a source that goes on until it is stopped, where all of it is wanted.
 
@@ -114,7 +118,7 @@ class Reader:
         ConfigError
             Then, with what to set.
         """
-        if cast("Source", local_part("sources", spec, self._config)).endless:
+        if self.endless(spec):
             hint = "set `samples`, or for prometheus `last` or `end`; `tocsin score` alone follows a source"
             raise ConfigError([Problem("$.source", f"a source that never ends, {spec.type}", "one that does", hint)])
 
@@ -180,6 +184,24 @@ def losses(tally: Tally) -> tuple[str, ...]:
     refused = f"{tally.files_refused} files could not be read, or not to their end"
     said = [text for text, number in ((lost, tally.quarantined), (refused, tally.files_refused)) if number]
     return (f"{'; '.join(said)}: see inputs.json.",) if said else ()
+
+
+def check_part(config: Config, place: str, room: Room, spec: PartSpec) -> None:
+    """Whether a source or a sink can be made; opens nothing.
+
+    Raises
+    ------
+    ConfigError
+        If not, or if a column that the source is told to name is no field.
+    """
+    made = build(room, spec, place)
+    schema, labels = config.schema_, (config.labels, config.test_labels)
+    known = {*schema.fields, *(item.column for item in labels if item and item.column)}
+    if not isinstance(made, Source) or schema.others is not None:
+        return
+    if unknown := [name for name in made.named if name not in known]:
+        wanted = "a field of the schema"
+        raise ConfigError([Problem(place, f'a column "{name}"', wanted, did_you_mean(name, known)) for name in unknown])
 
 
 def local_part(room: Room, spec: PartSpec, config: Config) -> object:

@@ -129,7 +129,7 @@ def _pipeline_summary(
         "input_samples": material.tally.received,
         "quarantined_samples": material.tally.quarantined,
         "train_samples": len(learnt),
-        "calibration_samples": material.parts.calibration.rows,
+        "train_samples_for_calibration": material.parts.calibration.rows,
         "val_samples": len(everything) - len(learnt),
         "total_features": metadata["total_features"],
         "numeric_features": metadata["feature_count"]["numeric"],
