@@ -1,13 +1,18 @@
-"""Fixtures shared by all tests: a seeded generator, the real data, and what a skip means."""
+"""Fixtures shared by all tests: a seeded generator, the real data, what a skip means, and the command line."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import numpy as np
 import pytest
+import structlog
+
+from tocsin.cli import main
 
 REQUIRE_ALL = os.environ.get("TOCSIN_REQUIRE_ALL") == "1"
 
@@ -47,3 +52,30 @@ def data() -> Path:
     need(bool(folder), "TOCSIN_DATA does not name the folder of real data")
     assert folder is not None
     return Path(folder)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder, in which the test runs."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def tocsin(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Callable[..., CompletedProcess[str]]]:
+    """The command line in this process; whatever it does not expect fails the test with its traceback."""
+
+    def call(*words: str | Path) -> CompletedProcess[str]:
+        monkeypatch.setattr(sys, "argv", ["tocsin", *map(str, words)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        printed = capsys.readouterr()
+        code = ended.value.code
+        assert isinstance(code, int)
+        return CompletedProcess(sys.argv, code, printed.out, printed.err)
+
+    yield call
+    structlog.reset_defaults()

@@ -3,36 +3,21 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
-import structlog
 
-from tocsin.cli import main
 from tocsin.config import Config, load
 
 Run = Callable[..., CompletedProcess[str]]
 Imported = Callable[..., tuple[Config, dict[str, str]]]
 
 
-@pytest.fixture
-def tocsin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    monkeypatch.chdir(tmp_path)
-
-    def call(*words: str) -> CompletedProcess[str]:
-        monkeypatch.setattr(sys, "argv", ["tocsin", *words])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        structlog.reset_defaults()
-        printed = capsys.readouterr()
-        code = ended.value.code
-        assert isinstance(code, int)
-        return CompletedProcess(words, code, printed.out, printed.err)
-
-    return call
+@pytest.fixture(autouse=True)
+def _here(folder: Path) -> None:
+    """What is written, is written there."""
 
 
 @pytest.fixture(scope="session")

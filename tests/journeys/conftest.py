@@ -5,16 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from subprocess import CompletedProcess
 
 import numpy as np
 import pytest
-import structlog
-
-from tocsin.cli import main
 
 CONFIG = """\
 version: 1
@@ -53,13 +50,12 @@ def lines(rng: np.random.Generator) -> list[str]:
 
 
 @pytest.fixture
-def site(tmp_path: Path, lines: list[str], monkeypatch: pytest.MonkeyPatch) -> Path:
+def site(folder: Path, lines: list[str]) -> Path:
     """The folder of a project: `tocsin.yaml` and `data/rows.csv`; tests run in it."""
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "rows.csv").write_text("\n".join(lines) + "\n", "utf-8")
-    (tmp_path / "tocsin.yaml").write_text(CONFIG, "utf-8")
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+    (folder / "data").mkdir()
+    (folder / "data" / "rows.csv").write_text("\n".join(lines) + "\n", "utf-8")
+    (folder / "tocsin.yaml").write_text(CONFIG, "utf-8")
+    return folder
 
 
 @pytest.fixture
@@ -76,26 +72,6 @@ def configure(site: Path) -> Callable[..., Path]:
         return path
 
     return write
-
-
-@pytest.fixture
-def tocsin(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Iterator[Callable[..., CompletedProcess[str]]]:
-    """The command line in this process; whatever it does not expect fails the test with its traceback."""
-
-    def call(*words: str | Path) -> CompletedProcess[str]:
-        monkeypatch.setattr(sys, "argv", ["tocsin", *map(str, words)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
-        printed = capsys.readouterr()
-        code = ended.value.code
-        assert isinstance(code, int)
-        return CompletedProcess(sys.argv, code, printed.out, printed.err)
-
-    yield call
-    structlog.reset_defaults()
 
 
 @pytest.fixture

@@ -7,10 +7,7 @@ from pathlib import Path
 import pytest
 from benchmarks import telemetry
 
-
-@pytest.fixture(autouse=True)
-def _data(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(telemetry, "DATA", data)
+pytestmark = pytest.mark.usefixtures("data")
 
 
 def test_servers_of_the_application_server_dataset(tmp_path: Path) -> None:

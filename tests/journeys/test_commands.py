@@ -69,10 +69,7 @@ def test_an_exit_code_tells_what_happened(words: str, code: int, site: Path, toc
     assert done.stdout or done.stderr
 
 
-def test_a_first_config_trains_on_generated_telemetry(
-    tmp_path: Path, tocsin: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_a_first_config_trains_on_generated_telemetry(folder: Path, tocsin: Run) -> None:
     assert tocsin("init", "--preset", "services", "--path", "made.csv").returncode == 0
     made = tocsin("data", "generate", "made.csv", "--kind", "services", "--days", "14", "--anomaly-rate", "0")
     assert "tocsin_generated" in made.stdout

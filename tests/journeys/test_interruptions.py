@@ -88,10 +88,8 @@ def test_ctrl_c_ends_a_training_without_a_trace(
     assert len(list((site / "runs").iterdir())) == 1
 
 
-def test_ctrl_c_is_how_one_stops_to_follow_a_source(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tocsin: Run
-) -> None:
-    monkeypatch.chdir(tmp_path)
+@pytest.mark.usefixtures("folder")
+def test_ctrl_c_is_how_one_stops_to_follow_a_source(tocsin: Run) -> None:
     rows = [f"{1_767_571_200 + 60 * minute},here,{1_000 + minute % 7}" for minute in range(600)]
     Path("rows.csv").write_text("\n".join(["timestamp,device_id,proc_count", *rows, ""]))
     config = (

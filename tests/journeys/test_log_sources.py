@@ -10,7 +10,6 @@ from subprocess import CompletedProcess
 from typing import Any
 
 import numpy as np
-import pytest
 
 Run = Callable[..., CompletedProcess[str]]
 START = datetime(2025, 12, 30, 6, tzinfo=UTC)
@@ -21,12 +20,6 @@ preset: {preset}
 source: {source}
 sinks: [{{type: jsonl, path: alerts.jsonl}}]
 """
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 def eve_flow(rng: np.random.Generator, moment: datetime, number: int, sent: float) -> dict[str, Any]:

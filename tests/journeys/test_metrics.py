@@ -26,11 +26,10 @@ sinks: [{type: jsonl, path: alerts.jsonl}]
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator) -> Path:
-    (tmp_path / "tocsin.yaml").write_text(CONFIG, "utf-8")
-    monkeypatch.chdir(tmp_path)
-    write(tmp_path / "train.csv", rng.normal(50, 5, (1_500, 2)))
-    return tmp_path
+def folder(folder: Path, rng: np.random.Generator) -> Path:
+    (folder / "tocsin.yaml").write_text(CONFIG, "utf-8")
+    write(folder / "train.csv", rng.normal(50, 5, (1_500, 2)))
+    return folder
 
 
 def write(path: Path, values: np.ndarray, names: tuple[str, ...] = ("cpu", "if/0 octets")) -> None:

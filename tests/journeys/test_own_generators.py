@@ -24,10 +24,7 @@ WORLDS = {
 
 
 @pytest.mark.parametrize("preset", WORLDS)
-def test_a_preset_from_its_first_config_to_scores(
-    preset: str, tmp_path: Path, tocsin: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_a_preset_from_its_first_config_to_scores(preset: str, folder: Path, tocsin: Run) -> None:
     days, calm, seed = WORLDS[preset]
     assert tocsin("init", "--preset", preset, "--path", "new.csv").returncode == 0
     assert tocsin("data", "generate", "new.csv", "--kind", preset, "--days", "1", "--seed", "123").returncode == 0

@@ -16,9 +16,7 @@ import pytest
 Run = Callable[..., CompletedProcess[str]]
 
 
-@pytest.fixture(autouse=True)
-def _in_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("folder")
 
 
 def faults(data: Path, *days: str, shift_s: int = 0) -> Path:

@@ -65,16 +65,15 @@ def store(path: Path, rows: list[Row]) -> None:
 
 
 @pytest.fixture
-def site(tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> Path:
+def site(folder: Path, rng: np.random.Generator) -> Path:
     """The bus holds every flow, three of them damaged; the agent still holds the last hundred."""
     rows = list(envelopes(rng))
     damaged = [(key, time, data[:-1], checksum) for key, time, data, checksum in rows[:3]]
-    (tmp_path / "wal").mkdir()
-    store(tmp_path / "wal" / "bus.db", damaged + rows[3:])
-    store(tmp_path / "wal" / "agent.db", rows[-100:])
-    (tmp_path / "tocsin.yaml").write_text(CONFIG, "utf-8")
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+    (folder / "wal").mkdir()
+    store(folder / "wal" / "bus.db", damaged + rows[3:])
+    store(folder / "wal" / "agent.db", rows[-100:])
+    (folder / "tocsin.yaml").write_text(CONFIG, "utf-8")
+    return folder
 
 
 def test_flows_in_envelopes_are_learnt_from_and_scored(site: Path, tocsin: Run) -> None:
@@ -122,20 +121,19 @@ POLLS, BURN = 1_200, range(1_100, 1_120)
 
 
 def test_what_agents_tell_of_a_device_gets_the_features_of_the_founding_catalogue(
-    tmp_path: Path, tocsin: Run, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+    folder: Path, tocsin: Run, rng: np.random.Generator
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    store(tmp_path / "devices.db", list(polls(rng)))
-    (tmp_path / "tocsin.yaml").write_text(DEVICES, "utf-8")
+    store(folder / "devices.db", list(polls(rng)))
+    (folder / "tocsin.yaml").write_text(DEVICES, "utf-8")
     burn = [START_NS // 10**9 + 60 * number for number in (BURN[0], BURN[-1])]
-    (tmp_path / "burn.json").write_text(json.dumps([burn]), "utf-8")
+    (folder / "burn.json").write_text(json.dumps([burn]), "utf-8")
     trained = tocsin("train", "--promote", "--no-plots", "--json")
     assert trained.returncode == 0, trained.stdout + trained.stderr
     assert json.loads(trained.stdout)["rows"]["passed_on"] == POLLS
     assert json.loads(trained.stdout)["report"]["figures"]["roc_auc"]["value"] > 0.95
 
     assert tocsin("score", "devices.db").returncode == 0
-    alerts = [json.loads(line) for line in (tmp_path / "alerts.jsonl").read_text("utf-8").splitlines()]
+    alerts = [json.loads(line) for line in (folder / "alerts.jsonl").read_text("utf-8").splitlines()]
     worst = max(alerts, key=lambda alert: float(alert["score"]))
     assert worst["entity"] == "router-1"
     assert any(reason["feature"].startswith("cpu_") for reason in worst["reasons"])

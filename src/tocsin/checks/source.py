@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -135,7 +135,7 @@ def equal_parameters_read_equal_rows(kind: type[Source], folder: Path) -> None:
     first = kind.example(folder)
     second = build("sources", first.spec())
     require(isinstance(second, Source) and second.parameters() == first.parameters(), "the spec gives another part")
-    one, other = batches_of(first), batches_of(second)  # type: ignore[arg-type]  # a Source, as just required
+    one, other = batches_of(first), batches_of(cast("Source", second))
     require(_form(one) == _form(other), "equal parameters, other columns or another number of rows")
     if kind.replayable:
         require(_rows(one) == _rows(other) and _refused(one) == _refused(other), "equal parameters, other rows")

@@ -8,6 +8,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from math import isnan
 from pathlib import Path
 from typing import Annotated, ClassVar
 
@@ -247,7 +248,7 @@ class Intake:
 
     def _first(self, key: tuple[object, ...]) -> bool:
         for part in key:
-            if part == "" or part != part:  # noqa: PLR0124  # NaN: a missing number
+            if part == "" or (isinstance(part, float) and isnan(part)):
                 return True
         digest = blake2b(repr(key).encode(), digest_size=16).digest()
         if digest in self._seen:

@@ -21,8 +21,6 @@ from tocsin.sources.base_files import MAX_COLUMNS, MAX_RAW, FileSource
 
 MAX_BYTES = 1 << 31
 """Of one unpacked array."""
-
-
 _BROKEN = (OSError, ValueError, EOFError, KeyError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error)
 """What a zip that is damaged, encrypted or packed in another way may raise."""
 

@@ -99,9 +99,9 @@ def temporal_patterns(material: Material, learnt: Rows, unseen: Rows, path: Path
         for axes in panels:
             axes.axvspan(*unseen.times[[0, -1]].astype("datetime64[us]"), color=GREY, alpha=0.15, linewidth=0)
         panels[0].set_title("grey: rows the model never saw", fontsize=9, loc="right", color=GREY)
-    locator = AutoDateLocator()  # type: ignore[no-untyped-call]
+    locator = AutoDateLocator()  # type: ignore[no-untyped-call]  # matplotlib has no types here
     panels[-1].xaxis.set_major_locator(locator)
-    panels[-1].xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
+    panels[-1].xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]  # nor here
     handles, labels = panels[0].get_legend_handles_labels()
     more, said = panels[-1].get_legend_handles_labels()
     canvas.legend([*handles, *more], [*labels, *said], loc="outside lower center", ncols=4, frameon=False)
