@@ -245,13 +245,11 @@ def test_a_folder_that_holds_something_is_refused_before_anything_is_trained(sit
     assert tocsin("train", "--export", "excel").returncode == 2
 
 
-def test_an_export_that_fails_registers_nothing(site: Path, tocsin: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("tocsin.training.exports.tables.write_parquet", full)
-    refused = tocsin("train", "--export", "amoskys", "--export-to", "out")
-    assert (refused.returncode, "No space left" in refused.stderr) == (1, True)
+def test_an_export_that_fails_registers_nothing(site: Path, in_child: Callable[..., CompletedProcess[str]]) -> None:
+    """As where the disk is full: no file may grow beyond 60 kB, and the table of all rows is larger."""
+    limited = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))"
+    refused = in_child("train", "--no-plots", "--export", "amoskys", "--export-to", "out", before=limited)
+    assert (refused.returncode, "File too large" in refused.stderr) == (1, True), refused.stderr
     assert not (site / "out").exists()
     assert list((site / "runs").iterdir()) == []
     assert not (site / "registry").exists()
