@@ -22,6 +22,16 @@ sinks: [{{type: jsonl, path: alerts.jsonl}}]
 """
 
 
+def learnt(tocsin: Run, preset: str, source: str) -> dict[str, int]:
+    """What became of the rows of a source that was checked and trained on."""
+    Path("tocsin.yaml").write_text(CONFIG.format(preset=preset, source=source))
+    assert tocsin("check", "--connect").returncode == 0
+    trained = tocsin("train", "--promote", "--no-plots", "--json")
+    assert trained.returncode == 0
+    found: dict[str, int] = json.loads(trained.stdout)["rows"]
+    return found
+
+
 def eve_flow(rng: np.random.Generator, moment: datetime, number: int, sent: float) -> dict[str, Any]:
     seconds = float(rng.lognormal(0.0, 1.0))
     got = sent * float(rng.uniform(5, 20))
@@ -66,13 +76,7 @@ def eve(rng: np.random.Generator, start: datetime, flows: int, leak: int | None 
 def test_suricata_flows_go_from_the_file_to_the_alarm(folder: Path, tocsin: Run, rng: np.random.Generator) -> None:
     (folder / "eve.json").write_text(eve(rng, START, 3_000))
     (folder / "today.json").write_text(eve(rng, START + timedelta(days=2), 300, leak=200) + '{"timestamp": "2026-01-0')
-    (folder / "tocsin.yaml").write_text(
-        CONFIG.format(preset="flows/suricata", source="{type: suricata_eve, path: eve.json}")
-    )
-    assert tocsin("check", "--connect").returncode == 0
-    trained = tocsin("train", "--promote", "--no-plots", "--json")
-    assert trained.returncode == 0
-    rows = json.loads(trained.stdout)["rows"]
+    rows = learnt(tocsin, "flows/suricata", "{type: suricata_eve, path: eve.json}")
     assert (rows["received"], rows["ignored"], rows["quarantined"]) == (4_500, 1_500, 0)
     scored = json.loads(tocsin("score", "today.json", "--json").stdout)
     inputs = scored["inputs"]
@@ -118,13 +122,7 @@ def test_a_deauthentication_flood_in_a_system_log_rings(folder: Path, tocsin: Ru
     history = hostapd(rng, START, 2_600)
     (folder / "messages.1").write_text(history)
     (folder / "messages").write_text(hostapd(rng, START + timedelta(days=10), 200, flood=150) + "\tat line 7\n")
-    (folder / "tocsin.yaml").write_text(
-        CONFIG.format(preset="wifi/logs", source="{type: syslog, path: messages.1, year: 2025}")
-    )
-    assert tocsin("check", "--connect").returncode == 0
-    trained = tocsin("train", "--promote", "--no-plots", "--json")
-    assert trained.returncode == 0
-    rows = json.loads(trained.stdout)["rows"]
+    rows = learnt(tocsin, "wifi/logs", "{type: syslog, path: messages.1, year: 2025}")
     assert (rows["received"], rows["quarantined"]) == (history.count("\n"), 0)
     (folder / "tocsin.yaml").write_text(
         CONFIG.format(preset="wifi/logs", source="{type: syslog, path: messages.1, year: 2026}")
