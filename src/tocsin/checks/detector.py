@@ -51,50 +51,56 @@ np.save(Path(folder, "scores.npy"), detector.score(arrays["rows"]))
 """
 
 
-def normal_rows(rows: int = _ROWS, seed: int = 0) -> Matrix:
-    """Independent normal columns of different centre and scale."""
-    return _CENTRE + _SCALE * np.random.default_rng(seed).normal(size=(rows, _COLUMNS))
+def normal_rows(rows: int = _ROWS, seed: int = 0, steps: int = 1) -> Matrix:
+    """Independent normal columns of different centre and scale, (rows, 4), or sequences of so many such rows."""
+    between = (steps,) if steps > 1 else ()
+    return _CENTRE + _SCALE * np.random.default_rng(seed).normal(size=(rows, *between, _COLUMNS))
 
 
-def spiked_rows(rows: int = 60, seed: int = 1) -> Matrix:
-    """Normal rows with one value each far above its column; the columns take turns."""
-    spiked = normal_rows(rows, seed)
-    spiked[np.arange(rows), np.arange(rows) % _COLUMNS] += (_SPIKE * _SCALE)[np.arange(rows) % _COLUMNS]
+def spiked_rows(rows: int = 60, seed: int = 1, steps: int = 1) -> Matrix:
+    """Normal rows with one value each far above its column; the columns take turns. Of a sequence, the last row."""
+    spiked, columns = normal_rows(rows, seed, steps), np.arange(rows) % _COLUMNS
+    last = spiked if steps == 1 else spiked[:, -1]
+    last[np.arange(rows), columns] += (_SPIKE * _SCALE)[columns]
     return spiked
 
 
-def training_rows(kind: Kind) -> tuple[Matrix, Labels]:
+def training_rows(detector: Detector) -> tuple[Matrix, Labels]:
     """What a detector of this supervision learns from."""
-    normal = normal_rows()
-    if kind.supervision is not Supervision.LABELLED:
+    normal = normal_rows(steps=detector.steps)
+    if detector.supervision is not Supervision.LABELLED:
         return normal, np.zeros(len(normal), dtype=np.int8)
-    spiked = spiked_rows(seed=2)
+    spiked = spiked_rows(seed=2, steps=detector.steps)
     return np.vstack([normal, spiked]), np.repeat(np.array([0, 1], dtype=np.int8), [len(normal), len(spiked)])
 
 
 def check_fit_returns_itself(kind: Kind, folder: Path) -> None:
     """`kind().fit(x)` is the fitted detector."""
     detector = kind.example(folder)
-    require(detector.fit(*training_rows(kind)) is detector, f"{kind.__name__}.fit must return self")
+    require(detector.fit(*training_rows(detector)) is detector, f"{kind.__name__}.fit must return self")
 
 
 def check_score_before_fit_is_refused(kind: Kind, folder: Path) -> None:
     """A detector that has learnt nothing says so."""
-    for method in (kind.example(folder).score, kind.example(folder).explain):
-        _refuses(NotFittedError, method, normal_rows(3), f"{kind.__name__}.{method.__name__} before fit")
+    detector = kind.example(folder)
+    for method in (detector.score, detector.explain):
+        rows = normal_rows(3, steps=detector.steps)
+        _refuses(NotFittedError, method, rows, f"{kind.__name__}.{method.__name__} before fit")
 
 
 def check_scores_are_finite_numbers(kind: Kind, folder: Path) -> None:
     """One finite float64 for each row, none for no rows."""
     detector = _fitted(kind, folder)
-    for rows in (normal_rows(7), spiked_rows(5), normal_rows(0)):
+    steps = detector.steps
+    for rows in (normal_rows(7, steps=steps), spiked_rows(5, steps=steps), normal_rows(0, steps=steps)):
         _scored(detector, rows)
 
 
 def check_spikes_score_higher(kind: Kind, folder: Path) -> None:
     """Higher = more anomalous: easy spikes stand above unseen normal rows."""
     detector = _fitted(kind, folder)
-    spikes, normal = detector.score(spiked_rows()), detector.score(normal_rows(seed=3))
+    steps = detector.steps
+    spikes, normal = detector.score(spiked_rows(steps=steps)), detector.score(normal_rows(seed=3, steps=steps))
     above = (spikes[:, None] > normal).mean() + 0.5 * (spikes[:, None] == normal).mean()
     require(above >= _LEAST_AUC, f"{kind.__name__}: ROC-AUC {above:.3f} on easy spikes, wanted {_LEAST_AUC} or more")
 
@@ -102,7 +108,7 @@ def check_spikes_score_higher(kind: Kind, folder: Path) -> None:
 def check_scoring_changes_nothing(kind: Kind, folder: Path) -> None:
     """Neither the state nor the rows; the second time gives the same."""
     detector = _fitted(kind, folder)
-    rows = spiked_rows()
+    rows = spiked_rows(steps=detector.steps)
     before, bytes_before = _bytes(detector.state()), rows.tobytes()
     first = detector.score(rows), detector.explain(rows)
     second = detector.score(rows), detector.explain(rows)
@@ -115,9 +121,10 @@ def check_scoring_changes_nothing(kind: Kind, folder: Path) -> None:
 
 def check_read_only_rows_are_accepted(kind: Kind, folder: Path) -> None:
     """The columns of a batch are read-only."""
-    rows, labels = training_rows(kind)
+    detector = kind.example(folder)
+    rows, labels = training_rows(detector)
     rows.flags.writeable = labels.flags.writeable = False
-    detector = kind.example(folder).fit(rows, labels)
+    detector.fit(rows, labels)
     detector.score(rows)
     detector.explain(rows)
 
@@ -125,17 +132,17 @@ def check_read_only_rows_are_accepted(kind: Kind, folder: Path) -> None:
 def check_a_row_scores_the_same_alone(kind: Kind, folder: Path) -> None:
     """A score depends on its row alone, to within rounding."""
     detector = _fitted(kind, folder)
-    rows = np.vstack([spiked_rows(12), normal_rows(188)])
+    rows = _mixed(detector, 12, 188)
     together, alone = detector.score(rows), np.concatenate([detector.score(row[None]) for row in rows[:24]])
     _same(together[:24], alone, f"{kind.__name__}: a row alone scores differently than in a batch")
-    reasons = np.vstack([detector.explain(row[None]) for row in rows[:24]])
+    reasons = np.concatenate([detector.explain(row[None]) for row in rows[:24]])
     _same(detector.explain(rows)[:24], reasons, f"{kind.__name__}: a row alone has other reasons than in a batch")
 
 
 def check_the_order_of_rows_is_irrelevant(kind: Kind, folder: Path) -> None:
     """Shuffled rows have the shuffled scores, to within rounding."""
     detector = _fitted(kind, folder)
-    rows = np.vstack([spiked_rows(), normal_rows(100)])
+    rows = _mixed(detector, 60, 100)
     order = np.random.default_rng(4).permutation(len(rows))
     _same(
         detector.score(rows)[order], detector.score(rows[order]), f"{kind.__name__}: the order of rows moves the scores"
@@ -151,8 +158,8 @@ def check_the_same_fit_gives_the_same_bits(kind: Kind, folder: Path) -> None:
 def check_a_fresh_process_gives_the_same_bits(kind: Kind, folder: Path) -> None:
     """Nothing hangs on the process: neither its hash seed nor what ran in it before."""
     detector = kind.example(folder)
-    training, labels = training_rows(kind)
-    rows = np.vstack([spiked_rows(), normal_rows(40)])
+    training, labels = training_rows(detector)
+    rows = _mixed(detector, 60, 40)
     np.savez(folder / "rows.npz", training=training, labels=labels, rows=rows)
     (folder / "parameters.json").write_bytes(orjson.dumps(detector.spec().parameters))
     command = [sys.executable, "-c", _FIT_AND_SCORE, kind.__module__, kind.__name__, str(folder)]
@@ -168,14 +175,15 @@ def check_a_fresh_process_gives_the_same_bits(kind: Kind, folder: Path) -> None:
 def check_other_matrices_are_refused(kind: Kind, folder: Path) -> None:
     """Wrong width, wrong type, missing values: a SchemaError, never a score."""
     detector = _fitted(kind, folder)
-    missing = normal_rows(5)
-    missing[2, 1] = np.nan
+    rows = normal_rows(5, steps=detector.steps)
+    missing = rows.copy()
+    missing[2, ..., 1] = np.nan
     refused: dict[str, np.ndarray] = {
-        "one column too few": normal_rows(5)[:, 1:],
-        "one column too many": np.hstack([normal_rows(5), normal_rows(5)[:, :1]]),
-        "float32": normal_rows(5).astype(np.float32),
-        "text": normal_rows(5).astype(str),
-        "one dimension": normal_rows(5)[0],
+        "one column too few": rows[..., 1:],
+        "one column too many": np.concatenate([rows, rows[..., :1]], axis=-1),
+        "float32": rows.astype(np.float32),
+        "text": rows.astype(str),
+        "one dimension": rows[:, 0] if rows.ndim == 2 else rows[:, :, 0],
         "a missing value": missing,
         "an infinite value": np.where(np.isnan(missing), np.inf, missing),
     }
@@ -184,31 +192,32 @@ def check_other_matrices_are_refused(kind: Kind, folder: Path) -> None:
             _refuses(SchemaError, method, rows, f"{kind.__name__}.{method.__name__} of {what}")
     for what in ("float32", "one dimension", "a missing value", "an infinite value"):
         _refuses(SchemaError, kind.example(folder).fit, refused[what], f"{kind.__name__}.fit of {what}")
-    _refuses(SchemaError, kind.example(folder).fit, normal_rows(0), f"{kind.__name__}.fit of no rows")
+    _refuses(SchemaError, kind.example(folder).fit, rows[:0], f"{kind.__name__}.fit of no rows")
 
 
 def check_unusual_training_rows_are_survived(kind: Kind, folder: Path) -> None:
     """Small, constant, repeated and huge: fit works and scores stay finite."""
-    constant, huge = normal_rows(), normal_rows()
-    constant[:, 2] = 7.0
-    huge[::50, 1], huge[1::50, 1] = 1e300, -1e300
+    steps = kind.example(folder).steps
+    constant, huge = normal_rows(steps=steps), normal_rows(steps=steps)
+    constant[..., 2] = 7.0
+    huge[::50, ..., 1], huge[1::50, ..., 1] = 1e300, -1e300
     unusual: dict[str, Matrix] = {
-        "one row": normal_rows(1),
-        "two rows": normal_rows(2),
-        "one column": normal_rows()[:, :1],
+        "one row": normal_rows(1, steps=steps),
+        "two rows": normal_rows(2, steps=steps),
+        "one column": normal_rows(steps=steps)[..., :1],
         "a constant column": constant,
-        "one row repeated": np.repeat(normal_rows(1), 300, axis=0),
+        "one row repeated": np.repeat(normal_rows(1, steps=steps), 300, axis=0),
         "values of 1e300": huge,
     }
     for what, rows in unusual.items():
-        labels = np.zeros(len(rows), dtype=np.int8)
-        labels[::2] = kind.supervision is Supervision.LABELLED
         detector = kind.example(folder)
+        labels = np.zeros(len(rows), dtype=np.int8)
+        labels[::2] = detector.supervision is Supervision.LABELLED
         try:
             with np.errstate(over="raise", divide="raise", invalid="raise"):
                 detector.fit(rows, labels)
-                for seen in (rows[:5], spiked_rows()[:, : rows.shape[1]], huge[:5, : rows.shape[1]]):
-                    _scored(detector, seen)
+                for seen in (rows[:5], spiked_rows(steps=steps), huge[:5]):
+                    _scored(detector, seen[..., : rows.shape[-1]])
         except (ArithmeticError, ValueError, IndexError) as error:
             raise AssertionError(f"{kind.__name__} fails on {what}: {type(error).__name__}: {error}") from error
 
@@ -219,7 +228,7 @@ def check_a_restored_state_gives_the_same_scores(kind: Kind, folder: Path) -> No
     np.savez(folder / "state.npz", allow_pickle=False, **detector.state())
     with np.load(folder / "state.npz", allow_pickle=False) as arrays:
         again = kind.restore(detector.parameters(), dict(arrays), _COLUMNS)
-    rows = np.vstack([spiked_rows(), normal_rows(40)])
+    rows = _mixed(detector, 60, 40)
     for method in ("score", "explain"):
         same = np.array_equal(getattr(detector, method)(rows), getattr(again, method)(rows))
         require(same, f"{kind.__name__}.{method} differs after restore; keep all that was learnt in state")
@@ -232,12 +241,15 @@ def check_reasons_name_the_spiked_column(kind: Kind, folder: Path) -> None:
     """A share for each column; the spiked one has the largest."""
     detector = _fitted(kind, folder)
     rows = np.repeat(_CENTRE[None], _COLUMNS, axis=0) + np.diag(_SPIKE * _SCALE)
+    if detector.steps > 1:
+        usual = np.repeat(_CENTRE[None, None], detector.steps - 1, axis=1).repeat(_COLUMNS, axis=0)
+        rows = np.concatenate([usual, rows[:, None]], axis=1)
     reasons = detector.explain(rows)
     require(
         reasons.shape == rows.shape and reasons.dtype == np.float64 and np.isfinite(reasons).all(),
         f"{kind.__name__}.explain gave {reasons.dtype} of shape {reasons.shape}, wanted finite float64 {rows.shape}",
     )
-    named = reasons.argmax(axis=1).tolist()
+    named = (reasons if detector.steps == 1 else reasons.sum(axis=1)).argmax(axis=1).tolist()
     require(
         named == list(range(_COLUMNS)),
         f"{kind.__name__}.explain names columns {named} for spikes in columns {list(range(_COLUMNS))}",
@@ -245,7 +257,13 @@ def check_reasons_name_the_spiked_column(kind: Kind, folder: Path) -> None:
 
 
 def _fitted(kind: Kind, folder: Path) -> Detector:
-    return kind.example(folder).fit(*training_rows(kind))
+    detector = kind.example(folder)
+    return detector.fit(*training_rows(detector))
+
+
+def _mixed(detector: Detector, spiked: int, normal: int) -> Matrix:
+    steps = detector.steps
+    return np.concatenate([spiked_rows(spiked, steps=steps), normal_rows(normal, steps=steps)])
 
 
 def _scored(detector: Detector, rows: Matrix) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from functools import wraps
 from math import isfinite
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,12 +35,27 @@ class Detector(Part):
     Subclasses write `fit`, `score`, `explain` and `state` and nothing else: shape, type and NaN checks, the
     fitted check and `restore` are added here, once, around what they write. A detector holds no history, no time
     and no entity, and scoring never changes it.
+
+    One that looks at more than a row says how many as `steps`. It is then given sequences instead of rows, (n, steps,
+    d): each row behind those of its entity that came before it, the oldest first. Whatever is said of a row below
+    holds for a sequence.
     """
 
-    supervision: ClassVar[Supervision] = Supervision.NONE
+    supervision: Supervision = Supervision.NONE
+    steps: int = 1
+    """Rows of an entity that make one score."""
 
     _columns: int = 0
     """Width of the matrix it was fitted on; 0 before."""
+
+    def meet(self, names: Sequence[str]) -> None:
+        """Be told the names of the columns before `fit`, (d,), for parameters that name some; opens nothing.
+
+        Raises
+        ------
+        SchemaError
+            If a parameter names a column that is not there.
+        """
 
     @abstractmethod
     def fit(self, x: Matrix, y: Labels | None = None) -> Self:
@@ -50,6 +65,8 @@ class Detector(Part):
         ------
         SchemaError
             If x is not a finite float64 matrix with at least one row and one column.
+        DataError
+            If nothing can be learnt from these rows.
         """
 
     @abstractmethod
@@ -58,7 +75,7 @@ class Detector(Part):
 
     @abstractmethod
     def explain(self, x: Matrix) -> Matrix:
-        """Each column's share in each row's score, (n, d); higher = pushed the score further up."""
+        """Each value's share in each row's score, of the shape of x; higher = pushed the score further up."""
 
     @abstractmethod
     def state(self) -> State:
@@ -99,7 +116,7 @@ def _checked_fit(fit: Callable[..., Any]) -> Callable[..., Any]:
         if y is not None and len(y) != len(x):
             raise SchemaError(repr(self), f"{len(y)} labels", f"{len(x)}, one per row")
         fit(self, x, y)
-        self._columns = x.shape[1]
+        self._columns = x.shape[-1]
         return self
 
     return checked
@@ -112,23 +129,27 @@ def _checked(method: Callable[..., Any]) -> Callable[..., Any]:
         if not columns:
             raise NotFittedError(repr(self), f"{method.__name__} before fit", hint="call fit or restore first")
         x = _matrix(self, x)
-        if x.shape[1] != columns:
-            raise SchemaError(repr(self), f"{x.shape[1]} columns", f"{columns}, as in fit")
+        if x.shape[-1] != columns:
+            raise SchemaError(repr(self), f"{x.shape[-1]} columns", f"{columns}, as in fit")
         return method(self, x)
 
     return checked
 
 
 def _matrix(detector: Detector, x: Matrix) -> Matrix:
-    if not isinstance(x, np.ndarray) or x.ndim != 2 or x.dtype != np.float64:
+    steps = detector.steps
+    between = (steps,) if steps > 1 else ()
+    fits = isinstance(x, np.ndarray) and x.dtype == np.float64 and x.ndim == 2 + len(between)
+    if not fits or x.shape[1:-1] != between:
         got = f"{x.dtype} of shape {x.shape}" if isinstance(x, np.ndarray) else type(x).__name__
-        raise SchemaError(repr(detector), got, "a float64 matrix (rows, columns)")
+        wanted = f"float64 sequences (rows, {steps}, columns)" if steps > 1 else "a float64 matrix (rows, columns)"
+        raise SchemaError(repr(detector), got, wanted)
     # One row at a time is the stream's way: its squared length is quicker to have, and finite if all of it is.
     if not (len(x) == 1 and isfinite(np.vdot(x, x))) and not np.isfinite(x).all():
-        row, column = np.argwhere(~np.isfinite(x))[0]
+        place = tuple(np.argwhere(~np.isfinite(x))[0].tolist())
         raise SchemaError(
             repr(detector),
-            f"{x[row, column]} in row {row}, column {column}",
+            f"{x[place]} in row {place[0]}, column {place[-1]}",
             "finite values",
             "missing values are imputed by the model's preparation, before the detector",
         )

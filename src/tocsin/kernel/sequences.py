@@ -31,6 +31,11 @@ def with_sequence(program: Program, steps: int, max_gap_us: int) -> Program:
     return replace(program, operations=(*program.operations, sequence), outputs=names)
 
 
+def without_sequence(program: Program) -> Program:
+    """The program that `with_sequence` was given."""
+    return replace(program, operations=program.operations[:-1], outputs=program.operations[-1].inputs)
+
+
 class RowSequence(Action):
     """The operation `sequence`: its inputs in the last `steps` rows, the oldest row first.
 

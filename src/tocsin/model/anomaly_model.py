@@ -24,10 +24,12 @@ from tocsin.errors import DataError, IntegrityError, NotFittedError
 from tocsin.features.base_units import units
 from tocsin.kernel.program import Program
 from tocsin.kernel.run import FeatureMatrix, Kernel
+from tocsin.kernel.sequences import without_sequence
 from tocsin.kernel.state import REPEATED, WARMING_UP, KernelState
 from tocsin.model.bundle import Bundle, digest, read, write
 from tocsin.model.design import Design
 from tocsin.model.feature_cache import FeaturePass
+from tocsin.model.reasons import strongest, usual_ranges
 from tocsin.preparation import Preparation
 from tocsin.records import LABEL, Batch, Mask, Matrix, Reason, Scores
 from tocsin.schema import Schema, describe
@@ -39,12 +41,10 @@ LEAST_ROWS = 100
 GOLDEN_ROWS = 16
 GOLDEN_TOLERANCE = 1e-9
 """Scores of the golden rows may differ by this much between machines, no more."""
-REASONS = 3
 ENOUGH_ROWS = 1_000
 """Rows without a single value of a column, of which training had some, that are no chance."""
 DEGRADED = 0.5
 """Share of missing features beyond which most of a row is a guess."""
-USUAL = (0.01, 0.99)
 
 
 class AnomalyModel:
@@ -103,33 +103,44 @@ class AnomalyModel:
         checkpoint("features")
         learnable = _learnable(train, keep_anomalies=self.detector.supervision is Supervision.LABELLED)
         training = train.take(learnable)
-        self._kernel = Kernel(self.design.program(training), entities=self.design.entities)
+        program = self.design.program(training)
+        self.detector.meet(program.outputs)
+        self._kernel = Kernel(self.design.sequence(program, training), entities=self.design.entities)
         self.share = share
         features = (features or FeaturePass()).begin(self._kernel)
         matrix = features.run(train)
-        rows = learnable & ((matrix.marks & REPEATED) == 0)
+        # A window that is not full yet is a value that is missing; a sequence that is not is no sequence.
+        rows = learnable & (matrix.warm if self.detector.steps > 1 else (matrix.marks & REPEATED) == 0)
         values = matrix.values[rows]
         if len(values) < LEAST_ROWS:
-            hint = "give more history, or look at the quarantine file if rows were refused"
-            if train.rows - training.rows > len(values):
-                hint = f"{train.rows - training.rows} rows are labelled as anomalies: look at labels.normal"
-            raise DataError("training", f"{len(values)} usable rows", f"at least {LEAST_ROWS}", hint)
-        prepared = self.preparation.fit(values, self.program.outputs).apply(values)
+            raise DataError(
+                "training",
+                f"{len(values)} usable rows",
+                f"at least {LEAST_ROWS}",
+                self._why_few(train.rows - training.rows, int(learnable.sum()), len(values)),
+            )
+        latest = self.latest(values)
+        prepared = self.preparation.fit(latest, self.program.outputs).apply(latest)
         checkpoint("detector")
         labels = np.asarray(train[LABEL][rows]) if LABEL in train else None
-        self.detector.fit(prepared, labels)
-        empty = np.isnan(values).all(axis=0)
-        self._usual = np.asarray(np.nanquantile(np.where(empty, 0.0, values), USUAL, axis=0))
-        self._usual[:, empty] = np.nan
+        self.detector.fit(self.prepared(values) if self.detector.steps > 1 else prepared, labels)
+        self._usual = usual_ranges(latest)
         self._moments = np.stack((prepared.mean(axis=0), prepared.std(axis=0)))
         self._golden = values[np.linspace(0, len(values) - 1, GOLDEN_ROWS).astype(int)]
         checkpoint("threshold")
         self._calibrate(calibration, features.run(calibration))
         return self
 
+    def _why_few(self, anomalies: int, learnable: int, usable: int) -> str:
+        if anomalies > usable:
+            return f"{anomalies} rows are labelled as anomalies: look at labels.normal"
+        if self.detector.steps > 1 and learnable >= LEAST_ROWS:
+            return f"{self.detector!r} learns from {self.detector.steps} rows of an entity that follow each other"
+        return "give more history, or look at the quarantine file if rows were refused"
+
     def _calibrate(self, calibration: Batch, matrix: FeatureMatrix) -> None:
         rows = _learnable(calibration, keep_anomalies=False) & matrix.warm
-        scores = self.detector.score(self.preparation.apply(matrix.values[rows]))
+        scores = self.detector.score(self.prepared(matrix.values[rows]))
         schema = self.design.schema
         times = np.asarray(calibration[schema.time][rows]) if schema.time else None
         entities = calibration[schema.entity][rows] if schema.entity else None
@@ -147,8 +158,9 @@ class AnomalyModel:
 
     @property
     def program(self) -> Program:
-        """The feature program, frozen at fit."""
-        return self.kernel.program
+        """The features that were declared, frozen at fit; the kernel's own program also strings rows together."""
+        program = self.kernel.program
+        return without_sequence(program) if self.detector.steps > 1 else program
 
     def learnt_from(self, digests: Mapping[str, str]) -> bool:
         """Whether one of these files, with the SHA-256 of each, is among those it learnt from."""
@@ -163,8 +175,21 @@ class AnomalyModel:
         return self.kernel.run(batch, state)
 
     def prepared(self, values: Matrix) -> Matrix:
-        """What the detector sees of a feature matrix."""
-        return self.preparation.apply(values)
+        """What the detector sees of a feature matrix: rows (n, d), or sequences (n, steps, d)."""
+        steps = self.detector.steps
+        if steps == 1:
+            return self.preparation.apply(values)
+        rows = self.preparation.apply(values.reshape(len(values) * steps, -1))
+        return rows.reshape(len(values), steps, -1)
+
+    def latest(self, values: Matrix) -> Matrix:
+        """The features of each row itself, (n, d), in a matrix that may hold rows before it, too."""
+        return values[:, values.shape[1] - values.shape[1] // self.detector.steps :]
+
+    def contributions(self, values: Matrix) -> Matrix:
+        """Each feature's share in each row's score, (n, d), over all rows that made the score."""
+        shares = self.detector.explain(self.prepared(values))
+        return shares if self.detector.steps == 1 else shares.sum(axis=1)
 
     def score(self, batch: Batch, state: KernelState | None = None) -> Scores:
         """Score typed rows; entity state begins empty unless given, and moves if it is.
@@ -178,12 +203,12 @@ class AnomalyModel:
 
         A row whose windows may lack what went before is degraded, and one that is warming up or a repeat never rings.
         """
-        score = self.detector.score(self.preparation.apply(matrix.values))
+        score = self.detector.score(self.prepared(matrix.values))
         states = np.full(len(score), "ready", dtype=object)
         states[np.isnan(matrix.values).mean(axis=1) > DEGRADED] = "degraded"
         states[(matrix.marks & WARMING_UP) != 0] = "warming_up"
         states[matrix.unsure] = "degraded"
-        if self._lost(matrix.values[states != "warming_up"]):
+        if self._lost(self.latest(matrix.values)[states != "warming_up"]):
             states[states == "ready"] = "degraded"
         return Scores(score, self.threshold.p_value(score), self.threshold.flag(score) & matrix.warm, states)
 
@@ -199,22 +224,9 @@ class AnomalyModel:
         """For each row of features (n, d) those that pushed its score up the most, strongest first."""
         if not len(values):
             return []
-        contributions = self.detector.explain(self.preparation.apply(values))
-        strongest = np.argsort(-contributions, axis=1, kind="stable")[:, :REASONS]
-        return [
-            tuple(self._reason(column, value[column], contribution[column]) for column in columns)
-            for columns, value, contribution in zip(strongest.tolist(), values, contributions, strict=True)
-        ]
-
-    def _reason(self, column: int, value: float, contribution: float) -> Reason:
-        return Reason(
-            feature=self.program.outputs[column],
-            value=float(value),
-            usual_low=float(self._usual[0, column]),
-            usual_high=float(self._usual[1, column]),
-            contribution=float(contribution),
-            unit=self._units[self.program.outputs[column]],
-        )
+        shape = len(values), self.detector.steps, len(self.program.outputs)
+        shares = self.detector.explain(self.prepared(values)).reshape(shape)
+        return strongest(shares, values.reshape(shape), self.program.outputs, self._usual, self._units)
 
     @cached_property
     def _units(self) -> Mapping[str, str]:
@@ -256,14 +268,14 @@ class AnomalyModel:
             "usual": self._usual,
             "moments": self._moments,
             "golden.features": self._golden,
-            "golden.scores": self.detector.score(self.preparation.apply(self._golden)),
+            "golden.scores": self.detector.score(self.prepared(self._golden)),
         }
         content = {
             "kind": KIND,
             "code": version("tocsin"),
             "schema": describe(design.schema),
             "features": design.features.model_dump(mode="json"),
-            "program": self.program.to_json(),
+            "program": self.kernel.program.to_json(),
             "preparation": design.preparation.model_dump(mode="json"),
             "detector": _named(self.detector, design.detector),
             "threshold": _named(self.threshold, design.threshold),
@@ -304,7 +316,7 @@ class AnomalyModel:
             raise IntegrityError("model", f"parts of other packages: {', '.join(sorted(foreign))}", "our own", hint)
         try:
             model = cls._rebuild(bundle)
-            replayed = model.detector.score(model.preparation.apply(model._golden))
+            replayed = model.detector.score(model.prepared(model._golden))
             same = np.allclose(replayed, bundle.arrays["golden.scores"], rtol=0, atol=GOLDEN_TOLERANCE)
         except IntegrityError:
             raise
@@ -331,8 +343,11 @@ class AnomalyModel:
         model._kernel = Kernel(Program.from_json(content["program"]), entities=design.entities)
         model.share = float(content["share"])
         model._usual, model._moments, model._golden = arrays["usual"], arrays["moments"], arrays["golden.features"]
+        seen = len(model.kernel.program.outputs)
         width = len(model.program.outputs)
-        shapes = {"usual": (2, width), "moments": (2, width), "golden.features": (GOLDEN_ROWS, width)}
+        if seen != width * model.detector.steps:
+            raise IntegrityError("model program", f"{seen} columns", f"{width}, {model.detector.steps} times over")
+        shapes = {"usual": (2, width), "moments": (2, width), "golden.features": (GOLDEN_ROWS, seen)}
         for name, shape in {**shapes, "golden.scores": (GOLDEN_ROWS,)}.items():
             if arrays[name].shape != shape:
                 raise IntegrityError(f"model array {name}", f"shape {arrays[name].shape}", str(shape))

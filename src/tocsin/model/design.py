@@ -8,14 +8,20 @@ from typing import Any, Self, cast
 
 import numpy as np
 
+from tocsin.calibration import codes_of
 from tocsin.component import PartSpec, build
 from tocsin.config import ANY, Config, FeaturesConfig, PreparationConfig
+from tocsin.detectors.base import Detector
 from tocsin.errors import ConfigError, Problem, TocsinError, did_you_mean
 from tocsin.features.base import Feature, compile_program
 from tocsin.kernel.program import Program
+from tocsin.kernel.sequences import MAX_GAP_US, with_sequence
 from tocsin.records import Batch
 from tocsin.schema import NUMERIC, Schema
 from tocsin.thresholds.base import AlertBudget
+
+MISSED_ROWS = 10
+"""A gap of so many usual steps of an entity begins a new sequence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +69,26 @@ class Design:
         whole = compile_program(self.schema, self.columns(), features, training, self.features.names)
         return replace(whole, outputs=tuple(name for name in whole.outputs if name not in self.features.aside))
 
+    @property
+    def steps(self) -> int:
+        """Rows of an entity that the detector looks at together."""
+        return cast("Detector", build("detectors", self.detector, "$.detector")).steps
+
+    def sequence(self, program: Program, training: Batch) -> Program:
+        """The program as the kernel runs it: with the rows before each row, if the detector looks at them."""
+        return with_sequence(program, self.steps, self._max_gap_us(training)) if self.steps > 1 else program
+
+    def _max_gap_us(self, training: Batch) -> int:
+        """So long that a few rows may be lost between two that belong together."""
+        if self.schema.time is None:
+            return MAX_GAP_US
+        times = training[self.schema.time]
+        entities = codes_of(training[self.schema.entity] if self.schema.entity else None, training.rows)
+        order = np.lexsort((times, entities))
+        gaps = np.diff(times[order])[np.diff(entities[order]) == 0]
+        gaps = gaps[gaps > 0]
+        return min(MISSED_ROWS * int(np.median(gaps)), MAX_GAP_US) if len(gaps) else MAX_GAP_US
+
     def computed(self, program: Program) -> tuple[str, ...]:
         """What is to be seen of a program, in its order: its columns, and those that the config sets aside."""
         every = (*self.columns(), *(name for operation in program.operations for name in operation.outputs))
@@ -82,7 +108,7 @@ def check_design(config: Config) -> list[Problem]:
         *_check_columns(design),
         *problems_in(design.derived),
         *(problems_in(lambda: _compile(design), "$.features") or _check_names(design)),
-        *problems_in(lambda: build("detectors", design.detector, "$.detector")),
+        *(problems_in(lambda: build("detectors", design.detector, "$.detector")) or _check_detector(design)),
         *problems_in(lambda: build("thresholds", design.threshold, "$.threshold")),
         *_check_clock(config),
     ]
@@ -136,6 +162,20 @@ def _check_names(design: Design) -> list[Problem]:
         if name in design.schema.fields
     ]
     return aside + fields
+
+
+def _check_detector(design: Design) -> list[Problem]:
+    """Columns that it names and nothing gives; rows that follow each other where there is no time."""
+    if design.steps > 1 and design.schema.time is None:
+        got = f"{design.detector.type}, which looks at {design.steps} rows that follow each other, without a clock"
+        return [Problem("$.detector", got, "schema.time, or a detector of single rows")]
+    try:
+        names = design.program(design.no_rows()).outputs
+    except TocsinError:
+        return []  # said already, part by part
+    if any(feature.learn(design.schema, design.no_rows()) for feature in design.derived()):
+        return []  # a vocabulary may bring the column
+    return problems_in(lambda: cast("Detector", build("detectors", design.detector)).meet(names), "$.detector")
 
 
 def _compile(design: Design) -> None:

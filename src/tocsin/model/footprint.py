@@ -45,7 +45,7 @@ def footprint(design: Design, entities: int | None = None) -> Footprint:
     """What a model of this design takes for so many entities, by default as many as it may hold; opens nothing."""
     schema, columns, derived = design.schema, design.columns(), design.derived()
     programs = [design.program(design.no_rows(), derived[:number]) for number in range(len(derived) + 1)]
-    kernel = Kernel(programs[-1])
+    kernel = Kernel(design.sequence(programs[-1], design.no_rows()))
     plan = kernel.plan
     shares = [Share("fields", columns)] if columns else []
     for feature, spec, before, program in zip(derived, design.features.derive, programs, programs[1:], strict=False):
@@ -60,6 +60,9 @@ def footprint(design: Design, entities: int | None = None) -> Footprint:
             )
         )
     learns = any(share.learns for share in shares)
+    if design.steps > 1:
+        last = plan.actions[-1]
+        shares.append(Share("rows before", (), WORD_BYTES * last.words, last.horizon / SECOND))
     if plan.repeats is not None:
         shares.append(Share("last keys", (), WORD_BYTES * plan.repeats.words))
     if plan.words:

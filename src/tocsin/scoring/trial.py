@@ -77,9 +77,9 @@ def trial(
         times=test[schema.time] if schema.time else None,
         entities=test[schema.entity] if schema.entity else None,
         origins=origins(test),
-        features=model.prepared(values),
+        features=model.preparation.apply(model.latest(values)),
         feature_names=model.program.outputs,
-        explain=lambda rows: model.detector.explain(model.prepared(values[rows])),
+        explain=lambda rows: model.contributions(values[rows]),
         alerts=tuple(alert for piece in pieces for alert in piece.alerts),
         level=float(model.promise["level"]),
         promise=model.promise,
@@ -92,7 +92,7 @@ def trial(
         training_moments=model.moments,
         seen_in_training=known.seen_in_training,
         remarks=known.remarks,
-        leaks=_leaks(model, test, values),
+        leaks=_leaks(model, test, model.latest(values)),
     )
 
 

@@ -135,7 +135,7 @@ class Material:
         schema = self.model.design.schema
         own = [self.names.index(name) for name in self.model.program.outputs]
         prepared = preparation.apply(values)
-        prepared[:, own] = self.model.prepared(values[:, own])
+        prepared[:, own] = self.model.preparation.apply(values[:, own])
         return Rows(
             batch[schema.time] if schema.time else None,
             batch[schema.entity] if schema.entity else None,
