@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import nan
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -153,6 +154,11 @@ class Reason:
     contribution: float
     """In the detector's own unit; higher = pushed the score further up."""
     unit: str = ""
+    similar_low: float = nan
+    similar_high: float = nan
+    """The same among the training rows that are most like this one in everything but what is named."""
+    normal: float = nan
+    """The value in the one of those rows that is nearest; NaN if all of them lack it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -364,14 +364,16 @@ def test_a_hostile_manifest_is_refused_whatever_it_holds(content: dict[str, Any]
         AnomalyModel.from_bundle(changed(bundle, **content))
 
 
-@pytest.mark.parametrize("name", ["golden.features", "preparation.scale", "usual", "moments", "golden.scores"])
+@pytest.mark.parametrize(
+    "name", ["golden.features", "preparation.scale", "training.usual", "training.typical", "golden.scores"]
+)
 def test_an_array_of_another_shape_is_refused(name: str, bundle: Bundle) -> None:
     narrow = bundle.arrays[name][..., :-1]
     with pytest.raises(IntegrityError):
         AnomalyModel.from_bundle(changed(bundle, {name: narrow}))
 
 
-@pytest.mark.parametrize("name", ["golden.features", "preparation.scale", "detector.feature", "usual"])
+@pytest.mark.parametrize("name", ["golden.features", "preparation.scale", "detector.feature", "training.usual"])
 def test_an_array_that_is_missing_is_refused(name: str, bundle: Bundle) -> None:
     arrays = {key: array for key, array in bundle.arrays.items() if key != name}
     assert len(arrays) == len(bundle.arrays) - 1

@@ -24,7 +24,7 @@ def test_an_alert_reads_at_a_glance(capsys: pytest.CaptureFixture[str]) -> None:
     assert [line.rstrip() for line in shown(capsys, [example_alert()]).splitlines()] == [
         " HIGH  host 0  2026-01-01 00:00:00 to 00:00:30 UTC  generated data",
         "   p 0.0005  score 5.25  3 rows  model example 1",
-        "   bytes_out 9.5e+06 bytes (usual 120 to 4.1e+05) +7.5",
+        "   bytes_out 9.5e+06 bytes (usual 120 to 4.1e+05; in similar rows 300 to 9.2e+04, nearest 2048) +7.5",
         "   port missing (usual 0 to 1) +0.5",
         "   flows.csv:1  id 00000000000000000000000000000000",
     ]

@@ -50,8 +50,9 @@ def test_an_alert_is_one_line_of_json(path: Path) -> None:
         "model": "example 1",
         "reasons": [
             {"feature": "bytes_out", "value": 9.5e6, "usual_low": 120.0, "usual_high": 4.1e5, "contribution": 7.5,
-             "unit": "bytes"},
-            {"feature": "port", "value": None, "usual_low": 0.0, "usual_high": 1.0, "contribution": 0.5, "unit": ""},
+             "unit": "bytes", "similar_low": 300.0, "similar_high": 9.2e4, "normal": 2_048.0},
+            {"feature": "port", "value": None, "usual_low": 0.0, "usual_high": 1.0, "contribution": 0.5, "unit": "",
+             "similar_low": None, "similar_high": None, "normal": None},
         ],
         "origin": "flows.csv:1",
     }  # fmt: skip

@@ -29,7 +29,10 @@ def example_alert(number: int = 0) -> Alert:
         severity="high",
         state="ready",
         model="example 1",
-        reasons=(Reason("bytes_out", 9.5e6, 120.0, 4.1e5, 7.5, "bytes"), Reason("port", float("nan"), 0.0, 1.0, 0.5)),
+        reasons=(
+            Reason("bytes_out", 9.5e6, 120.0, 4.1e5, 7.5, "bytes", 300.0, 9.2e4, 2_048.0),
+            Reason("port", float("nan"), 0.0, 1.0, 0.5),
+        ),
         origin=f"flows.csv:{number + 1}",
         generated=True,
     )

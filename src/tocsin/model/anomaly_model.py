@@ -29,9 +29,10 @@ from tocsin.kernel.state import REPEATED, WARMING_UP, KernelState
 from tocsin.model.bundle import Bundle, digest, read, write
 from tocsin.model.design import Design
 from tocsin.model.feature_cache import FeaturePass
-from tocsin.model.reasons import strongest, usual_ranges
+from tocsin.model.reasons import Explainer
+from tocsin.model.training_rows import TrainingRows, candidates, lowest
 from tocsin.preparation import Preparation
-from tocsin.records import LABEL, Batch, Mask, Matrix, Reason, Scores
+from tocsin.records import LABEL, Batch, Column, Mask, Matrix, Reason, Scores, Times
 from tocsin.schema import Schema, describe
 from tocsin.thresholds.base import AlertBudget, Calibration, Threshold
 
@@ -64,8 +65,7 @@ class AnomalyModel:
         self.threshold = cast("Threshold", build("thresholds", design.threshold, "$.threshold"))
         self.preparation = Preparation(design.preparation)
         self._kernel: Kernel | None = None
-        self._usual = np.empty((2, 0))
-        self._moments = np.empty((2, 0))
+        self._training: TrainingRows | None = None
         self._golden = np.empty((0, 0))
         self.inputs = frozenset(inputs)
         self.share = 1.0
@@ -124,8 +124,10 @@ class AnomalyModel:
         checkpoint("detector")
         labels = np.asarray(train[LABEL][rows]) if LABEL in train else None
         self.detector.fit(self.prepared(values) if self.detector.steps > 1 else prepared, labels)
-        self._usual = usual_ranges(latest)
-        self._moments = np.stack((prepared.mean(axis=0), prepared.std(axis=0)))
+        normal = candidates(np.ones(len(values), dtype=bool) if labels is None else labels != 1)
+        typical = lowest(normal, self.detector.score(self.prepared(values[normal])))
+        times, entities = self._whose(train, rows)
+        self._training = TrainingRows.of(latest, prepared, typical, times, entities)
         self._golden = values[np.linspace(0, len(values) - 1, GOLDEN_ROWS).astype(int)]
         checkpoint("threshold")
         self._calibrate(calibration, features.run(calibration))
@@ -141,13 +143,16 @@ class AnomalyModel:
     def _calibrate(self, calibration: Batch, matrix: FeatureMatrix) -> None:
         rows = _learnable(calibration, keep_anomalies=False) & matrix.warm
         scores = self.detector.score(self.prepared(matrix.values[rows]))
-        schema = self.design.schema
-        times = np.asarray(calibration[schema.time][rows]) if schema.time else None
-        entities = calibration[schema.entity][rows] if schema.entity else None
+        times, entities = self._whose(calibration, rows)
         budget = self.design.budget
         if budget.per_day is not None:
             budget = replace(budget, per_day=budget.per_day * self.share)
         self.threshold.fit(Calibration(scores, times, entities), budget)
+
+    def _whose(self, batch: Batch, rows: Mask) -> tuple[Times | None, Column | None]:
+        """When the rows were and of whom, where the schema knows."""
+        schema = self.design.schema
+        return batch[schema.time][rows] if schema.time else None, batch[schema.entity][rows] if schema.entity else None
 
     @property
     def kernel(self) -> Kernel:
@@ -155,6 +160,13 @@ class AnomalyModel:
         if self._kernel is None:
             raise NotFittedError("model", "no features yet", hint="call fit or load first")
         return self._kernel
+
+    @property
+    def training(self) -> TrainingRows:
+        """What it remembers of the rows that it learnt from."""
+        if self._training is None:
+            raise NotFittedError("model", "no training rows yet", hint="call fit or load first")
+        return self._training
 
     @property
     def program(self) -> Program:
@@ -186,11 +198,6 @@ class AnomalyModel:
         """The features of each row itself, (n, d), in a matrix that may hold rows before it, too."""
         return values[:, values.shape[1] - values.shape[1] // self.detector.steps :]
 
-    def contributions(self, values: Matrix) -> Matrix:
-        """Each feature's share in each row's score, (n, d), over all rows that made the score."""
-        shares = self.detector.explain(self.prepared(values))
-        return shares if self.detector.steps == 1 else shares.sum(axis=1)
-
     def score(self, batch: Batch, state: KernelState | None = None) -> Scores:
         """Score typed rows; entity state begins empty unless given, and moves if it is.
 
@@ -214,7 +221,7 @@ class AnomalyModel:
 
     def _lost(self, values: Matrix) -> bool:
         """Whether what training had is gone: a column renamed, a collector that no longer tells."""
-        gone = np.isnan(values).all(axis=0) & ~np.isnan(self._usual[0])
+        gone = np.isnan(values).all(axis=0) & ~np.isnan(self.training.usual[0])
         if len(values) < ENOUGH_ROWS or not gone.any():
             return False
         observe.columns_lost(tuple(np.asarray(self.program.outputs)[gone].tolist()))
@@ -222,15 +229,14 @@ class AnomalyModel:
 
     def reasons(self, values: Matrix) -> list[tuple[Reason, ...]]:
         """For each row of features (n, d) those that pushed its score up the most, strongest first."""
-        if not len(values):
-            return []
-        shape = len(values), self.detector.steps, len(self.program.outputs)
-        shares = self.detector.explain(self.prepared(values)).reshape(shape)
-        return strongest(shares, values.reshape(shape), self.program.outputs, self._usual, self._units)
+        return self.explainer.reasons(values)
 
     @cached_property
-    def _units(self) -> Mapping[str, str]:
-        return units(self.design.schema, self.program)
+    def explainer(self) -> Explainer:
+        """Says why rows scored as they did."""
+        names, units_ = self.program.outputs, units(self.design.schema, self.program)
+        typical = self.preparation.apply(self.training.typical)
+        return Explainer(self.detector, self.prepared, names, units_, self.training, typical)
 
     @property
     def promise(self) -> Mapping[str, Any]:
@@ -240,11 +246,6 @@ class AnomalyModel:
             promised |= {name: promised[name] / self.share for name in ("asked", "served")}
             promised["interval"] = [edge / self.share for edge in promised["interval"]]
         return promised
-
-    @property
-    def moments(self) -> Matrix:
-        """Mean and standard deviation of the prepared training columns, (2, d)."""
-        return self._moments
 
     @property
     def digest(self) -> str:
@@ -265,8 +266,7 @@ class AnomalyModel:
             **{f"preparation.{name}": array for name, array in self.preparation.state().items()},
             **{f"detector.{name}": array for name, array in detector.items()},
             **{f"threshold.{name}": value for name, value in threshold.items() if isinstance(value, np.ndarray)},
-            "usual": self._usual,
-            "moments": self._moments,
+            **self.training.state(),
             "golden.features": self._golden,
             "golden.scores": self.detector.score(self.prepared(self._golden)),
         }
@@ -342,13 +342,13 @@ class AnomalyModel:
         model = cls(design, content["inputs"])
         model._kernel = Kernel(Program.from_json(content["program"]), entities=design.entities)
         model.share = float(content["share"])
-        model._usual, model._moments, model._golden = arrays["usual"], arrays["moments"], arrays["golden.features"]
+        model._golden = arrays["golden.features"]
         seen = len(model.kernel.program.outputs)
         width = len(model.program.outputs)
         if seen != width * model.detector.steps:
             raise IntegrityError("model program", f"{seen} columns", f"{width}, {model.detector.steps} times over")
-        shapes = {"usual": (2, width), "moments": (2, width), "golden.features": (GOLDEN_ROWS, seen)}
-        for name, shape in {**shapes, "golden.scores": (GOLDEN_ROWS,)}.items():
+        model._training = TrainingRows.restore(arrays, width)
+        for name, shape in {"golden.features": (GOLDEN_ROWS, seen), "golden.scores": (GOLDEN_ROWS,)}.items():
             if arrays[name].shape != shape:
                 raise IntegrityError(f"model array {name}", f"shape {arrays[name].shape}", str(shape))
         if type(content["entities"]) is not int or content["entities"] < 1:

@@ -104,4 +104,12 @@ def _explained(reason: Reason) -> str:
     value = "missing" if isnan(reason.value) else f"{reason.value:.6g}{unit}"
     inside = reason.usual_low <= reason.value <= reason.usual_high
     usual = f"{'rare within' if inside else 'usual'} {reason.usual_low:.4g} to {reason.usual_high:.4g}"
-    return f"{visible(reason.feature)} {value} ({usual}) {reason.contribution:+.3g}"
+    return f"{visible(reason.feature)} {value} ({usual}{_alike(reason)}) {reason.contribution:+.3g}"
+
+
+def _alike(reason: Reason) -> str:
+    """What rows had that were like this one otherwise; nothing where none of them had a value."""
+    if isnan(reason.similar_low):
+        return ""
+    span = f"{reason.similar_low:.4g} to {reason.similar_high:.4g}"
+    return f"; in similar rows {span}, nearest {reason.normal:.4g}"
