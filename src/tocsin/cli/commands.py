@@ -14,6 +14,7 @@ import typer
 
 from tocsin import observe
 from tocsin.cli import screens
+from tocsin.cli.bench import bench
 from tocsin.cli.data import data_app
 from tocsin.cli.exporting import ExportFormat, exporting
 from tocsin.cli.import_config import import_config
@@ -42,6 +43,7 @@ app.add_typer(presets_app, name="presets")
 app.add_typer(new_app, name="new")
 app.command("check-part")(check_part)
 app.command("import-config")(import_config)
+app.command("bench")(bench)
 
 Chosen = Annotated[str | None, typer.Option("--model", help="A version number or a channel. Default: champion.")]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import typer
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from tocsin.errors import ConfigError, Problem, TocsinError, visible
@@ -125,6 +125,29 @@ def progress_of(project: Project) -> Iterator[None]:
 
         project.progress = show
         yield
+
+
+@contextmanager
+def counted_progress(total: int) -> Iterator[Callable[..., None]]:
+    """A bar on a terminal over so many things; what is given tells it what is going on, and how many are done."""
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn())
+    with Progress(*columns, TimeElapsedColumn(), console=err, transient=True, disable=not err.is_terminal) as bar:
+        task = bar.add_task("starting", total=total)
+
+        def show(what: str, done: int = 0) -> None:
+            bar.update(task, description=what or None, advance=done)
+
+        yield show
+
+
+def grid(rows: Sequence[Sequence[str]]) -> None:
+    """A table of texts, its heads first; what stands between pairs of stars is bold."""
+    heads, *body = rows
+    table = Table(*(escape(head) for head in heads), box=None, pad_edge=False)
+    for row in body:
+        cells = (escape(visible(cell)) for cell in row)
+        table.add_row(*(f"[bold]{cell[2:-2]}[/]" if cell.startswith("**") else cell for cell in cells))
+    out.print(table, soft_wrap=False)
 
 
 def verdict(judged: Verdict) -> None:

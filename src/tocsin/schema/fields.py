@@ -135,7 +135,7 @@ class Schema(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    fields: Mapping[str, Field] = Constraint(min_length=1)
+    fields: Mapping[str, Field]
     time: str | None = None
     entity: str | None = None
     key: Annotated[tuple[str, ...], BeforeValidator(_as_tuple)] = ()
@@ -146,6 +146,8 @@ class Schema(BaseModel):
 
     @model_validator(mode="after")
     def _names_exist(self) -> Schema:
+        if not self.fields and self.others is None:
+            raise ValueError("fields is empty, wanted at least one field, or others")
         for role, names in (("time", (self.time,)), ("entity", (self.entity,)), ("key", self.key)):
             for name in names:
                 if name is not None and name not in self.fields:

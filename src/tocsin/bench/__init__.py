@@ -1,0 +1,1 @@
+"""Tocsin beside what people would take instead, on the same rows: named sets of the field, or a user's own folder."""

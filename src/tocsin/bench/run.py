@@ -1,0 +1,131 @@
+"""Learn, score, judge: every contender on the same rows, figures that rank and need no threshold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import perf_counter
+
+import numpy as np
+
+from tocsin.bench.cases import Case
+from tocsin.bench.peers import scores_of_peers
+from tocsin.config import Config
+from tocsin.errors import TocsinError
+from tocsin.evaluation.measures import Ranking, average_precision, roc_auc
+from tocsin.model.anomaly_model import AnomalyModel
+from tocsin.model.design import Design
+from tocsin.records import CLASS, LABEL, Batch, Column, Mask, Matrix, Vector
+from tocsin.system import Project
+from tocsin.training.history import source_of
+from tocsin.training.limits import Limits
+from tocsin.training.split import split
+
+OURS = "Tocsin"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One contender on one case."""
+
+    roc_auc: float
+    average_precision: float
+    seconds: float
+    """Of learning and scoring together; for Tocsin with its features."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """All contenders on one case, or why there are none."""
+
+    set: str
+    name: str
+    rows: int = 0
+    anomalies: int = 0
+    detector: str = ""
+    """Tocsin's, as the config or the preset has it."""
+    generated: bool = False
+    results: Mapping[str, Result] = field(default_factory=dict)
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """Both parts of a case: what Tocsin makes of them, and how they are prepared for the others."""
+
+    scores: Vector
+    train: Matrix
+    test: Matrix
+    entities: Column | None
+    truth: Mask
+
+
+def judge(cases: Iterable[Case], seed: int = 0, progress: Callable[[str], None] = lambda _: None) -> Iterator[Judged]:
+    """Each case in turn; one that cannot be read or learnt from stops none of the others."""
+    for case in cases:
+        with TemporaryDirectory() as folder:
+            try:
+                yield _judge(case, Path(folder), seed, progress)
+            except TocsinError as error:
+                yield Judged(case.set, case.name, reason=str(error.problem))
+
+
+def _judge(case: Case, folder: Path, seed: int, progress: Callable[[str], None]) -> Judged:
+    progress(f"{case.name}: {OURS}")
+    project = Project(case.config(folder))
+    config = project.met(source_of(project.config))
+    train, test, warm = _read(project, config)
+    generated = bool(test.get("tocsin_generated", np.zeros(1))[0])
+    known = test[LABEL] >= 0
+    truth = test[LABEL][known] == 1
+    if truth.all() or not truth.any():
+        kind = "anomalies" if truth.any() else "normal rows"
+        return Judged(case.set, case.name, test.rows, int(truth.sum()), reason=f"{kind} alone: nothing to tell apart")
+    start = perf_counter()
+    rows = _ours(config, train if case.normal_only else _untold(train), test, warm=warm)
+    results = {OURS: _result(truth, rows.scores[known], perf_counter() - start)}
+    for name, peer in scores_of_peers(rows.train, rows.test, rows.entities, seed):
+        progress(f"{case.name}: {name}")
+        start = perf_counter()
+        results[name] = _result(truth, peer()[known], perf_counter() - start)
+    detector = str(config.detector.to_json())
+    return Judged(case.set, case.name, test.rows, int(truth.sum()), detector, generated, results)
+
+
+def _read(project: Project, config: Config) -> tuple[Batch, Batch, bool]:
+    """Rows to learn from and rows to judge; the last says whether these follow those."""
+    limits = Limits(config.limits)
+    history = project.reader.read(source_of(config), config.labels, limits).batch
+    if config.test is not None:
+        return history, project.reader.read(config.test, config.test_labels or config.labels, limits).batch, False
+    parts = split(history, config.schema_, config.split, test_elsewhere=False)
+    return Batch.concatenate([parts.train, parts.calibration]), parts.test, config.schema_.time is not None
+
+
+def _untold(rows: Batch) -> Batch:
+    return Batch({name: column for name, column in rows.items() if name not in (LABEL, CLASS)})
+
+
+def _ours(config: Config, train: Batch, test: Batch, *, warm: bool) -> _Rows:
+    """No figure here needs a threshold, so that all rows are learnt from and none is held back for one."""
+    model = AnomalyModel(Design.of(config)).fit(train, train)
+    state = model.start()
+    before = model.features(train, state).values
+    after = model.features(test, state if warm else model.start()).values
+    learnt = train[LABEL] != 1 if LABEL in train else np.ones(train.rows, dtype=bool)
+    schema = config.schema_
+    return _Rows(
+        scores=model.detector.score(model.prepared(after)),
+        train=model.preparation.apply(model.latest(before)[learnt]),
+        test=model.preparation.apply(model.latest(after)),
+        entities=test[schema.entity] if schema.entity and schema.time else None,
+        truth=test[LABEL] == 1,
+    )
+
+
+def _result(truth: Mask, scores: Vector, seconds: float) -> Result:
+    ranking = Ranking.of(truth, scores)
+    area = float(roc_auc(ranking.anomalies, ranking.normals))
+    return Result(area, float(average_precision(ranking.anomalies, ranking.normals)), seconds)
