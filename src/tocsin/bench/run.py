@@ -69,14 +69,14 @@ def judge(cases: Iterable[Case], seed: int = 0, progress: Callable[[str], None] 
             try:
                 yield _judge(case, Path(folder), seed, progress)
             except TocsinError as error:
-                yield Judged(case.set, case.name, reason=str(error.problem))
+                yield Judged(case.set, case.name, reason=f"{error.problem.got}, wanted {error.problem.wanted}")
 
 
 def _judge(case: Case, folder: Path, seed: int, progress: Callable[[str], None]) -> Judged:
     progress(f"{case.name}: {OURS}")
     project = Project(case.config(folder))
     config = project.met(source_of(project.config))
-    train, test, warm = _read(project, config)
+    train, test, warm = rows_of(project, config)
     generated = bool(test.get("tocsin_generated", np.zeros(1))[0])
     known = test[LABEL] >= 0
     truth = test[LABEL][known] == 1
@@ -84,7 +84,7 @@ def _judge(case: Case, folder: Path, seed: int, progress: Callable[[str], None])
         kind = "anomalies" if truth.any() else "normal rows"
         return Judged(case.set, case.name, test.rows, int(truth.sum()), reason=f"{kind} alone: nothing to tell apart")
     start = perf_counter()
-    rows = _ours(config, train if case.normal_only else _untold(train), test, warm=warm)
+    rows = _ours(config, train if case.normal_only else untold(train), test, warm=warm)
     results = {OURS: _result(truth, rows.scores[known], perf_counter() - start)}
     for name, peer in scores_of_peers(rows.train, rows.test, rows.entities, seed):
         progress(f"{case.name}: {name}")
@@ -94,7 +94,7 @@ def _judge(case: Case, folder: Path, seed: int, progress: Callable[[str], None])
     return Judged(case.set, case.name, test.rows, int(truth.sum()), detector, generated, results)
 
 
-def _read(project: Project, config: Config) -> tuple[Batch, Batch, bool]:
+def rows_of(project: Project, config: Config) -> tuple[Batch, Batch, bool]:
     """Rows to learn from and rows to judge; the last says whether these follow those."""
     limits = Limits(config.limits)
     history = project.reader.read(source_of(config), config.labels, limits).batch
@@ -104,7 +104,8 @@ def _read(project: Project, config: Config) -> tuple[Batch, Batch, bool]:
     return Batch.concatenate([parts.train, parts.calibration]), parts.test, config.schema_.time is not None
 
 
-def _untold(rows: Batch) -> Batch:
+def untold(rows: Batch) -> Batch:
+    """The rows without what is known of them."""
     return Batch({name: column for name, column in rows.items() if name not in (LABEL, CLASS)})
 
 
