@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tocsin.errors import IntegrityError
 from tocsin.kernel.program import Operation, Program
 from tocsin.kernel.run import FeatureMatrix, Kernel
-from tocsin.kernel.sequences import with_sequence
+from tocsin.kernel.sequences import with_sequence, without_sequence
 from tocsin.records import Batch
 
 GAP = 10
@@ -175,3 +175,7 @@ def test_a_program_with_constants_that_make_no_sequence_is_refused(changed: dict
 def test_a_sequence_without_a_clock_is_refused() -> None:
     with pytest.raises(IntegrityError, match="without a clock"):
         Kernel(with_sequence(Program((), ("x",)), 2, GAP))
+
+
+def test_a_program_without_its_sequence_is_the_one_that_was_strung_together() -> None:
+    assert without_sequence(with_sequence(PLAIN, 3, GAP)) == PLAIN

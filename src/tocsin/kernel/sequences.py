@@ -33,7 +33,8 @@ def with_sequence(program: Program, steps: int, max_gap_us: int) -> Program:
 
 def without_sequence(program: Program) -> Program:
     """The program that `with_sequence` was given."""
-    return replace(program, operations=program.operations[:-1], outputs=program.operations[-1].inputs)
+    *operations, sequence = program.operations
+    return replace(program, operations=tuple(operations), outputs=sequence.inputs)
 
 
 class RowSequence(Action):
