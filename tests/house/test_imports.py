@@ -27,6 +27,8 @@ HOME_OF = {
     "matplotlib": {"evaluation/plots.py", "training/exports/pictures.py"},
     "jinja2": {"evaluation/page.py"},
     "structlog": {"observe.py"},
+    "torch": {"detectors/base_lstm_training.py"},
+    "xgboost": {"detectors/xgboost.py"},
     "httpx2": {"sources/base_http.py"},
     "google": {"sources/base_envelopes.py"},
     "gufo": {"sources/base_snmp_polls.py"},

@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ import orjson
 
 from tocsin.checks.part import require
 from tocsin.detectors.base import Detector, Labels, State, Supervision
-from tocsin.errors import NotFittedError, SchemaError
+from tocsin.errors import DataError, NotFittedError, SchemaError
 from tocsin.records import Matrix, Vector
 
 Kind = type[Detector]
@@ -196,7 +197,10 @@ def check_other_matrices_are_refused(kind: Kind, folder: Path) -> None:
 
 
 def check_unusual_training_rows_are_survived(kind: Kind, folder: Path) -> None:
-    """Small, constant, repeated and huge: fit works and scores stay finite."""
+    """Small, constant, repeated and huge: fit works and scores stay finite.
+
+    One row has one label: a detector that has to tell two apart refuses it as a DataError.
+    """
     steps = kind.example(folder).steps
     constant, huge = normal_rows(steps=steps), normal_rows(steps=steps)
     constant[..., 2] = 7.0
@@ -213,6 +217,9 @@ def check_unusual_training_rows_are_survived(kind: Kind, folder: Path) -> None:
         detector = kind.example(folder)
         labels = np.zeros(len(rows), dtype=np.int8)
         labels[::2] = detector.supervision is Supervision.LABELLED
+        if labels.all():
+            _refuses(DataError, partial(detector.fit, y=labels), rows, f"{kind.__name__}.fit of anomalies alone")
+            continue
         try:
             with np.errstate(over="raise", divide="raise", invalid="raise"):
                 detector.fit(rows, labels)
