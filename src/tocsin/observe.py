@@ -10,7 +10,8 @@ import re
 import sys
 import threading
 from collections import Counter
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import orjson
@@ -52,6 +53,17 @@ def configure(
         logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
         cache_logger_on_first_use=False,
     )
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Only errors are logged meanwhile, by any thread: for work that says over and over what was said once."""
+    was_configured, before = structlog.is_configured(), structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    try:
+        yield
+    finally:
+        structlog.configure(**before) if was_configured else structlog.reset_defaults()
 
 
 def redact(_: Any, __: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
@@ -164,6 +176,33 @@ def feature_cache_refused(reason: str) -> None:
     count("tocsin_feature_cache_refused_total")
 
 
+def epoch_ended(detector: str, epoch: int, error: float) -> None:
+    """A detector has gone once more through its training rows."""
+    _log.debug("Epoch ended.", detector=detector, epoch=epoch, held_out_error=error)
+    count("tocsin_epochs_total", detector=detector)
+
+
+def fit_resumed(detector: str, epochs: int) -> None:
+    """A training that was ended before goes on behind the epochs that it had done."""
+    _log.info("Training goes on where it was ended.", detector=detector, epochs=epochs)
+    count("tocsin_fits_resumed_total", detector=detector)
+
+
+def fit_not_kept(reason: str) -> None:
+    """Where a training stands could not be kept: if it is killed, it begins anew."""
+    _log.warning("Training not kept; killed, it would begin anew.", reason=reason)
+    count("tocsin_fits_not_kept_total")
+
+
+def gpu_lost(detector: str, epochs: int, reason: str) -> None:
+    """The GPU failed; the training goes on without it, behind the epochs that it had done."""
+    _log.warning(
+        "GPU lost, the training goes on on the CPU; free the GPU and train again to use it.",
+        detector=detector, epochs=epochs, reason=reason,
+    )  # fmt: skip
+    count("tocsin_gpus_lost_total", detector=detector)
+
+
 def sink_failed(sink: str, reason: str) -> None:
     """A sink did not take its alerts and is left out until the end of the run."""
     _log.error("Sink failed and is left out.", sink=sink, reason=reason)
@@ -200,6 +239,24 @@ def budget_not_held(asked: str, served: str, state: str, needed: str) -> None:
     """The calibration span cannot hold the asked budget; `needed` is the span that could."""
     _log.warning("Alert budget not held.", asked=asked, served=served, state=state, needed=needed)
     count("tocsin_budget_not_held_total", state=state)
+
+
+def budget_doubted(reason: str, detail: str) -> None:
+    """The calibration rows are not what the promise of the alert budget needs; `reason` as `docs/budget.md` has it."""
+    _log.warning("Alert budget in doubt.", reason=reason, detail=detail)
+    count("tocsin_budget_doubted_total", reason=reason)
+
+
+def calibration_rows_set_aside(rows: int, of: int) -> None:
+    """So many of the calibration rows stand apart from all others, and the alert level was set without them."""
+    _log.warning("Calibration rows stand apart and are set aside; label them if they are incidents.", rows=rows, of=of)
+    count("tocsin_calibration_rows_set_aside_total", rows)
+
+
+def trial_finished(number: int, value: float | None, reason: str) -> None:
+    """A trial of a search is on the disk: with a value, or refused with a reason."""
+    _log.info("Trial finished.", number=number, value=value, **({"refused": reason} if reason else {}))
+    count("tocsin_trials_total", result="refused" if value is None else "finished")
 
 
 def model_registered(name: str, version: int, digest: str, *, passed: bool) -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial as bound
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Self, cast
 
 from tocsin import observe
 from tocsin.alerts import AlertPolicy
@@ -23,8 +23,9 @@ from tocsin.component import PartSpec, Room
 from tocsin.config import Config, LabelsConfig, LimitsConfig, load
 from tocsin.errors import ConfigError, ConflictError, Problem
 from tocsin.evaluation.gate import check_limits, gate
-from tocsin.evaluation.report import Evidence, Report, evaluate
-from tocsin.evaluation.runs import appearing, new_run, runs, write_documents
+from tocsin.evaluation.evidence import Evidence
+from tocsin.evaluation.report import Report, evaluate
+from tocsin.evaluation.runs import appearing, new_run, write_documents
 from tocsin.model.anomaly_model import AnomalyModel
 from tocsin.model.design import Design, check_design, problems_in
 from tocsin.model.feature_cache import FeatureCache, FeaturePass
@@ -39,9 +40,11 @@ from tocsin.sinks.base import Sink
 from tocsin.sources.base import Tally
 from tocsin.storage import LocalStore
 from tocsin.training.exports import Export, Material
+from tocsin.training.folds import Fold
 from tocsin.training.history import History, Progress, Reader, check_part, local_part, losses, source_of, with_path
 from tocsin.training.limits import Limits, peak_memory_bytes
 from tocsin.training.split import split
+from tocsin.training.tune import Means, Tuning, check_search, tune
 
 RUNS = "runs"
 FEATURES = ".tocsin/features"
@@ -123,15 +126,12 @@ class Project:
         TocsinError
             If any station refuses; nothing is registered then.
         """
-        config, limits = self.config, Limits(self.config.limits)
-        check(config)
-        self.reader.begin(source_of(config))
-        config = self.met(source_of(config))
-        history = self.reader.read(source_of(config), config.labels, limits)
+        limits = Limits(self.config.limits)
+        config, history = self._history(limits)
         elsewhere = self.reader.read(config.test, config.test_labels or config.labels, limits) if config.test else None
         parts = split(history.batch, config.schema_, config.split, test_elsewhere=elsewhere is not None)
         model = AnomalyModel(Design.of(config), history.tally.digests.values())
-        features = self._features()
+        features = FeaturePass(self._cache)
         model.fit(parts.train, parts.calibration, parts.share, self._checkpoint(limits), features)
         known = Circumstances(
             title=config.name,
@@ -174,6 +174,21 @@ class Project:
                 observe.promotion_lost(config.name, version.version)
         return Outcome(report, verdict, evidence, folder, version, history.tally)
 
+    def tune(self, workers: int | None = None, *, anew: bool = False) -> Tuning:
+        """Search over parameters, on the rows that training learns from and sets its level on: see `training.tune`.
+
+        Parameters
+        ----------
+        workers
+            Processes; by default as many as there are cores.
+        anew
+            Put an earlier study aside.
+        """
+        config, history = self._history(Limits(LimitsConfig(memory=self.config.limits.memory)))
+        parts = split(history.batch, config.schema_, config.split, test_elsewhere=config.test is not None)
+        means = Means(lambda stage: self.progress(stage, 0), self._cache, workers, anew, history.tally.generated)
+        return tune(config, Fold(parts.train, parts.calibration, parts.share), means)
+
     def promote(self, version: int) -> None:
         """Make a version the champion; raises GateRefused unless its verdict passed."""
         self.registry.promote(self.config.name, version)
@@ -209,7 +224,7 @@ class Project:
             seen_in_training=not before and model.learnt_from(test.tally.digests),
             remarks=losses(test.tally),
         )
-        features = self._features().begin(model.kernel)
+        features = FeaturePass(self._cache).begin(model.kernel)
         for rows in before:
             features.run(rows)
         evidence = trial(model, self._policy(model, known), features, test.batch, known)
@@ -282,6 +297,13 @@ class Project:
     def _report(self, stage: str, rows: int) -> None:
         self.progress(stage, rows)
 
+    def _history(self, limits: Limits) -> tuple[Config, History]:
+        """The config once its telemetry was met, and all rows to learn from."""
+        check(self.config)
+        self.reader.begin(source_of(self.config))
+        config = self.met(source_of(self.config))
+        return config, self.reader.read(source_of(config), config.labels, limits)
+
     def _policy(self, model: AnomalyModel, known: Circumstances) -> AlertPolicy:
         """The policy that the model's budget was fitted with; how much is delivered at most, the config says."""
         at_most = self.config.alerts.at_most
@@ -299,9 +321,10 @@ class Project:
 
         return checkpoint
 
-    def _features(self) -> FeaturePass:
+    @property
+    def _cache(self) -> FeatureCache:
         """Rows that an earlier run took through the same features need not go through them again."""
-        return FeaturePass(FeatureCache(self.config.resolve(FEATURES), self.config.limits.feature_cache))
+        return FeatureCache(self.config.resolve(FEATURES), self.config.limits.feature_cache)
 
     def _test_rows(self, data: str | None, limits: Limits) -> tuple[Sequence[Batch], History]:
         """Rows to judge on, and those that went before them, as a training takes them."""
@@ -343,7 +366,7 @@ def check(config: Config) -> None:
             for place, room, spec in _outer_parts(config)
             for problem in problems_in(bound(check_part, config, place, room, spec))
         ),
-    ]
+    ] or check_search(config)
     if problems:
         raise ConfigError([config.located(problem) for problem in problems])
 
@@ -371,21 +394,3 @@ def probe(project: Project) -> list[Problem]:
 
 def _first_rows(project: Project, spec: PartSpec, labels: LabelsConfig | None) -> Batch | None:
     return next(project.reader.batches(spec, labels, Tally(), keep_refused=False), None)
-
-
-def status(project: Project) -> dict[str, Any]:
-    """What a project has on disk."""
-    name, registry = project.config.name, project.registry
-    folders = runs(project.config.resolve(RUNS), name)
-    known = name in registry.names()
-    versions = registry.history(name) if known else ()
-    channels = dict(registry.channels(name)) if known else {}
-    return {
-        "name": name,
-        "versions": len(versions),
-        "newest": versions[-1].created if versions else None,
-        "channels": channels,
-        "runs": len(folders),
-        "last_run": str(folders[-1]) if folders else None,
-        "registry_bytes": sum(version.size_bytes for version in versions),
-    }

@@ -26,6 +26,7 @@ HOME_OF = {
     "sklearn": set[str](),
     "matplotlib": {"evaluation/plots.py", "training/exports/pictures.py"},
     "jinja2": {"evaluation/page.py"},
+    "optuna": {"training/study.py"},
     "structlog": {"observe.py"},
     "torch": {"detectors/base_lstm_training.py"},
     "xgboost": {"detectors/xgboost.py"},

@@ -24,6 +24,7 @@ from tocsin.cli.pictures import illustrated
 from tocsin.cli.presets import presets_app
 from tocsin.cli.screens import WrongUsage
 from tocsin.cli.settings import SHARED_HELP, Settings, take_settings, version_of
+from tocsin.cli.tune import tune
 from tocsin.component import seconds
 from tocsin.errors import ConfigError, TocsinError
 
@@ -43,6 +44,7 @@ app.add_typer(presets_app, name="presets")
 app.add_typer(new_app, name="new")
 app.command("check-part")(check_part)
 app.command("import-config")(import_config)
+app.command("tune")(tune)
 app.command("bench")(bench)
 
 Chosen = Annotated[str | None, typer.Option("--model", help="A version number or a channel. Default: champion.")]
@@ -275,7 +277,7 @@ def doctor(ctx: typer.Context) -> None:
 @app.command()
 def status(ctx: typer.Context) -> None:
     """What the project has: versions, channels, runs, disk use."""
-    from tocsin.system import status as status_of
+    from tocsin.cli.status import status_of
 
     settings: Settings = ctx.obj
     found = status_of(settings.project())

@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field, PrivateAttr, ValidationError, model_valid
 
 from tocsin.component import PartSpec, Spec, problems_of
 from tocsin.config.document import Document
+from tocsin.config.search import TuneConfig
 from tocsin.config.sections import (
     AlertsConfig,
     FeaturesConfig,
@@ -52,6 +53,7 @@ class Config(Section):
     detector: Spec = PartSpec("isolation_forest")
     threshold: Spec = PartSpec("conformal")
     split: SplitConfig = SplitConfig()
+    tune: TuneConfig | None = None
     alerts: AlertsConfig = AlertsConfig()
     gate: Targets = Field(default_factory=dict)
     registry: RegistryConfig = RegistryConfig()

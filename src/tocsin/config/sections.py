@@ -117,6 +117,9 @@ class FeaturesConfig(Section):
         feature derives waits for one that does.
     aside
         Columns that are computed, for other features and for exports, and that the detector is not shown.
+    keep
+        `all` columns that are not set aside, or `auto`: training sets aside, too, what only hides anomalies from the
+        detector, judged on the last part of the training rows. It costs up to some hundred trainings.
     wait
         Take the rows of a stream in the order of their times, each held back for so long; a row that comes later
         still is scored alone. Without it rows are taken as they come, a late one at its own place in the windows.
@@ -126,6 +129,7 @@ class FeaturesConfig(Section):
     derive: tuple[Spec, ...] = ()
     names: Mapping[str, str] = Field(default_factory=dict)
     aside: Words = ()
+    keep: Literal["all", "auto"] = "all"
     wait: Duration | None = None
 
 

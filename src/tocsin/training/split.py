@@ -62,7 +62,7 @@ def split(batch: Batch, schema: Schema, config: SplitConfig, *, test_elsewhere: 
     """
     whole = config.train + config.calibration if test_elsewhere else 1.0
     first, second = config.train / whole, (config.train + config.calibration) / whole
-    place = _places(batch, schema, config)
+    place = places(batch, schema, config)
     chosen = (place < first, (place >= first) & (place < second), place >= second)
     train, calibration, test = (batch.take(mask) for mask in chosen)
     if config.by != "entity" or schema.entity is None or not batch.rows:
@@ -71,7 +71,7 @@ def split(batch: Batch, schema: Schema, config: SplitConfig, *, test_elsewhere: 
     return Parts(train, calibration, test, calibrating / entities)
 
 
-def _places(batch: Batch, schema: Schema, config: SplitConfig) -> Vector:
+def places(batch: Batch, schema: Schema, config: SplitConfig) -> Vector:
     """Where each row stands in the division, in [0, 1)."""
     if config.by == "entity":
         if schema.entity is None:
