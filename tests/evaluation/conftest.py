@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tocsin.evaluation.report import Evidence
-from tocsin.records import SECOND, Alert, Scores
+from tocsin.evaluation.evidence import Evidence, Rescoring
+from tocsin.model.training_rows import TrainingRows
+from tocsin.records import SECOND, Alert, Matrix, Scores, Times
 
 ROWS = 400
 ANOMALOUS = slice(200, 240)
@@ -50,13 +51,30 @@ def make_evidence(rng: np.random.Generator) -> Callable[..., Evidence]:
         generated=False,
         model="sha256:0123",
         title="A small test",
-        training_moments=np.array([np.zeros(3), np.ones(3)]),
+        training=remembered(np.random.default_rng(1).normal(size=(600, 3))),
+        cooldown_s=2.0,
+        rescoring=Rescoring(
+            lambda rows: np.zeros((len(rows), 3)),
+            lambda rows, instead: np.abs(np.where(np.isnan(instead), features[rows], instead)[:, 1]),
+        ),
+        copies=(np.ones(ROWS, bool), np.zeros(ROWS, bool)),
+        parts={"detector": "AbsoluteValue()", "needs": "bytes, packets, duration_s"},
     )
 
     def make(**changes: Any) -> Evidence:
         return replace(base, **changes)
 
     return make
+
+
+def remembered(rows: Matrix, times: Times | None = None) -> TrainingRows:
+    """What a model remembers of training rows whose features are prepared as they come."""
+    return TrainingRows.of(rows, rows, np.arange(min(len(rows), 64)), times, None)
+
+
+@pytest.fixture(name="remembered")
+def remembered_fixture() -> Callable[..., TrainingRows]:
+    return remembered
 
 
 def alert(row: int, *, entity: str = "", start: int | None = None, end: int | None = None, rows: int = 1) -> Alert:

@@ -4,8 +4,15 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tocsin.evaluation.events import AlertCount, count_alerts, count_events
-from tocsin.records import Alert, Column
+from tocsin.evaluation.events import AlertCount, EventCount, count_alerts, find_events
+from tocsin.records import Alert, Column, Mask, Times
+
+
+def count_events(
+    anomalous: Mask, flagged: Mask, times: Times | None, entities: Column | None, classes: Column | None
+) -> EventCount | None:
+    events = find_events(anomalous, times, entities, classes)
+    return None if events is None else events.tally(flagged)
 
 
 def _texts(*values: str) -> Column:

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from tocsin.errors import ConfigError
+from tocsin.evaluation.evidence import Evidence
 from tocsin.evaluation.gate import check_limits, gate
 from tocsin.evaluation.measures import Figure
-from tocsin.evaluation.report import Evidence, Report, evaluate
+from tocsin.evaluation.report import Report, evaluate
 
 
 def _document(**figures: Figure) -> dict[str, object]:

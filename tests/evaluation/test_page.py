@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tocsin.evaluation.evidence import Evidence
 from tocsin.evaluation.gate import gate
 from tocsin.evaluation.measures import Figure, Unit
 from tocsin.evaluation.page import shown, words, write_page
 from tocsin.evaluation.plots import draw
-from tocsin.evaluation.report import Evidence, evaluate
+from tocsin.evaluation.report import evaluate
 
 Make = Callable[..., Evidence]
 VOID = {"meta", "img"}

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from tocsin.evaluation.evidence import Evidence
 from tocsin.evaluation.plots import draw, shortened
-from tocsin.evaluation.report import Evidence, evaluate
+from tocsin.evaluation.report import evaluate
 
 Make = Callable[..., Evidence]
 PNG = b"\x89PNG\r\n\x1a\n"

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tocsin.evaluation.evidence import Evidence
 from tocsin.evaluation.predictions import COLUMNS, iso_times, write_predictions
-from tocsin.evaluation.report import Evidence
 from tocsin.records import GENERATED
 
 Make = Callable[..., Evidence]

@@ -1,17 +1,59 @@
-"""Incidents and alerts instead of rows: which labelled events were caught, and which alerts were right."""
+"""Incidents and alerts instead of rows: which labelled events were caught and how soon, and which alerts were right."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tocsin.calibration import codes_of, episodes
-from tocsin.records import Alert, Column, Mask, Times
+from tocsin.evaluation.bootstrap import bootstrapped
+from tocsin.evaluation.measures import Figure, missing
+from tocsin.records import SECOND, Alert, Column, Mask, Times, Vector
 
 NAMED_GAP_S = 3_600.0
+NEVER = "no event was caught"
+DELAYS: Mapping[str, float] = {"detection_delay_p50_seconds": 0.5, "detection_delay_p95_seconds": 0.95}
+"""Figures of the delay, and which quantile each is."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Events:
+    """Labelled events."""
+
+    rows: NDArray[np.intp]
+    """The anomalous rows that belong to one, (m,), as places among the rows given, ascending."""
+    event: NDArray[np.intp]
+    """Whose row it is, (m,), numbered from 0."""
+    count: int
+    kind: str
+    """What an event is here, in words."""
+
+    def tally(self, flagged: Mask) -> EventCount:
+        """How many there are, and how many hold a flagged row; `flagged` is (n,)."""
+        return EventCount(self.count, int(self.caught(flagged).sum()), self.kind)
+
+    def caught(self, flagged: Mask) -> Mask:
+        """Which events hold a flagged row, (count,); `flagged` is (n,)."""
+        found = np.zeros(self.count, dtype=bool)
+        found[self.event[flagged[self.rows]]] = True
+        return found
+
+    def starts(self, times: Times, chosen: Mask | None = None) -> NDArray[np.int64]:
+        """Time of each event's first row, (count,), or of its first chosen one; the largest number where none is."""
+        firsts = np.full(self.count, np.iinfo(np.int64).max)
+        kept = slice(None) if chosen is None else chosen[self.rows]
+        np.minimum.at(firsts, self.event[kept], times[self.rows[kept]])
+        return firsts
+
+    def delays_s(self, flagged: Mask, times: Times) -> Vector:
+        """Seconds from the first row of each event to its first flagged row, (count,); NaN where none is."""
+        found = self.caught(flagged)
+        taken = (self.starts(times, flagged) - self.starts(times)) / SECOND
+        return np.where(found, taken, np.nan)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,32 +77,48 @@ class AlertCount:
     unknown: int
 
 
-def count_events(
-    anomalous: Mask, flagged: Mask, times: Times | None, entities: Column | None, classes: Column | None
-) -> EventCount | None:
-    """Count events and catches; all columns have shape (n,), in time order where there is a clock.
+def find_events(anomalous: Mask, times: Times | None, entities: Column | None, classes: Column | None) -> Events | None:
+    """The labelled events among rows; all columns have shape (n,), in time order where there is a clock.
 
     With a clock and anomalies of several names, an event is the rows of one name that are less than an hour apart,
     whatever entities they touch: a flood comes from many, and ordinary rows lie between the rows of an attack. With a
     clock and at most one name it is an unbroken run of anomalous rows of one entity (of the whole series without
     entities). Without a clock each name is one event; None if there are no names either.
     """
+    rows = np.flatnonzero(anomalous)
     names = set() if classes is None else set(classes[anomalous & (classes != "")].tolist())
     if times is not None and classes is not None and len(names) > 1:
-        event = episodes(times[anomalous], classes[anomalous], NAMED_GAP_S)
-        rung = len(np.unique(event[flagged[anomalous]]))
-        return EventCount(int(event.max()) + 1, rung, "rows of one name less than an hour apart")
+        event = episodes(times[rows], classes[rows], NAMED_GAP_S)
+        return Events(rows, event, int(event.max()) + 1, "rows of one name less than an hour apart")
     if times is not None:
         entity = codes_of(entities, len(anomalous))
         order = np.argsort(entity, kind="stable")
         inside, entity = anomalous[order], entity[order]
         begins = inside & (np.diff(entity, prepend=-1) != 0)
         begins[1:] |= inside[1:] & ~inside[:-1]
-        event, caught = np.cumsum(begins)[inside], flagged[order][inside]
-        return EventCount(int(begins.sum()), len(np.unique(event[caught])), "unbroken runs of one entity")
+        event = np.empty(len(anomalous), dtype=np.intp)
+        event[order] = np.cumsum(begins) - 1
+        return Events(rows, event[rows], int(begins.sum()), "unbroken runs of one entity")
     if classes is None or not names:
         return None
-    return EventCount(len(names), len(names & set(classes[anomalous & flagged].tolist())), "classes of anomaly")
+    named = rows[classes[rows] != ""]
+    return Events(named, codes_of(classes[named], len(named)), len(names), "classes of anomaly")
+
+
+def delay_figures(events: Events, flagged: Mask, times: Times, seed: int) -> dict[str, Figure]:
+    """Median and 95th percentile of the delays of the caught events, in seconds, with intervals over events."""
+    delays = events.delays_s(flagged, times)
+    known = delays[~np.isnan(delays)]
+    if not len(known):
+        return dict.fromkeys(DELAYS, missing(NEVER, "s"))
+    remark = "" if len(known) == events.count else f"of the {len(known)} events caught, out of {events.count}"
+    return {
+        name: bootstrapped(known, partial(_quantile, share=share), seed, "s", remark) for name, share in DELAYS.items()
+    }
+
+
+def _quantile(values: Vector, share: float) -> float:
+    return float(np.quantile(values, share))
 
 
 def count_alerts(

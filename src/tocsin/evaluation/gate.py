@@ -18,7 +18,8 @@ from fractions import Fraction
 from typing import Any
 
 from tocsin.errors import ConfigError, Problem, did_you_mean
-from tocsin.evaluation.report import NEED_LABELS, UNITS, Report
+from tocsin.evaluation.figures import NEED_LABELS, UNITS
+from tocsin.evaluation.report import Report
 from tocsin.records import Judgement, Verdict
 
 _COMPARISON = re.compile(r"\s*(>=|<=|>|<)\s*([0-9]+(?:\.[0-9]*)?|\.[0-9]+)\s*([A-Za-z%]*)\s*(when labelled)?\s*")

@@ -7,13 +7,15 @@ days, and make any number of alerts look rare.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 
-from tocsin.evaluation.measures import Figure, missing
+from tocsin.evaluation.measures import CONFIDENCE, Figure, missing
 from tocsin.records import DAY, Times
 
 USUAL_STEPS = 10
@@ -49,7 +51,19 @@ def alerts_per_day(alerts: int, watched: Watched | None) -> Figure:
         return missing("no clock", "per_day")
     if not watched.days:
         return missing("all rows are of one moment", "per_day")
-    return Figure(alerts / watched.days, unit="per_day")
+    low, high = _poisson(alerts)
+    return Figure(alerts / watched.days, low / watched.days, high / watched.days, unit="per_day")
+
+
+def _poisson(count: int) -> tuple[float, float]:
+    """The 95 % interval of a count of alerts, which are grouped so that one says little of the next.
+
+    Source: Byar's approximation, in Breslow and Day, Statistical Methods in Cancer Research II, IARC 1987, p. 69.
+    """
+    z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
+    low = count * (1 - 1 / (9 * count) - z / (3 * math.sqrt(count))) ** 3 if count else 0.0
+    high = (count + 1) * (1 - 1 / (9 * (count + 1)) + z / (3 * math.sqrt(count + 1))) ** 3
+    return max(0.0, low), high
 
 
 def budget_factor(promise: Mapping[str, Any]) -> Figure:

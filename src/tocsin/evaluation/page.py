@@ -14,9 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tocsin.component import optional_packages
+from tocsin.evaluation.evidence import Evidence
 from tocsin.evaluation.measures import Figure, Unit
+from tocsin.evaluation.notes import SEEN_IN_TRAINING
 from tocsin.evaluation.predictions import iso_times
-from tocsin.evaluation.report import SEEN_IN_TRAINING, Evidence, Report
+from tocsin.evaluation.report import Report
 from tocsin.records import SECOND, Mask, Verdict
 
 with optional_packages("evaluation.page"):

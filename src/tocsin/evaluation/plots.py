@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from tocsin.component import optional_packages
+from tocsin.evaluation.evidence import Evidence
 from tocsin.evaluation.measures import Confusion, Figure
-from tocsin.evaluation.report import Evidence, Report
+from tocsin.evaluation.report import Report
 
 with optional_packages("evaluation.plots"):
     from matplotlib.axes import Axes

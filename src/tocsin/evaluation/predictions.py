@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tocsin.errors import visible
-from tocsin.evaluation.report import Evidence
+from tocsin.evaluation.evidence import Evidence
 from tocsin.records import GENERATED, Column, Times
 
 COLUMNS = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from time import perf_counter
 
@@ -10,8 +11,8 @@ from numpy.typing import NDArray
 
 from tocsin.alerts import AlertPolicy
 from tocsin.errors import DataError
+from tocsin.evaluation.evidence import Evidence, Rescoring
 from tocsin.evaluation.leaks import Leaks, find_leaks
-from tocsin.evaluation.report import Evidence
 from tocsin.kernel.run import FeatureMatrix
 from tocsin.model.anomaly_model import AnomalyModel
 from tocsin.model.feature_cache import FeaturePass
@@ -19,6 +20,8 @@ from tocsin.records import CLASS, LABEL, Batch, Matrix, Scores, origins
 from tocsin.scoring.scorer import decide
 
 LATENCY_ROWS = 200
+FILES, NEEDS = 20, 1_000
+"""Files named on a model card, and characters for the fields that it needs."""
 BATCH = 10_000
 """Rows scored at once, as a source hands them over by default: alerts fold what one batch holds."""
 
@@ -64,7 +67,7 @@ def trial(
         raise DataError("evaluation", "no test rows", "at least one", hint)
     latency_ms = _latency_ms(model, test)
     matrix = features.run(test)
-    values = matrix.values
+    values, latest = matrix.values, model.latest(matrix.values)
     batches = [slice(start, start + BATCH) for start in range(0, test.rows, BATCH)]
     pieces = [
         decide(model, policy, test.take(rows), FeatureMatrix(values[rows], matrix.marks[rows])) for rows in batches
@@ -77,7 +80,7 @@ def trial(
         times=test[schema.time] if schema.time else None,
         entities=test[schema.entity] if schema.entity else None,
         origins=origins(test),
-        features=model.preparation.apply(model.latest(values)),
+        features=model.preparation.apply(latest),
         feature_names=model.program.outputs,
         explain=lambda rows: model.explainer.contributions(values[rows]),
         alerts=tuple(alert for piece in pieces for alert in piece.alerts),
@@ -89,11 +92,30 @@ def trial(
         generated=known.generated,
         model=known.version,
         title=known.title,
-        training_moments=model.training.moments,
+        training=model.training,
+        cooldown_s=model.design.budget.cooldown_s,
+        rescoring=Rescoring(
+            lambda rows: model.explainer.normal_rows(values[rows]),
+            lambda rows, instead: model.explainer.rescored(values[rows], instead),
+        ),
+        parts=_parts(model),
         seen_in_training=known.seen_in_training,
         remarks=known.remarks,
-        leaks=_leaks(model, test, model.latest(values)),
+        leaks=_leaks(model, test, latest),
+        copies=model.training.sampled(latest),
     )
+
+
+def _parts(model: AnomalyModel) -> Mapping[str, str]:
+    """What a model is made of, in words."""
+    design = model.design
+    return {
+        "features": f"{len(model.program.outputs)} columns, fingerprint {model.program.fingerprint[:12]}",
+        "detector": repr(model.detector),
+        "threshold": repr(model.threshold),
+        "learnt from files (SHA-256)": ", ".join(digest[:12] for digest in sorted(model.inputs)[:FILES]),
+        "needs": ", ".join(design.schema.fields)[:NEEDS],
+    }
 
 
 def _together(scores: list[Scores]) -> Scores:

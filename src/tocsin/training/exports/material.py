@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tocsin.config import Config
-from tocsin.evaluation.report import Evidence, Report
+from tocsin.evaluation.evidence import Evidence
+from tocsin.evaluation.report import Report
 from tocsin.kernel.run import Kernel
 from tocsin.model.anomaly_model import AnomalyModel
 from tocsin.model.feature_cache import FeaturePass
