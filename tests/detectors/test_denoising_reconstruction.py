@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -64,6 +66,14 @@ def test_nothing_counts_beyond_the_clip(rng: np.random.Generator) -> None:
     assert far == further
 
 
+def test_the_score_of_a_sequence_is_the_mean_over_its_rows(rng: np.random.Generator) -> None:
+    rows = moving_together(rng)
+    sequences = np.stack([rows[:-1], rows[1:]], axis=1)
+    single = DenoisingReconstruction().fit(rows[1:]).score(rows)
+    several = DenoisingReconstruction(steps=2).fit(sequences).score(sequences)
+    np.testing.assert_allclose(several, (single[:-1] + single[1:]) / 2)
+
+
 @given(st.integers(1, 12), st.integers(0, 2**32 - 1))
 def test_the_inverse_is_one(size: int, seed: int) -> None:
     rows = np.random.default_rng(seed).normal(size=(3 * size, size))
@@ -72,7 +82,7 @@ def test_the_inverse_is_one(size: int, seed: int) -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"noise": 0.0}, {"noise": np.inf}, {"clip": -1.0}, {"clip": np.nan}])
-def test_parameters_out_of_range_are_refused(wrong: dict[str, float]) -> None:
+def test_parameters_out_of_range_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="greater than 0"):
         DenoisingReconstruction(**wrong)
 

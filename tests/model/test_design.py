@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tocsin.config import Config, parse
@@ -133,3 +135,10 @@ def test_a_column_set_aside_or_renamed_has_to_be_one_that_is_computed(line: str,
     text = "version: 1\nname: a\npreset: services\nfeatures:\n" + line + "\n"
     problems = [f"{problem.where}: got {problem.got}, wanted {problem.wanted}" for problem in check_design(parse(text))]
     assert [problem for problem in problems if problem.startswith(told)]
+
+
+def test_several_rows_of_too_many_columns_are_refused_with_a_way_out() -> None:
+    design = Design.of(config("detector: {type: pca_reconstruction, steps: 2}\n"))
+    wide = replace(design.program(design.no_rows()), outputs=tuple(f"column_{place}" for place in range(1_025)))
+    with pytest.raises(SchemaError, match=r"on 1025 columns in 2 rows(?s:.)*set steps to 1"):
+        design.sequence(wide, design.no_rows())

@@ -7,22 +7,20 @@ Statistician 33(3), 1979.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import isfinite
-from typing import Self
 
 import numpy as np
 
-from tocsin.detectors.base import Detector, Labels, State
-from tocsin.errors import IntegrityError, SchemaError
-from tocsin.records import Matrix, Vector
+from tocsin.detectors.base_reconstruction import Reconstruction, covariance
+from tocsin.errors import SchemaError
+from tocsin.records import Matrix
 
 MAX_COLUMNS = 1_024
 """The map has as many rows and columns as the matrix has columns: 8 MB at this width."""
-# Values further out count as this far out, so that no square overflows.
-_FURTHEST = 1e150
 
 
-class DenoisingReconstruction(Detector):
+class DenoisingReconstruction(Reconstruction):
     """Score a row by how far it lies from what its columns make of each other.
 
     Takes columns that usually move together and no longer do: load without traffic, memory without processes. Finds
@@ -37,13 +35,15 @@ class DenoisingReconstruction(Detector):
         looks at columns singly, less of it at how exactly they fit together.
     clip
         Standard deviations beyond which a value counts no more, greater than 0.
+    steps
+        Rows of an entity whose mean is the score.
 
     Raises
     ------
     SchemaError
         On fit, if there are more than 1,024 columns.
     ValueError
-        If a parameter is not a finite number greater than 0.
+        If a parameter is out of range.
 
     Examples
     --------
@@ -54,65 +54,31 @@ class DenoisingReconstruction(Detector):
     True
     """
 
-    _center: Vector
-    _scale: Vector
-    _middle: Vector
     _map: Matrix
 
-    def __init__(self, *, noise: float = 0.1, clip: float = 5.0) -> None:
-        for name, value in (("noise", noise), ("clip", clip)):
-            if not (isfinite(value) and value > 0):
-                raise ValueError(f"{name} is {value}, wanted a finite number greater than 0")
+    def __init__(self, *, noise: float = 0.1, clip: float = 5.0, steps: int = 1) -> None:
+        super().__init__(clip=clip, steps=steps)
+        if not (isfinite(noise) and noise > 0):
+            raise ValueError(f"noise is {noise}, wanted a finite number greater than 0")
         self.noise = noise
-        self.clip = clip
 
-    def fit(self, x: Matrix, y: Labels | None = None) -> Self:
-        if x.shape[1] > MAX_COLUMNS:
-            hint = "take fewer columns, or another detector"
-            raise SchemaError(repr(self), f"{x.shape[1]} columns", f"at most {MAX_COLUMNS}", hint)
-        x = _bounded(x)
-        self._center, spread = x.mean(axis=0), x.std(axis=0)
-        constant = (x == x[0]).all(axis=0)  # its mean may be off by a rounding, and so its deviation above 0
-        self._scale = np.where(constant | (spread <= 0), 1.0, spread)
-        self._middle = np.zeros(x.shape[1])
-        z = self._standard(x)
-        self._middle = z.mean(axis=0)
+    def learn(self, z: Matrix) -> None:
+        columns = z.shape[1]
+        if columns > MAX_COLUMNS:
+            hint = "take fewer columns, or pca_reconstruction, which takes any number"
+            raise SchemaError(repr(self), f"{columns} columns", f"at most {MAX_COLUMNS}", hint)
         # The residual of z - z C (C + noise I)^-1, with C the covariance, is noise z (C + noise I)^-1.
-        self._map = self.noise * _inverse(_covariance(z - self._middle) + self.noise * np.eye(z.shape[1]))
-        return self
+        self._map = self.noise * _inverse(covariance(z) + self.noise * np.eye(columns))
 
-    def explain(self, x: Matrix) -> Matrix:
-        """Squared distance of each value from its reconstruction, (n, d), in variances."""
-        residual = (self._standard(_bounded(x)) - self._middle) @ self._map
+    def residual(self, z: Matrix) -> Matrix:
+        return np.asarray(z @ self._map)
+
+    def share(self, residual: Matrix) -> Matrix:
+        """Squared distance of each value from its reconstruction, in variances."""
         return np.asarray(residual * residual)
 
-    def score(self, x: Matrix) -> Vector:
-        return np.asarray(self.explain(x).sum(axis=1))
-
-    def state(self) -> State:
-        return {"center": self._center, "scale": self._scale, "middle": self._middle, "map": self._map}
-
-    def validate_state(self, columns: int) -> None:
-        shapes = {"center": (columns,), "scale": (columns,), "middle": (columns,), "map": (columns, columns)}
-        for name, shape in shapes.items():
-            array = vars(self).get(f"_{name}")
-            where = f"denoising_reconstruction.{name}"
-            if not isinstance(array, np.ndarray) or array.dtype != np.float64 or array.shape != shape:
-                raise IntegrityError(where, repr(array)[:80], f"float64 of shape {shape}")
-            if not (np.abs(array) <= 2 * _FURTHEST).all() or (name == "scale" and not (array > 0).all()):
-                raise IntegrityError(where, repr(array)[:80], "finite numbers, scales above 0")
-
-    def _standard(self, x: Matrix) -> Matrix:
-        return np.clip((x - self._center) / self._scale, -self.clip, self.clip)
-
-
-def _bounded(x: Matrix) -> Matrix:
-    return np.clip(x, -_FURTHEST, _FURTHEST)
-
-
-def _covariance(z: Matrix) -> Matrix:
-    """Without a library of linear algebra, whose sums depend on how many threads it takes."""
-    return np.asarray(np.einsum("ni,nj->ij", z, z) / len(z))
+    def arrays(self, columns: int) -> Mapping[str, tuple[int, ...]]:
+        return {"map": (columns, columns)}
 
 
 def _inverse(matrix: Matrix) -> Matrix:

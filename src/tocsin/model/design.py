@@ -12,7 +12,7 @@ from tocsin.calibration import codes_of
 from tocsin.component import PartSpec, build
 from tocsin.config import ANY, Config, FeaturesConfig, PreparationConfig
 from tocsin.detectors.base import Detector
-from tocsin.errors import ConfigError, Problem, TocsinError, did_you_mean
+from tocsin.errors import ConfigError, Problem, SchemaError, TocsinError, did_you_mean
 from tocsin.features.base import Feature, compile_program
 from tocsin.kernel.program import Program
 from tocsin.kernel.sequences import MAX_GAP_US, with_sequence
@@ -22,6 +22,8 @@ from tocsin.thresholds.base import AlertBudget
 
 MISSED_ROWS = 10
 """A gap of so many usual steps of an entity begins a new sequence."""
+WIDEST = 1_024
+"""Columns of which the kernel keeps several rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +77,20 @@ class Design:
         return cast("Detector", build("detectors", self.detector, "$.detector")).steps
 
     def sequence(self, program: Program, training: Batch) -> Program:
-        """The program as the kernel runs it: with the rows before each row, if the detector looks at them."""
-        return with_sequence(program, self.steps, self._max_gap_us(training)) if self.steps > 1 else program
+        """The program as the kernel runs it: with the rows before each row, if the detector looks at them.
+
+        Raises
+        ------
+        SchemaError
+            If there are too many columns to keep several rows of them.
+        """
+        if self.steps == 1:
+            return program
+        if len(program.outputs) > WIDEST:
+            got = f"{self.detector.type} on {len(program.outputs)} columns in {self.steps} rows at once"
+            hint = "take isolation_forest, or set steps to 1 where the detector has them"
+            raise SchemaError("$.detector", got, f"at most {WIDEST} columns", hint)
+        return with_sequence(program, self.steps, self._max_gap_us(training))
 
     def _max_gap_us(self, training: Batch) -> int:
         """So long that a few rows may be lost between two that belong together."""

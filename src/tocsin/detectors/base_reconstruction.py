@@ -1,0 +1,109 @@
+"""What detectors share that make a row anew from its own columns and score what they cannot make."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from math import isfinite
+from typing import Self
+
+import numpy as np
+
+from tocsin.component import snake_case
+from tocsin.detectors.base import Detector, Labels, State
+from tocsin.errors import IntegrityError
+from tocsin.kernel.sequences import MAX_STEPS
+from tocsin.records import Matrix, Vector
+
+# Values further out count as this far out, so that no square overflows.
+FURTHEST = 1e150
+
+
+class Reconstruction(Detector):
+    """Standardises a row, clips it, and scores what is left once its reconstruction is taken away.
+
+    Subclasses write `learn`, `residual`, `share` and `arrays`. With more than one step the score is the mean over the
+    last rows of the entity.
+
+    Parameters
+    ----------
+    clip
+        Standard deviations beyond which a value counts no more, greater than 0.
+    steps
+        Rows whose mean is the score.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of range.
+    """
+
+    _center: Vector
+    _scale: Vector
+    _middle: Vector
+
+    def __init__(self, *, clip: float, steps: int) -> None:
+        if not (isfinite(clip) and clip > 0):
+            raise ValueError(f"clip is {clip}, wanted a finite number greater than 0")
+        if not 1 <= steps <= MAX_STEPS:
+            raise ValueError(f"steps is {steps}, wanted 1 to {MAX_STEPS}")
+        self.clip = clip
+        self.steps = steps
+
+    @abstractmethod
+    def learn(self, z: Matrix) -> None:
+        """Learn from standardised rows, (n, d), whose columns have mean 0."""
+
+    @abstractmethod
+    def residual(self, z: Matrix) -> Matrix:
+        """What is left of standardised rows, (n, d), without their reconstruction."""
+
+    @abstractmethod
+    def share(self, residual: Matrix) -> Matrix:
+        """What each residual adds to the score, at least 0."""
+
+    @abstractmethod
+    def arrays(self, columns: int) -> Mapping[str, tuple[int, ...]]:
+        """The shape of each array that `learn` keeps."""
+
+    def fit(self, x: Matrix, y: Labels | None = None) -> Self:
+        x = np.clip(x if x.ndim == 2 else x[:, -1], -FURTHEST, FURTHEST)
+        self._center, spread = x.mean(axis=0), x.std(axis=0)
+        constant = (x == x[0]).all(axis=0)  # its mean may be off by a rounding, and so its deviation above 0
+        self._scale = np.where(constant | (spread <= 0), 1.0, spread)
+        self._middle = np.zeros(x.shape[1])
+        z = self._standard(x)
+        self._middle = z.mean(axis=0)
+        self.learn(z - self._middle)
+        return self
+
+    def explain(self, x: Matrix) -> Matrix:
+        """What each value adds to the score, of the shape of x; of a sequence, each row its part of the mean."""
+        rows = x.reshape(-1, x.shape[-1])
+        z = self._standard(np.clip(rows, -FURTHEST, FURTHEST)) - self._middle
+        return np.asarray(self.share(self.residual(z)).reshape(x.shape) / self.steps)
+
+    def score(self, x: Matrix) -> Vector:
+        return np.asarray(self.explain(x).sum(axis=tuple(range(1, x.ndim))))
+
+    def state(self) -> State:
+        own = (name for name in self.arrays(self._columns))
+        return {name: vars(self)[f"_{name}"] for name in ("center", "scale", "middle", *own)}
+
+    def validate_state(self, columns: int) -> None:
+        shapes = dict.fromkeys(("center", "scale", "middle"), (columns,)) | dict(self.arrays(columns))
+        for name, shape in shapes.items():
+            array = vars(self).get(f"_{name}")
+            where = f"{snake_case(type(self).__name__)}.{name}"
+            if not isinstance(array, np.ndarray) or array.dtype != np.float64 or array.shape != shape:
+                raise IntegrityError(where, repr(array)[:80], f"float64 of shape {shape}")
+            if not (np.abs(array) <= 2 * FURTHEST).all() or (name == "scale" and not (array > 0).all()):
+                raise IntegrityError(where, repr(array)[:80], "finite numbers, scales above 0")
+
+    def _standard(self, x: Matrix) -> Matrix:
+        return np.clip((x - self._center) / self._scale, -self.clip, self.clip)
+
+
+def covariance(z: Matrix) -> Matrix:
+    """Of columns with mean 0, without a library of linear algebra, whose sums depend on how many threads it takes."""
+    return np.asarray(np.einsum("ni,nj->ij", z, z) / len(z))
