@@ -1,0 +1,161 @@
+"""Nearest neighbours: a row unlike every row of a sample, in sample after sample, is anomalous.
+
+Source: Pang, Ting and Albrecht, LeSiNN: Detecting Anomalies by Identifying Least Similar Nearest Neighbours, ICDM
+workshops 2015.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Self
+
+import numpy as np
+
+from tocsin.detectors.base import Detector, Labels, State
+from tocsin.errors import IntegrityError
+from tocsin.records import Matrix, Vector
+
+MAX_KEPT = 1_000_000
+"""Samples x references: a row is measured against every one of them."""
+NORMAL_RANGE = 1.349
+"""Standard deviations between the quartiles of a normal distribution."""
+# Values further out count as this far out, so that no square overflows; a spread below is rounding.
+_FURTHEST = 1e100
+_NO_SPREAD = 1e-100
+# Distances that are added up at the same time, column after column: they stay in the second-level cache.
+_TOGETHER = 32_000
+
+
+class NearestNeighbours(Detector):
+    """Score a row by its distance to the nearest row of a sample of the training rows, mean over many samples.
+
+    Takes whatever is unlike what was seen, in curved and many-centred clouds, too. Small samples hold few anomalies,
+    so that a crowd of alike ones among the training rows does not vouch for itself. Where the training rows are known
+    to be normal, large samples follow the cloud more closely: 20 of 256 are a good choice there. Counts every column
+    alike: many columns of noise hide the few that matter.
+
+    Parameters
+    ----------
+    samples
+        Samples that are drawn, at least 1; more make the score steadier. Samples x references is at most a million;
+        a row costs a distance to each, and the model keeps them all.
+    references
+        Training rows in each sample, at least 1; all where there are no more.
+    clip
+        Robust standard deviations from the median beyond which a value counts no more, greater than 0: one column
+        that is far out weighs no more than a few that are out. 1e6 lets all but every value count in full.
+    seed
+        Start of the random numbers, at least 0.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of its range, or samples x references is more than a million.
+
+    Examples
+    --------
+    >>> ring = np.linspace(0.0, 2.0 * np.pi, 500)
+    >>> detector = NearestNeighbours(references=64).fit(np.column_stack([np.cos(ring), np.sin(ring)]))
+    >>> on_the_ring, in_the_middle = detector.score(np.array([[0.6, 0.8], [0.0, 0.0]]))
+    >>> bool(in_the_middle > 10 * on_the_ring)
+    True
+    """
+
+    _center: Vector
+    _scale: Vector
+    _references: Matrix
+    """(d, samples, references): a column lies in one piece."""
+
+    def __init__(self, *, samples: int = 50, references: int = 8, clip: float = 10.0, seed: int = 0) -> None:
+        for name, value, least in (("samples", samples, 1), ("references", references, 1), ("seed", seed, 0)):
+            if value < least:
+                raise ValueError(f"{name} is {value}, wanted at least {least}")
+        if samples * references > MAX_KEPT:
+            raise ValueError(f"samples x references is {samples * references:,}, wanted at most {MAX_KEPT:,}")
+        if not 0 < clip <= _FURTHEST:
+            raise ValueError(f"clip is {clip}, wanted a number greater than 0, at most {_FURTHEST:g}")
+        self.samples = samples
+        self.references = references
+        self.clip = clip
+        self.seed = seed
+
+    def fit(self, x: Matrix, y: Labels | None = None) -> Self:
+        """Scale the columns and draw the samples, each without replacement; labels are not looked at."""
+        random = np.random.default_rng(self.seed)
+        self._center, self._scale = _scaling(_bounded(x))
+        size = min(self.references, len(x))
+        drawn = [random.choice(len(x), size, replace=False, shuffle=False) for _ in range(self.samples)]
+        references = self._standard(x[np.concatenate(drawn)])
+        self._references = np.ascontiguousarray(references.T).reshape(-1, self.samples, size)
+        return self
+
+    def score(self, x: Matrix) -> Vector:
+        """Distance to the nearest reference of a sample, mean over the samples, (n,), in robust deviations."""
+        scores = np.empty(len(x))
+        for rows, _, squares in self._measured(x):
+            scores[rows] = np.sqrt(squares.min(axis=2)).mean(axis=1)
+        return scores
+
+    def explain(self, x: Matrix) -> Matrix:
+        """Each column's part in each distance, as its square has in the sum of the squares, (n, d).
+
+        A row's shares add up to its score.
+        """
+        shares = np.empty(x.shape)
+        for rows, z, squares in self._measured(x):
+            nearest = self._references[:, np.arange(squares.shape[1]), squares.argmin(axis=2)]
+            apart = z.T[:, :, None] - nearest
+            apart *= apart
+            distance = np.sqrt(apart.sum(axis=0))
+            shares[rows] = (apart / np.where(distance > 0, distance, 1.0)).mean(axis=2).T
+        return shares
+
+    def state(self) -> State:
+        return {"center": self._center, "scale": self._scale, "references": self._references}
+
+    def validate_state(self, columns: int) -> None:
+        furthest = {"center": _FURTHEST, "scale": 3 * _FURTHEST, "references": self.clip}
+        for name, most in furthest.items():
+            array, where = vars(self).get(f"_{name}"), f"nearest_neighbours.{name}"
+            dimensions = 3 if name == "references" else 1
+            if not isinstance(array, np.ndarray) or array.dtype != np.float64 or array.ndim != dimensions:
+                raise IntegrityError(where, repr(array)[:80], f"{dimensions} dimensions of float64")
+            if len(array) != columns or not 1 <= array[0].size <= MAX_KEPT:
+                wanted = f"{columns} columns, each with 1 to {MAX_KEPT:,} numbers"
+                raise IntegrityError(where, f"shape {array.shape}", wanted)
+            if not (np.abs(array) <= most).all() or (name == "scale" and not (array >= _NO_SPREAD).all()):
+                raise IntegrityError(where, repr(array)[:80], f"numbers within {most:g}, scales above 0")
+
+    def _standard(self, x: Matrix) -> Matrix:
+        return np.clip((_bounded(x) - self._center) / self._scale, -self.clip, self.clip)
+
+    def _measured(self, x: Matrix) -> Iterator[tuple[slice, Matrix, Matrix]]:
+        """Rows that are measured together, what they are in deviations, and their squared distances.
+
+        The squares, (rows, samples, references), are added up one column after the other, so that a row alone has the
+        bits that it has among others.
+        """
+        z = self._standard(x)
+        kept = self._references.shape[1:]
+        together = max(1, _TOGETHER // (kept[0] * kept[1]))
+        for start in range(0, len(z), together):
+            block = z[start : start + together]
+            squares = np.zeros((len(block), *kept))
+            apart = np.empty_like(squares)
+            for value, references in zip(block.T, self._references, strict=True):
+                np.subtract(value[:, None, None], references, out=apart)
+                apart *= apart
+                squares += apart
+            yield slice(start, start + together), block, squares
+
+
+def _scaling(x: Matrix) -> tuple[Vector, Vector]:
+    """Median and robust deviation of every column; the plain deviation where the middle half is one value."""
+    low, median, high = np.quantile(x, (0.25, 0.5, 0.75), axis=0)
+    robust, plain = (high - low) / NORMAL_RANGE, x.std(axis=0)
+    scale = np.where(robust >= _NO_SPREAD, robust, plain)
+    return median, np.where(scale >= _NO_SPREAD, scale, 1.0)
+
+
+def _bounded(x: Matrix) -> Matrix:
+    return np.clip(x, -_FURTHEST, _FURTHEST)
