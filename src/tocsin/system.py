@@ -42,12 +42,14 @@ from tocsin.storage import LocalStore
 from tocsin.training.exports import Export, Material
 from tocsin.training.folds import Fold
 from tocsin.training.history import History, Progress, Reader, check_part, local_part, losses, source_of, with_path
+from tocsin.training.kept_course import KeptCourse
 from tocsin.training.limits import Limits, peak_memory_bytes
 from tocsin.training.split import split
 from tocsin.training.tune import Means, Tuning, check_search, tune
 
 RUNS = "runs"
 FEATURES = ".tocsin/features"
+FIT = ".tocsin/fit"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,7 @@ class Project:
         config: Config,
         *,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-        progress: Progress = lambda _stage, _rows: None,
+        progress: Progress = lambda _stage, _done, _total=0: None,
     ) -> None:
         self.config = config
         self.progress = progress
@@ -131,6 +133,7 @@ class Project:
         elsewhere = self.reader.read(config.test, config.test_labels or config.labels, limits) if config.test else None
         parts = split(history.batch, config.schema_, config.split, test_elsewhere=elsewhere is not None)
         model = AnomalyModel(Design.of(config), history.tally.digests.values())
+        model.detector.course = KeptCourse(self.config.resolve(FIT), limits, self.progress)
         features = FeaturePass(self._cache)
         model.fit(parts.train, parts.calibration, parts.share, self._checkpoint(limits), features)
         known = Circumstances(

@@ -120,8 +120,9 @@ def progress_of(project: Project) -> Iterator[None]:
     with Progress(*columns, TimeElapsedColumn(), console=err, transient=True, disable=not err.is_terminal) as bar:
         task = bar.add_task("starting", total=None, done="")
 
-        def show(stage: str, rows: int) -> None:
-            bar.update(task, description=stage, done=f"{rows:,} rows" if rows else "")
+        def show(stage: str, done: int, total: int = 0, /) -> None:
+            counted = f"{done:,} of {total:,}" if total else f"{done:,} rows" if done else ""
+            bar.update(task, description=stage, completed=done, total=total or None, done=counted)
 
         project.progress = show
         yield

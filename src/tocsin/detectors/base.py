@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tocsin.component import Part
+from tocsin.detectors.base_course import Course
 from tocsin.errors import NotFittedError, SchemaError
 from tocsin.records import Matrix, Vector
 
@@ -44,6 +45,8 @@ class Detector(Part):
     supervision: Supervision = Supervision.NONE
     steps: int = 1
     """Rows of an entity that make one score."""
+    course: Course = Course()
+    """Told how far a long `fit` is, and asked where an earlier one was ended."""
 
     _columns: int = 0
     """Width of the matrix it was fitted on; 0 before."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
+from typing import Protocol, cast
 
 import numpy as np
 
@@ -22,8 +22,12 @@ from tocsin.training.split import in_time_order
 
 _OF_ENDING = {".jsonl": "jsonl", ".json": "jsonl", ".parquet": "parquet"}
 
-Progress = Callable[[str, int], None]
-"""Called with a stage and the rows done in it."""
+
+class Progress(Protocol):
+    """Told how far long work is: the stage, what of it is done, and of how much where that is known."""
+
+    def __call__(self, stage: str, done: int, total: int = 0, /) -> None:
+        """Another step is done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,7 @@ class Reader:
         Told how many rows were received.
     """
 
-    def __init__(self, config: Config, privacy: Callable[[], Privacy], progress: Progress) -> None:
+    def __init__(self, config: Config, privacy: Callable[[], Privacy], progress: Callable[[str, int], None]) -> None:
         self._config = config
         self._privacy = privacy
         self._progress = progress
