@@ -91,7 +91,7 @@ def _smd(folder: Path, machine: str, more: str = "") -> dict[str, Figures]:
 
 
 def _arrays(folder: Path, file: Path, interval_s: int, more: str) -> dict[str, Figures]:
-    config = _config(
+    config = config_of(
         folder,
         f"""
         preset: hosts/metrics
@@ -102,16 +102,16 @@ def _arrays(folder: Path, file: Path, interval_s: int, more: str) -> dict[str, F
         {more}
         """,
     )
-    config, train, test = _read(config)
+    config, train, test = rows_of(config)
     with np.load(file) as arrays:
         peer = -Peer(random_state=0).fit(arrays["train"]).score_samples(arrays["test"])
-    return _both(test[LABEL] == 1, _scores(config, train, test), peer)
+    return _both(test[LABEL] == 1, scores_of(config, train, test), peer)
 
 
 def _jumpstarter(folder: Path, service: int, more: str = "") -> dict[str, Figures]:
     """Raw units, no header, no clock."""
     place, name = DATA / "jumpstarter_d2", f"service{service}.csv.gz"
-    config = _config(
+    config = config_of(
         folder,
         f"""
         preset: hosts/metrics
@@ -122,11 +122,11 @@ def _jumpstarter(folder: Path, service: int, more: str = "") -> dict[str, Figure
         {more}
         """,
     )
-    config, train, test = _read(config)
+    config, train, test = rows_of(config)
     raw = (np.column_stack([rows[metric] for metric in config.schema_.found]) for rows in (train, test))
     before, after = raw
     peer = -Peer(random_state=0).fit(before).score_samples(after)
-    return _both(test[LABEL] == 1, _scores(config, train, test), peer)
+    return _both(test[LABEL] == 1, scores_of(config, train, test), peer)
 
 
 def _cisco(folder: Path, experiment: str, nodes: Sequence[str] = ()) -> dict[str, Any]:
@@ -138,27 +138,27 @@ def _cisco(folder: Path, experiment: str, nodes: Sequence[str] = ()) -> dict[str
         config, rows = _router(folder, experiment, node)
         truth = rows[LABEL] == 1
         raw = _with_changes(np.column_stack([rows[name] for name in config.schema_.found]))
-        whole.append(_both(truth, _scores(config, rows, rows), -Peer(random_state=0).fit(raw).score_samples(raw)))
+        whole.append(_both(truth, scores_of(config, rows, rows), -Peer(random_state=0).fit(raw).score_samples(raw)))
         first = int(FORWARD * rows.rows)
         if truth[first:].any():
             before, after = rows.take(slice(first)), rows.take(slice(first, None))
             peer = -Peer(random_state=0).fit(raw[:first]).score_samples(raw[first:])
-            forward.append(_both(truth[first:], _scores(config, before, after, warm=True), peer))
+            forward.append(_both(truth[first:], scores_of(config, before, after, warm=True), peer))
     return {"routers": len(whole), "whole": _mean(whole), "forward_routers": len(forward), "forward": _mean(forward)}
 
 
 def _router(folder: Path, experiment: str, node: str) -> tuple[Config, Batch]:
     place = DATA / "cisco_telemetry"
-    config = _config(
+    config = config_of(
         folder,
         f"""
-        preset: hosts/metrics
+        preset: hosts/routers
         schema: {{leave_out: [column_1]}}
         source: {{type: csv, path: {place}/{node}{experiment}.csv.gz}}
         labels: {{windows: {place}/ground_truth_{experiment}.txt, series: {node}}}
         """,
     )
-    config, rows, _ = _read(config)
+    config, rows, _ = rows_of(config)
     return config, rows
 
 
@@ -178,7 +178,7 @@ def _nezha(folder: Path, day: str) -> dict[str, Figures]:
     faults = orjson.loads((place / f"{day}-fault_list.json").read_bytes())
     starts = sorted(int(fault["inject_timestamp"]) for hour in faults.values() for fault in hour)
     (folder / "faults.json").write_bytes(orjson.dumps([{"start": s, "end": s + FAULT_S} for s in starts]))
-    config = _config(
+    config = config_of(
         folder,
         f"""
         preset: services/mesh
@@ -186,22 +186,22 @@ def _nezha(folder: Path, day: str) -> dict[str, Figures]:
         labels: {{windows: faults.json}}
         """,
     )
-    config, rows, _ = _read(config)
+    config, rows, _ = rows_of(config)
     rows = rows.take(rows["timestamp"] <= (starts[-1] + FAULT_S) * SECOND)
     text = gzip.decompress((place / "metric" / "front_service.csv.gz").read_bytes()).decode()
     raw = np.array([[float(value) for value in row[3:]] for row in list(csv.reader(io.StringIO(text)))[1:]])
     raw = raw[: rows.rows]
-    return _both(rows[LABEL] == 1, _scores(config, rows, rows), -Peer(random_state=0).fit(raw).score_samples(raw))
+    return _both(rows[LABEL] == 1, scores_of(config, rows, rows), -Peer(random_state=0).fit(raw).score_samples(raw))
 
 
-def _config(folder: Path, text: str) -> Config:
+def config_of(folder: Path, text: str) -> Config:
     path = folder / "tocsin.yaml"
     lines = [line.removeprefix("        ") for line in text.splitlines()]
     path.write_text("\n".join(["version: 1", "name: real", *lines, ""]), "utf-8")
     return load(path)
 
 
-def _read(config: Config) -> tuple[Config, Batch, Batch]:
+def rows_of(config: Config) -> tuple[Config, Batch, Batch]:
     """The config with the columns that were found, the rows of its source, and those of its test source if any."""
     project, limits = Project(config), Limits(config.limits)
     config = project.met(source_of(config))
@@ -211,7 +211,7 @@ def _read(config: Config) -> tuple[Config, Batch, Batch]:
     return config, train, project.reader.read(config.test, config.test_labels or config.labels, limits).batch
 
 
-def _scores(config: Config, train: Batch, test: Batch, *, warm: bool = False) -> Numbers:
+def scores_of(config: Config, train: Batch, test: Batch, *, warm: bool = False) -> Numbers:
     """Scores of a model that was told no label; `warm`: the test rows follow the training rows."""
     unlabelled = Batch({name: column for name, column in train.items() if not name.startswith("_l")})
     model = AnomalyModel(Design.of(config)).fit(unlabelled, unlabelled)
