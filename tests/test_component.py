@@ -66,7 +66,7 @@ def test_an_unknown_part_is_refused_with_those_that_are_there(name: str) -> None
         part("detectors", name, "$.detector.type")
     problem = refused.value.problem
     assert (problem.where, problem.got) == ("$.detector.type", f'"{name}"')
-    assert problem.wanted.startswith("one of: denoising_reconstruction, isolation_forest, robust_zscore")
+    assert problem.wanted.startswith(f"one of: {', '.join(catalogue('detectors'))}")
     assert problem.hint == ('did you mean "isolation_forest"?' if "solation" in name else "")
 
 

@@ -12,7 +12,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -248,6 +248,9 @@ def build(room: Room, spec: PartSpec, where: str = "$") -> Part:
         raise ConfigError(problems_of(error, where, lambda _: tuple(model.model_fields))) from None
     try:
         return kind(**{name: getattr(values, name) for name in model.model_fields})
+    except ConfigError as error:  # of a part that it holds
+        problems = [replace(item, where=where + item.where.removeprefix("$")) for item in error.problems]
+        raise ConfigError(problems) from None
     except ValueError as error:
         raise ConfigError([Problem(where, str(error))]) from None
 

@@ -223,6 +223,12 @@ def columns_constant(columns: tuple[str, ...]) -> None:
     count("tocsin_constant_columns_total", len(columns))
 
 
+def columns_set_aside(columns: tuple[str, ...]) -> None:
+    """Columns that only hid anomalies, judged on a part of the training rows: the detector is not shown them."""
+    _log.info("Columns set aside.", columns=len(columns), first=list(columns[:NAMED]))
+    count("tocsin_columns_set_aside_total", len(columns))
+
+
 def columns_lost(columns: tuple[str, ...]) -> None:
     """Features that had values in training and have none in a whole batch: what they were computed from is gone."""
     _log.warning("Columns that training had are gone.", columns=len(columns), first=list(columns[:NAMED]))
@@ -257,6 +263,12 @@ def trial_finished(number: int, value: float | None, reason: str) -> None:
     """A trial of a search is on the disk: with a value, or refused with a reason."""
     _log.info("Trial finished.", number=number, value=value, **({"refused": reason} if reason else {}))
     count("tocsin_trials_total", result="refused" if value is None else "finished")
+
+
+def member_left_out(member: str, reason: str) -> None:
+    """A blend was fitted without one of its members; the others share its weight."""
+    _log.warning("Member of the blend left out.", member=member, reason=reason)
+    count("tocsin_members_left_out_total")
 
 
 def model_registered(name: str, version: int, digest: str, *, passed: bool) -> None:

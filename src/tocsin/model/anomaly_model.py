@@ -310,7 +310,7 @@ class AnomalyModel:
         """
         if bundle.content.get("kind") != KIND:
             raise IntegrityError("model", f"kind {bundle.content.get('kind')!r}", KIND)
-        foreign = {name for name in _part_types(bundle.content) if "/" in name} - set(outside)
+        foreign = {name for name in part_types(bundle.content) if "/" in name} - set(outside)
         if foreign:
             hint = "name it in the config of this machine if you trust it"
             raise IntegrityError("model", f"parts of other packages: {', '.join(sorted(foreign))}", "our own", hint)
@@ -377,13 +377,13 @@ def _learnable(batch: Batch, *, keep_anomalies: bool) -> Mask:
     return np.asarray(batch[LABEL] != 1)
 
 
-def _part_types(content: Any) -> set[str]:
-    """Every `type` anywhere in a manifest: whatever could lead to an import."""
+def part_types(content: Any) -> set[str]:
+    """Every `type` anywhere in a manifest or a config: whatever could lead to an import."""
     if isinstance(content, Mapping):
         own = {content["type"]} if isinstance(content.get("type"), str) else set()
-        return own.union(*(_part_types(item) for item in content.values()))
+        return own.union(*(part_types(item) for item in content.values()))
     if isinstance(content, list | tuple):
-        return set().union(*(_part_types(item) for item in content))
+        return set().union(*(part_types(item) for item in content))
     return set()
 
 
