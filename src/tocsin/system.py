@@ -22,11 +22,11 @@ from tocsin.alerts import AlertPolicy
 from tocsin.component import PartSpec, Room
 from tocsin.config import Config, LabelsConfig, LimitsConfig, load
 from tocsin.errors import ConfigError, ConflictError, Problem
-from tocsin.evaluation.gate import check_limits, gate
 from tocsin.evaluation.evidence import Evidence
+from tocsin.evaluation.gate import check_limits, gate
 from tocsin.evaluation.report import Report, evaluate
 from tocsin.evaluation.runs import appearing, new_run, write_documents
-from tocsin.model.anomaly_model import AnomalyModel
+from tocsin.model.anomaly_model import AnomalyModel, part_types
 from tocsin.model.design import Design, check_design, problems_in
 from tocsin.model.feature_cache import FeatureCache, FeaturePass
 from tocsin.model.ledger import Version
@@ -44,6 +44,7 @@ from tocsin.training.folds import Fold
 from tocsin.training.history import History, Progress, Reader, check_part, local_part, losses, source_of, with_path
 from tocsin.training.kept_course import KeptCourse
 from tocsin.training.limits import Limits, peak_memory_bytes
+from tocsin.training.selection import selected
 from tocsin.training.split import split
 from tocsin.training.tune import Means, Tuning, check_search, tune
 
@@ -132,7 +133,8 @@ class Project:
         config, history = self._history(limits)
         elsewhere = self.reader.read(config.test, config.test_labels or config.labels, limits) if config.test else None
         parts = split(history.batch, config.schema_, config.split, test_elsewhere=elsewhere is not None)
-        model = AnomalyModel(Design.of(config), history.tally.digests.values())
+        design = selected(Design.of(config), parts.train, config.split, self._cache)
+        model = AnomalyModel(design, history.tally.digests.values())
         model.detector.course = KeptCourse(self.config.resolve(FIT), limits, self.progress)
         features = FeaturePass(self._cache)
         model.fit(parts.train, parts.calibration, parts.share, self._checkpoint(limits), features)
@@ -285,9 +287,8 @@ class Project:
         if version is None:
             version = "champion" if "champion" in self.registry.channels(name) else "candidate"
         bundle, entry = self.registry.load(name, version)
-        named_here = {self.config.detector.type, self.config.threshold.type}
-        named_here |= {spec.type for spec in self.config.features.derive}
-        model = AnomalyModel.from_bundle(bundle, outside=named_here)
+        named_here = (self.config.detector, self.config.threshold, *self.config.features.derive)
+        model = AnomalyModel.from_bundle(bundle, outside=part_types([spec.to_json() for spec in named_here]))
         self.config = self.config.with_columns(model.design.schema.found)
         return model, entry
 

@@ -42,10 +42,10 @@ class Disturbances:
     windows
         How many at most; spread evenly.
     length
-        Rows of a window; without a clock each window is a row.
+        The least and the most rows of a window; without a clock each window is a row.
     strength
-        The least and the most by which values move, in robust standard deviations of the entity's own values; drawn
-        evenly on a logarithmic scale.
+        The least and the most by which values move, in robust standard deviations of the entity's own values. As
+        lengths are, strengths are drawn evenly on a logarithmic scale.
     kinds
         What is done in turn; by default all that makes sense.
     seed
@@ -53,7 +53,7 @@ class Disturbances:
     """
 
     windows: int
-    length: int = 10
+    length: tuple[int, int] = (5, 50)
     strength: tuple[float, float] = (2.0, 8.0)
     kinds: tuple[Kind, ...] = ()
     seed: int = 0
@@ -105,7 +105,7 @@ def inject(batch: Batch, schema: Schema, plan: Disturbances) -> Injected:
     turns = plan.kinds or (KINDS if schema.time else WITHOUT_CLOCK)
     rng, touched, done = np.random.default_rng(plan.seed), np.full(batch.rows, -1), list[Kind]()
     known = np.asarray(batch[LABEL] == 1)[line.order] if LABEL in batch else np.zeros(batch.rows, dtype=bool)
-    for turn, start, stop in _spans(rng, line.ends, plan.windows, plan.length if schema.time else 1):
+    for turn, start, stop in _spans(rng, line.ends, plan.windows, plan.length if schema.time else (1, 1)):
         kind = turns[turn % len(turns)]
         span = slice(start, start + 1 if kind == "spike" else stop)
         amount = float(np.exp(rng.uniform(*np.log(plan.strength))))
@@ -121,14 +121,15 @@ def _varies(column: Vector) -> bool:
 
 
 def _spans(
-    rng: np.random.Generator, ends: NDArray[np.intp], windows: int, length: int
+    rng: np.random.Generator, ends: NDArray[np.intp], windows: int, length: tuple[int, int]
 ) -> Iterator[tuple[int, int, int]]:
     """Number, first row and end of each window: one in each of so many equal parts of the rows, within one entity."""
-    windows = min(windows, len(ends) // (length + 1))
+    windows = min(windows, len(ends) // (length[1] + 1))
     edges = np.linspace(0, len(ends), windows + 1).astype(int).tolist()
     for number, (first, last) in enumerate(pairwise(edges)):
-        start = int(rng.integers(first, last - length))
-        yield number, start, min(start + length, int(ends[start]))
+        rows = round(float(np.exp(rng.uniform(*np.log(length)))))
+        start = int(rng.integers(first, last - rows))
+        yield number, start, min(start + rows, int(ends[start]))
 
 
 def _marked(batch: Batch, touched: NDArray[np.intp], kinds: Sequence[Kind]) -> Batch:

@@ -25,11 +25,11 @@ from tocsin.training.objective import Answers, blocks_of, level_within
 
 LEAST_ANOMALIES = 5
 """Labelled rows without which a fold says nothing of a candidate."""
-DRAWS = 3
+DRAWS = 4
 """Copies of the judged rows that are disturbed, each in other places."""
 MOST_WINDOWS = 100
 """Of one copy."""
-ROWS_PER_WINDOW = 50
+ROWS_PER_WINDOW = 120
 """So few of the rows are disturbed that windows and states see a usual life around them."""
 
 
@@ -103,6 +103,11 @@ class Judging:
         peaks = self._peaks(candidate, computed, number, places)
         numbers = np.arange(len(peaks))
         return Answers(level, peaks, numbers, scores[usual], blocks[usual], len(peaks), ranked=False)
+
+    def learnt(self, design: Design, number: int) -> tuple[tuple[str, ...], Matrix]:
+        """The columns of a design, and what is learnt from in a fold, (n, d), before preparation."""
+        computed = self._computed(design, number)
+        return computed.names, computed.learnt[:, -1]
 
     def _peaks(self, candidate: _Candidate, computed: _Computed, number: int, places: list[int]) -> Vector:
         """The highest score in each disturbed window of all copies; minus infinity where no row was warm."""
