@@ -49,7 +49,9 @@ def _transfer(name: str) -> dict[str, Any]:
             train, test, _ = rows_of(project, config)
             models.append(AnomalyModel(Design.of(config)).fit(untold(train), untold(train)))
             tests.append(test)
-    own, other, random = [], [], []
+    own: list[Figures] = []
+    other: list[Figures] = []
+    random: list[Figures] = []
     rng = np.random.default_rng(0)
     for place, test in enumerate(tests):
         truth = test[LABEL] == 1
