@@ -27,6 +27,7 @@ Standing = dict[str, NDArray[Any]]
 """Where a training stands: `weights`, `mean` and `square` of their gradients, and the `best` weights, (p,) each, and
 the held-out `errors` of the epochs done."""
 
+DETECTOR = "lstm_autoencoder"
 CPU = torch.device("cpu")
 THREADS = 1
 """So that sums are split in one way everywhere. Layers this small gain little from more, and lose all of it, and more,
@@ -74,27 +75,27 @@ def train(sequences: Numbers, held_out: NDArray[np.bool_], recipe: Recipe, cours
         If the training diverges.
     """
     name = _name(sequences, held_out, recipe)
-    standing = course.find(name)
-    if standing is None:
-        standing = _beginning(sequences.shape[-1], recipe)
-    else:
-        observe.fit_resumed("lstm_autoencoder", len(standing["errors"]))
-    device, there = _device(), None
-    with _threads():
+    with _alone():
+        standing = course.find(name)
+        if standing is None:
+            standing = _beginning(sequences.shape[-1], recipe)
+        else:
+            observe.fit_resumed(DETECTOR, len(standing["errors"]))
+        device, there = _device(), None
         while not _ended(standing["errors"], recipe):
             done = len(standing["errors"])
             course.reached(done, recipe.epochs)
             try:
-                there = _split(sequences, held_out, device) if there is None else there
+                there = there or _split(sequences, held_out, device)
                 standing = _epoch(standing, *there, recipe)
             except RuntimeError as error:
                 if device == CPU:
                     raise
-                observe.gpu_lost("lstm_autoencoder", done, str(error).partition("\n")[0])
+                observe.gpu_lost(DETECTOR, done, str(error).partition("\n")[0])
                 device, there = CPU, None
-                continue
-            course.keep(name, standing)
-    return _arrays(standing["best"], sequences.shape[-1], recipe.units)
+            else:
+                course.keep(name, standing)
+        return _arrays(standing["best"], sequences.shape[-1], recipe.units)
 
 
 def _name(sequences: Numbers, held_out: NDArray[np.bool_], recipe: Recipe) -> str:
@@ -123,11 +124,13 @@ def _device() -> torch.device:
 
 
 @contextmanager
-def _threads() -> Iterator[None]:
+def _alone() -> Iterator[None]:
+    """PyTorch as a training wants it, and then as it was found: its threads, its state of chance."""
     before = torch.get_num_threads()
     torch.set_num_threads(THREADS)
     try:
-        yield
+        with torch.random.fork_rng(devices=()):
+            yield
     finally:
         torch.set_num_threads(before)
 
@@ -159,8 +162,8 @@ def _epoch(standing: Standing, sequences: Tensor, learnt: Tensor, held: Tensor, 
     error = _error(network, sequences, held)
     if not np.isfinite(error):
         got = f"a held-out error of {error} after epoch {epoch + 1}"
-        raise DataError("lstm_autoencoder", got, "a finite one", "try a smaller learning_rate")
-    observe.epoch_ended("lstm_autoencoder", epoch + 1, error)
+        raise DataError(DETECTOR, got, "a finite one", "try a smaller learning_rate")
+    observe.epoch_ended(DETECTOR, epoch + 1, error)
     weights = _flat(list(network.parameters()))
     moments = [optimizer.state[weights] for weights in network.parameters()]
     return {

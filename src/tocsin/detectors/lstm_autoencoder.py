@@ -89,7 +89,7 @@ class LstmAutoencoder(Detector):
         clip: float = 10.0,
         epochs: int = 50,
         patience: int = 3,
-        batch: int = 128,
+        batch: int = 64,
         learning_rate: float = 3e-3,
         seed: int = 0,
     ) -> None:
