@@ -50,6 +50,7 @@ def test_a_series_is_judged_behind_the_part_that_its_name_tells(folder: Path, rn
     (folder / "001_x_tr_500_1st_1500.csv").write_text("\n".join(["Data,Label", *lines]), "utf-8")
     (judged,) = judge(own(folder))
     assert judged.rows == 1_500
+    assert judged.results[OURS].vus_pr is not None
     assert judged.results[OURS].roc_auc > 0.9
 
 
@@ -108,15 +109,15 @@ def test_no_label_reaches_a_model_that_is_to_learn_from_all_rows(folder: Path, r
 
 
 def test_means_are_over_the_cases_of_a_set_and_the_best_is_bold() -> None:
-    one = Judged("s", "1", 10, 1, results={OURS: Result(0.9, 0.5, 1.0), "random": Result(0.5, 0.1, 0.0)})
-    two = Judged("s", "2", 10, 1, results={OURS: Result(0.7, 0.3, 1.0), "random": Result(0.5, 0.1, 0.0)})
+    one = Judged("s", "1", 10, 1, results={OURS: Result(0.9, 0.5, None, 1.0), "random": Result(0.5, 0.1, None, 0.0)})
+    two = Judged("s", "2", 10, 1, results={OURS: Result(0.7, 0.3, None, 1.0), "random": Result(0.5, 0.1, None, 0.0)})
     assert grid([one, two]) == [["", "s (2)"], [OURS, "**0.400 / 0.800**"], ["random", "0.100 / 0.500"]]
     assert won([one, two]) == (1, 1)
     assert document([one, two], ())["means"]["s"][OURS]["average_precision"] == pytest.approx(0.4)
 
 
 def test_generated_rows_are_called_so() -> None:
-    judged = Judged("mine", "x", 10, 1, generated=True, results={OURS: Result(0.9, 0.5, 1.0)})
+    judged = Judged("mine", "x", 10, 1, generated=True, results={OURS: Result(0.9, 0.5, None, 1.0)})
     assert "mine is made from generated rows." in markdown([judged], ())
 
 

@@ -93,7 +93,7 @@ def scores_of_peers(
     train, test
         Prepared features, (m, d) and (n, d), the test rows in time order where there is a clock.
     entities
-        Of the test rows, (n,), or None.
+        Of the test rows, (n,), or None: all of one.
     seed
         Of those that draw random numbers.
     """

@@ -9,15 +9,18 @@ from tempfile import TemporaryDirectory
 from time import perf_counter
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tocsin.bench.cases import Case
 from tocsin.bench.peers import scores_of_peers
+from tocsin.calibration import codes_of
 from tocsin.config import Config
 from tocsin.errors import TocsinError
 from tocsin.evaluation.measures import Ranking, average_precision, roc_auc
+from tocsin.evaluation.volume import volume_figure
 from tocsin.model.anomaly_model import AnomalyModel
 from tocsin.model.design import Design
-from tocsin.records import CLASS, LABEL, Batch, Column, Mask, Matrix, Vector
+from tocsin.records import CLASS, LABEL, Batch, Mask, Matrix, Vector
 from tocsin.system import Project
 from tocsin.training.history import source_of
 from tocsin.training.limits import Limits
@@ -32,6 +35,8 @@ class Result:
 
     roc_auc: float
     average_precision: float
+    vus_pr: float | None
+    """Volume under the precision-recall surface; None for rows without a clock."""
     seconds: float
     """Of learning and scoring together; for Tocsin with its features."""
 
@@ -58,8 +63,8 @@ class _Rows:
     scores: Vector
     train: Matrix
     test: Matrix
-    entities: Column | None
-    truth: Mask
+    series: NDArray[np.intp] | None
+    """The entity of each test row as a number, (n,); None without a clock."""
 
 
 def judge(cases: Iterable[Case], seed: int = 0, progress: Callable[[str], None] = lambda _: None) -> Iterator[Judged]:
@@ -85,11 +90,13 @@ def _judge(case: Case, folder: Path, seed: int, progress: Callable[[str], None])
         return Judged(case.set, case.name, test.rows, int(truth.sum()), reason=f"{kind} alone: nothing to tell apart")
     start = perf_counter()
     rows = _ours(config, train if case.normal_only else untold(train), test, warm=warm)
-    results = {OURS: _result(truth, rows.scores[known], perf_counter() - start)}
-    for name, peer in scores_of_peers(rows.train, rows.test, rows.entities, seed):
+    series = None if rows.series is None else rows.series[known]
+    results = {OURS: _result(truth, rows.scores[known], series, perf_counter() - start)}
+    for name, peer in scores_of_peers(rows.train, rows.test, rows.series, seed):
         progress(f"{case.name}: {name}")
         start = perf_counter()
-        results[name] = _result(truth, peer()[known], perf_counter() - start)
+        scores, taken = peer()[known], perf_counter() - start
+        results[name] = _result(truth, scores, series, taken)
     detector = str(config.detector.to_json())
     return Judged(case.set, case.name, test.rows, int(truth.sum()), detector, generated, results)
 
@@ -121,12 +128,12 @@ def _ours(config: Config, train: Batch, test: Batch, *, warm: bool) -> _Rows:
         scores=model.detector.score(model.prepared(after)),
         train=model.preparation.apply(model.latest(before)[learnt]),
         test=model.preparation.apply(model.latest(after)),
-        entities=test[schema.entity] if schema.entity and schema.time else None,
-        truth=test[LABEL] == 1,
+        series=codes_of(test[schema.entity] if schema.entity else None, test.rows) if schema.time else None,
     )
 
 
-def _result(truth: Mask, scores: Vector, seconds: float) -> Result:
+def _result(truth: Mask, scores: Vector, series: NDArray[np.intp] | None, seconds: float) -> Result:
     ranking = Ranking.of(truth, scores)
     area = float(roc_auc(ranking.anomalies, ranking.normals))
-    return Result(area, float(average_precision(ranking.anomalies, ranking.normals)), seconds)
+    volume = None if series is None else volume_figure(truth, scores, series, seed=0).value
+    return Result(area, float(average_precision(ranking.anomalies, ranking.normals)), volume, seconds)

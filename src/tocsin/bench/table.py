@@ -28,9 +28,10 @@ def document(judged: Sequence[Judged], missing: Sequence[str]) -> dict[str, Any]
     }
 
 
+FIGURES = ("average_precision", "roc_auc", "vus_pr", "seconds")
 EXPLAINED = (
-    "Mean average precision / ROC-AUC over the cases of each set (how many). Thresholds play no part, and no parameter "
-    "was set per set."
+    "Mean average precision / ROC-AUC over the cases of each set (how many), and VUS-PR where rows have a time. "
+    "Thresholds play no part, and no parameter was set per set."
 )
 
 
@@ -69,12 +70,11 @@ def _by_set(judged: Sequence[Judged]) -> dict[str, list[Judged]]:
 
 def _means(cases: Sequence[Judged]) -> dict[str, dict[str, float]]:
     results = [case.results for case in cases if case.results]
-    names = results[0] if results else ()
-    figures = ("average_precision", "roc_auc", "seconds")
-    return {
-        name: {figure: fmean(getattr(result[name], figure) for result in results) for figure in figures}
-        for name in names
-    }
+    found: dict[str, dict[str, float]] = {}
+    for name in results[0] if results else ():
+        columns = {figure: [getattr(result[name], figure) for result in results] for figure in FIGURES}
+        found[name] = {figure: fmean(values) for figure, values in columns.items() if None not in values}
+    return found
 
 
 def _cell(name: str, means: dict[str, dict[str, float]]) -> str:
@@ -82,7 +82,8 @@ def _cell(name: str, means: dict[str, dict[str, float]]) -> str:
         return "—"
     best = max(mean["average_precision"] for mean in means.values())
     mine = means[name]["average_precision"]
-    text = f"{mine:.3f} / {means[name]['roc_auc']:.3f}"
+    shown = (means[name][figure] for figure in FIGURES[:-1] if figure in means[name])
+    text = " / ".join(f"{value:.3f}" for value in shown)
     return f"**{text}**" if mine == best else text
 
 
