@@ -53,12 +53,20 @@ def test_the_page_holds_everything_and_fetches_nothing(make_evidence: Make, tmp_
     outline = Outline(page)
     assert outline.open == []
     assert "script" not in outline.tags
-    assert len(outline.fetched) == 5
+    assert len(outline.fetched) == 7
     assert all(address.startswith("data:image/png;base64,") for address in outline.fetched)
     assert "Refused" in page
     assert "recall 0." in page
     assert "is not &gt;= 99.9%" in page
-    for heading in ("Worst misses", "Worst false alarms", "Alert budget", "Against trivial baselines"):
+    for heading in (
+        "Limits",
+        "Model card",
+        "Labelled incidents",
+        "Worst misses",
+        "Worst false alarms",
+        "Alert budget",
+        "Against trivial baselines",
+    ):
         assert f"<h2>{heading}</h2>" in page
     assert "sha256:0123" in page
     assert "generated data" not in page

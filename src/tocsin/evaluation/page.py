@@ -14,7 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tocsin.component import optional_packages
+from tocsin.evaluation.card import card, reference
 from tocsin.evaluation.evidence import Evidence
+from tocsin.evaluation.incidents import incidents
+from tocsin.evaluation.incidents import shown as worst_incidents
 from tocsin.evaluation.measures import Figure, Unit
 from tocsin.evaluation.notes import SEEN_IN_TRAINING
 from tocsin.evaluation.predictions import iso_times
@@ -51,6 +54,15 @@ _WORDS = {
     "budget_factor": "Budget served / asked",
     "interval": "90 % interval",
     "level_p": "p-value of the level",
+    "vus_pr": "VUS-PR",
+    "detection_delay_p50_seconds": "Detection delay, median",
+    "detection_delay_p95_seconds": "Detection delay, 95th percentile",
+    "copied_rows": "Copies of training rows",
+    "calibration_error": "Largest error of p-values",
+    "calibration_tail": "Rows at p of 0.01, times expected",
+    "fidelity_top3": "Cleared without the top 3 reasons",
+    "fidelity_random3": "Cleared without any 3 features",
+    "deletion_gain": "Reasons over random order",
 }
 
 
@@ -78,7 +90,16 @@ class WorstRow:
 def write_page(evidence: Evidence, report: Report, verdict: Verdict | None, plots: Sequence[Path], path: Path) -> None:
     """Write the report as a page; `verdict` None says that the model was not judged."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"shown": shown, "interval": interval, "words": words, "decimals": decimals, "plain": plain}
+    environment.filters |= {
+        "shown": shown,
+        "interval": interval,
+        "words": words,
+        "decimals": decimals,
+        "plain": plain,
+        "moment": moment,
+        "whose": whose,
+        "lasting": lasting,
+    }
     template = environment.from_string(files("tocsin.evaluation").joinpath("report.html").read_text("utf-8"))
     truth, score, flagged = evidence.truth, evidence.scores.score, evidence.scores.flagged
     page = template.render(
@@ -88,6 +109,10 @@ def write_page(evidence: Evidence, report: Report, verdict: Verdict | None, plot
         seen_in_training=SEEN_IN_TRAINING,
         remarks=any(figure.reason for figure in report.results.values() if figure.value is not None),
         absent=_absent(report.results),
+        card=list(card(evidence, report)),
+        reference=reference(evidence),
+        width=len(evidence.feature_names),
+        incidents=worst_incidents(incidents(evidence)),
         promise={name: text for name, value in report.promise.items() if name != "level" and (text := plain(value))},
         misses=_worst(evidence, (truth == 1) & ~flagged & evidence.ready, score),
         false_alarms=_worst(evidence, (truth == 0) & flagged & evidence.ready, -score),
@@ -112,15 +137,15 @@ def _worst(evidence: Evidence, kind: Mask, order: NDArray[np.float64]) -> list[W
     if not len(rows):
         return []
     contributions = evidence.explain(rows)
-    times = [""] * len(rows) if evidence.times is None else iso_times(evidence.times[rows] // SECOND * SECOND)
+    times = [""] * len(rows) if evidence.times is None else list(map(moment, evidence.times[rows].tolist()))
     entities = [""] * len(rows) if evidence.entities is None else [str(name) for name in evidence.entities[rows]]
     return [
         WorstRow(
             origin=str(evidence.origins[row]),
             place=PurePath(str(evidence.origins[row])).name,
-            time=times[place].replace("T", " ").removesuffix("Z"),
+            time=times[place],
             entity=entities[place],
-            short_entity=entities[place][:PSEUDONYM_SHOWN] if PSEUDONYM.fullmatch(entities[place]) else entities[place],
+            short_entity=whose(entities[place]),
             name="" if evidence.classes is None else str(evidence.classes[row]),
             score=float(evidence.scores.score[row]),
             p_value=float(evidence.scores.p_value[row]),
@@ -142,7 +167,23 @@ def shown(figure: Figure) -> str:
 
 def interval(figure: Figure) -> str:
     """The 95 % interval, or the empty string."""
-    return "" if figure.low is None else f"{figure.low:.4f} to {figure.high:.4f}"
+    return "" if figure.low is None else f"{figure.low:,.4g} to {figure.high:,.4g}"
+
+
+def moment(micros: int) -> str:
+    """UTC microseconds as a person reads them, to the second."""
+    return iso_times(np.array([micros // SECOND * SECOND]))[0].replace("T", " ").removesuffix("Z")
+
+
+def whose(entity: str) -> str:
+    """A pseudonym's beginning; any other name whole."""
+    return entity[:PSEUDONYM_SHOWN] if PSEUDONYM.fullmatch(entity) else entity
+
+
+def lasting(seconds: float) -> str:
+    """A span of time in the largest unit of which there is one."""
+    unit, size = next((pair for pair in (("d", 86_400), ("h", 3_600), ("min", 60)) if seconds >= pair[1]), ("s", 1))
+    return f"{seconds / size:.3g} {unit}"
 
 
 def words(name: str) -> str:

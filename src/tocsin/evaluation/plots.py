@@ -1,4 +1,4 @@
-"""Five pictures of a report, as PNG files. Needs the extra `report`."""
+"""The pictures of a report, as PNG files. Needs the extra `report`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ import numpy as np
 
 from tocsin.component import optional_packages
 from tocsin.evaluation.evidence import Evidence
+from tocsin.evaluation.incidents import incidents
 from tocsin.evaluation.measures import Confusion, Figure
 from tocsin.evaluation.report import Report
+from tocsin.records import DAY
 
 with optional_packages("evaluation.plots"):
     from matplotlib.axes import Axes
@@ -22,6 +24,7 @@ with optional_packages("evaluation.plots"):
 BLUE, ORANGE, GREY, INK = "#0072B2", "#D55E00", "#8a8f98", "#22262b"
 INCHES, DOTS_PER_INCH = (6.4, 4.4), 150
 BINS = 60
+DAYS_DRAWN = 400
 LONGEST_NAME = 32
 """Characters of a feature's name beside its bar."""
 UNDRAWABLE = "?"
@@ -37,6 +40,12 @@ def draw(evidence: Evidence, report: Report, folder: Path) -> tuple[Path, ...]:
     if report.curve is not None:
         pictures["roc_curve"] = _roc_curve(report, report.curve)
         pictures["precision_recall_curve"] = _precision_recall_curve(report, report.curve)
+    if report.calibration is not None:
+        pictures["calibration"] = _calibration(report, report.calibration)
+    if (delays := _delays(evidence)) is not None:
+        pictures["detection_delay"] = delays
+    if (days := _alerts_by_day(evidence)) is not None:
+        pictures["alerts_by_day"] = days
     pictures["score_distribution"] = _score_distribution(evidence)
     pictures["feature_importance"] = _feature_importance(report)
     paths = []
@@ -113,6 +122,57 @@ def _with_interval(figure: Figure) -> str:
     if figure.low is None:
         return f"{figure.value:.3f}"
     return f"{figure.value:.3f} ({figure.low:.3f} to {figure.high:.3f})"
+
+
+def _calibration(report: Report, shares: Mapping[str, list[float]]) -> Canvas:
+    canvas, axes = _axes("Are p-values what they say?", "p-value", "share of normal rows at or below it")
+    expected, observed = np.array(shares["expected"]), np.array(shares["observed"])
+    low, seen = float(expected[0]), observed > 0
+    axes.plot([low, 1], [low, 1], color=GREY, linestyle="--", linewidth=1, label="as expected")
+    axes.plot(expected[seen], observed[seen], color=BLUE, linewidth=2, label="normal rows of the test")
+    axes.set(xscale="log", yscale="log", xlim=(low, 1.1), ylim=(low / 2, 1.5))
+    level_p = report.promise.get("level_p")
+    if isinstance(level_p, float) and low < level_p < 1:
+        axes.axvline(level_p, color=ORANGE, linestyle=":", linewidth=1.5, label=f"flagged from p {level_p:.2g}")
+    axes.legend(loc="upper left", framealpha=0.9, edgecolor="none")
+    return canvas
+
+
+def _delays(evidence: Evidence) -> Canvas | None:
+    """What share of the labelled incidents had rung so long after they began; None without a clock or incidents."""
+    found = incidents(evidence)
+    if not found or evidence.times is None:
+        return None
+    canvas, axes = _axes("How soon incidents rang", "seconds since the incident began", "share of all incidents")
+    delays = np.sort([item.delay_s for item in found if item.delay_s is not None])
+    shares = np.arange(1, len(delays) + 1) / len(found)
+    end = max([60.0, *delays.tolist()]) * 1.2
+    axes.step([0, *delays, end], [0, *shares, len(delays) / len(found)], where="post", color=BLUE, linewidth=2)
+    axes.set_xscale("symlog", linthresh=1.0)
+    axes.set(xlim=(0, end), ylim=(0, 1.03))
+    never = f"{len(found) - len(delays)} of {len(found)} never rang"
+    axes.text(0.98, 0.04, never, transform=axes.transAxes, ha="right", color=INK)
+    return canvas
+
+
+def _alerts_by_day(evidence: Evidence) -> Canvas | None:
+    """Alerts by the day on which they began; None without a clock, without alerts, or over too many days to draw."""
+    starts = [alert.start // DAY for alert in evidence.alerts if alert.start is not None]
+    if not starts or evidence.times is None:
+        return None
+    first, last = int(evidence.times.min()) // DAY, int(evidence.times.max()) // DAY
+    if not 0 < last - first < DAYS_DRAWN:
+        return None
+    canvas, axes = _axes("Alerts by day", "day (UTC)", "alerts")
+    counts = np.bincount(np.array(starts) - first, minlength=last - first + 1)
+    axes.bar(np.arange(first, last + 1).astype("datetime64[D]"), counts, color=BLUE, width=0.8)
+    served = evidence.promise.get("served")
+    if evidence.promise.get("unit") == "alerts/day" and isinstance(served, float):
+        axes.axhline(served, color=ORANGE, linestyle=":", linewidth=1.5, label=f"budget, {served:.3g} a day")
+        axes.legend(loc="upper right", framealpha=0.9, edgecolor="none")
+    axes.grid(visible=False, axis="x")
+    axes.tick_params(axis="x", rotation=30)
+    return canvas
 
 
 def _score_distribution(evidence: Evidence) -> Canvas:

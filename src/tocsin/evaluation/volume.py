@@ -125,13 +125,16 @@ def _areas(series: _Series, scores: Vector, levels: Vector, buffer: int, draws: 
         return np.vstack([counts.sum(axis=0), draws @ counts])
 
     begins, _ = series.runs(soft > 0)
+    events, _ = series.runs(series.anomalous)
+    # A stretch goes with the block of its event, whatever the buffer.
+    home = block[events[np.searchsorted(events, begins)]]
     stretch = np.searchsorted(begins, np.flatnonzero(soft > 0), side="right") - 1
     best = np.full(len(begins), width - 1)
     np.minimum.at(best, stretch, level[soft > 0])
     return range_area(
         counted(cell, soft),
         counted(cell),
-        counted(block[begins] * width + best),
+        counted(home * width + best),
         counted(block * width, series.anomalous.astype(np.float64))[:, 0],
     )
 
