@@ -191,8 +191,8 @@ class AnomalyModel:
         steps = self.detector.steps
         if steps == 1:
             return self.preparation.apply(values)
-        rows = self.preparation.apply(values.reshape(len(values) * steps, -1))
-        return rows.reshape(len(values), steps, -1)
+        rows, columns = len(values), values.shape[1] // steps
+        return self.preparation.apply(values.reshape(rows * steps, columns)).reshape(rows, steps, columns)
 
     def latest(self, values: Matrix) -> Matrix:
         """The features of each row itself, (n, d), in a matrix that may hold rows before it, too."""
