@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 import orjson
-
 from benchmarks.telemetry import config_of, rows_of
+
 from tocsin import observe
 from tocsin.evaluation.measures import Confusion, flag_figures
 from tocsin.model.anomaly_model import AnomalyModel
