@@ -87,5 +87,6 @@ def test_test_rows_within_the_time_of_training_are_counted(make_evidence: Make, 
     evidence = make_evidence(training=overlapping)
     assert said(evidence, "100 of 400 test rows lie within the time that the model learnt from (2023-11-14T22:12:30Z")
     assert not said(replace(evidence, seen_in_training=True), "lie within")
+    assert not said(replace(evidence, counted_clock=True), "lie within")
     before = remembered(rows, np.array([0, 1, begin - 1]))
     assert not said(make_evidence(training=before), "lie within")

@@ -152,3 +152,19 @@ def test_a_budget_that_is_not_served_as_asked_can_be_refused(make_evidence: Call
     short = gate(evaluate(make_evidence(promise={"asked": 0.5, "served": 2.0})), limits)
     assert not short.passed
     assert short.judgements[0].reason == "budget_factor 4 is not <= 1"
+
+
+def test_a_level_that_has_seen_the_labels_it_is_judged_by_is_refused(make_evidence: Callable[..., Evidence]) -> None:
+    seen = evaluate(make_evidence(seen_in_training=True))
+    verdict = gate(seen, {"recall": ">= 0.1", "latency_p99": "<= 10s"})
+    assert not verdict.passed
+    recall, latency = verdict.judgements
+    assert (recall.passed, latency.passed) == (False, True)
+    assert "rows whose labels the model has seen" in recall.reason
+    assert gate(evaluate(make_evidence()), {"recall": ">= 0.1"}).passed
+
+
+def test_delays_and_false_alarms_a_day_can_be_asked_for(make_evidence: Callable[..., Evidence]) -> None:
+    limits = {"detection_delay_p95": "<= 5m", "false_alarms_per_day": "<= 1", "fidelity_top3": ">= 90%"}
+    passed = {judgement.target: judgement.passed for judgement in gate(evaluate(make_evidence()), limits).judgements}
+    assert passed == {"detection_delay_p95": True, "false_alarms_per_day": False, "fidelity_top3": True}

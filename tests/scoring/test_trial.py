@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields
+from inspect import signature
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from tocsin.model.feature_cache import FeaturePass
 from tocsin.records import LABEL, Batch
 from tocsin.scoring.scorer import Scorer
 from tocsin.scoring.trial import LATENCY_ROWS, Circumstances, trial
+from tocsin.thresholds.base import Calibration, Threshold
 
 KNOWN = Circumstances(title="hosts", version="abc", train_seconds=1.5, peak_memory_bytes=10, generated=False)
 
@@ -109,3 +112,40 @@ def test_without_a_test_row_nothing_is_judged(model: AnomalyModel, make_rows: Ca
     with pytest.raises(DataError, match="no test rows, wanted at least one") as refused:
         trial(model, policy(), features(model), Batch({}), KNOWN)
     assert "give a source of test rows" in refused.value.problem.hint
+
+
+def test_labels_of_the_test_rows_move_neither_level_nor_flags(
+    model: AnomalyModel, make_rows: Callable[..., Batch]
+) -> None:
+    test = make_rows(400, 2_000_000, anomalous=range(300, 320))
+    digest = model.digest
+    honest = trial(model, policy(), features(model), test, KNOWN)
+    flipped = trial(model, policy(), features(model), test.replace({LABEL: 1 - test[LABEL]}), KNOWN)
+    assert honest.level == flipped.level
+    np.testing.assert_array_equal(honest.scores.flagged, flipped.scores.flagged)
+    np.testing.assert_array_equal(honest.scores.p_value, flipped.scores.p_value)
+    assert model.digest == digest
+
+
+def test_a_threshold_is_never_given_a_label() -> None:
+    assert {field.name for field in fields(Calibration)} & {"labels", "label", "y", "truth"} == set()
+    assert list(signature(Threshold.fit).parameters) == ["self", "calibration", "budget"]
+
+
+def test_copies_of_training_rows_are_known_again(model: AnomalyModel, make_rows: Callable[..., Batch]) -> None:
+    test = make_rows(400, 2_000_000)
+    copies = trial(model, policy(), features(model), test, KNOWN).copies
+    assert copies is not None
+    known, copied = copies
+    assert known.all()  # the sketch holds every one of a few rows
+    assert not copied.any()
+
+
+def test_a_row_with_other_features_is_scored_by_the_model(model: AnomalyModel, make_rows: Callable[..., Batch]) -> None:
+    evidence = trial(model, policy(), features(model), make_rows(400, 2_000_000, anomalous=range(300, 320)), KNOWN)
+    assert evidence.rescoring is not None
+    chosen = np.flatnonzero(evidence.scores.flagged)[:5]
+    kept = evidence.rescoring.score(chosen, np.full((len(chosen), 2), np.nan))
+    np.testing.assert_allclose(kept, evidence.scores.score[chosen])
+    normal = evidence.rescoring.normal_rows(chosen)
+    assert (evidence.rescoring.score(chosen, normal) < evidence.level).all()

@@ -46,7 +46,7 @@ def card(evidence: Evidence, report: Report) -> Iterator[tuple[str, str]]:
     rows, entities = training.counts.tolist()
     yield "What it is for", INTENDED
     yield "What it is not for", NOT_INTENDED
-    whose = f" of {entities:,} entities" if entities else ""
+    whose = f" of {entities:,} entities" if entities > 1 else ""
     made = " They come from a generator." if evidence.generated else ""
     yield "Learnt from", f"{rows:,} rows{whose}{_span(training.span)}.{made}"
     if evidence.times is None:

@@ -62,6 +62,8 @@ class Evidence:
     title: str
     training: TrainingRows
     """What the model remembers of the rows that it learnt from."""
+    counted_clock: bool = False
+    """Times are counted from the place of each row in its file: those of two files are not of one day."""
     cooldown_s: float = 0.0
     """Flagged rows of an entity that are less far apart are one alert."""
     rescoring: Rescoring | None = None

@@ -4,6 +4,8 @@ A target is a comparison such as `>= 0.953`, `<= 5%`, `<= 100ms` or `< 400MB`. A
 also be named without it (`latency_p99` for `latency_p99_ms`); then the limit carries the unit. The figure itself is
 held against the limit, not the edge of its interval.
 
+A figure that needs labels fails on rows that the model learnt from: its level has seen their labels.
+
 A target that ends in `when labelled` is not asked where the test rows carry no labels, and the verdict says so; any
 other fails there.
 """
@@ -103,7 +105,8 @@ def gate(report: Report | Mapping[str, Any], limits: Mapping[str, str]) -> Verdi
         reason = "no target was set, so nothing was asked of this model"
         return Verdict(passed=True, judgements=(Judgement("none", "nothing", "nothing", passed=True, reason=reason),))
     labelled = document["rows"]["all"] > document["rows"]["unlabelled"]
-    judgements = tuple(_judge(target, figures[target.figure], labelled=labelled) for target in targets)
+    seen = bool(document.get("seen_in_training"))
+    judgements = tuple(_judge(target, figures[target.figure], labelled=labelled, seen=seen) for target in targets)
     asked = [judgement for judgement in judgements if judgement.asked]
     if not asked:
         reason = "no target can be asked of rows without labels, so nothing was judged"
@@ -153,7 +156,7 @@ def _example(units: Mapping[str, Fraction]) -> str:
     return f'a comparison such as ">= 1{next(iter(units))}": one of {", ".join(_COMPARE)}, a number, {written}'
 
 
-def _judge(target: _Target, figure: Mapping[str, Any], *, labelled: bool) -> Judgement:
+def _judge(target: _Target, figure: Mapping[str, Any], *, labelled: bool, seen: bool) -> Judgement:
     if target.when_labelled and target.figure in NEED_LABELS and not labelled:
         reason = f"{target.name} {target.wanted} was not asked ({figure['reason']})"
         return Judgement(target.name, target.wanted, figure["reason"], passed=False, reason=reason, asked=False)
@@ -161,6 +164,9 @@ def _judge(target: _Target, figure: Mapping[str, Any], *, labelled: bool) -> Jud
         reason = f"{target.name} has no value ({figure['reason']}), wanted {target.wanted}"
         return Judgement(target.name, target.wanted, figure["reason"], passed=False, reason=reason)
     value = float(figure["value"])
+    if seen and target.figure in NEED_LABELS:
+        reason = f"{target.name} was measured on rows whose labels the model has seen, wanted rows that are new to it"
+        return Judgement(target.name, target.wanted, value, passed=False, reason=reason)
     passed = target.holds(value)
     reason = f"{target.name} {target.shown(value)} {'' if passed else 'is not '}{target.wanted}"
     return Judgement(target.name, target.wanted, value, passed, reason)

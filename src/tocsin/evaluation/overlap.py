@@ -39,7 +39,7 @@ def overlap_remarks(evidence: Evidence, copied: Figure) -> Iterator[str]:
             f"{_anomalies(evidence)}: figures say less of rows that it will meet."
         )
     span = evidence.training.span
-    if evidence.times is None or not len(span):
+    if evidence.times is None or evidence.counted_clock or not len(span):
         return
     inside = int(np.count_nonzero((evidence.times >= span[0]) & (evidence.times <= span[1])))
     if inside:

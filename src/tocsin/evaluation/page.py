@@ -40,7 +40,6 @@ _FORMATS: dict[Unit, str] = {
     "count": "{:,.0f}",
     "per_day": "{:,.2f} a day",
     "ms": "{:,.3g} ms",
-    "s": "{:,.1f} s",
     "bytes": "{:,.1f} MB",
 }
 _SCALES: dict[Unit, float] = {"bytes": 1e6}
@@ -162,12 +161,20 @@ def _worst(evidence: Evidence, kind: Mask, order: NDArray[np.float64]) -> list[W
 
 def shown(figure: Figure) -> str:
     """A figure as a person reads it, with its unit."""
-    return NONE if figure.value is None else _FORMATS[figure.unit].format(figure.value / _SCALES.get(figure.unit, 1))
+    if figure.value is None:
+        return NONE
+    if figure.unit == "s":
+        return lasting(figure.value)
+    return _FORMATS[figure.unit].format(figure.value / _SCALES.get(figure.unit, 1))
 
 
 def interval(figure: Figure) -> str:
     """The 95 % interval, or the empty string."""
-    return "" if figure.low is None else f"{figure.low:,.4g} to {figure.high:,.4g}"
+    if figure.low is None or figure.high is None:
+        return ""
+    if figure.unit == "s":
+        return f"{lasting(figure.low)} to {lasting(figure.high)}"
+    return f"{figure.low:,.4f} to {figure.high:,.4f}"
 
 
 def moment(micros: int) -> str:

@@ -19,12 +19,14 @@ with optional_packages("evaluation.plots"):
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Canvas
     from matplotlib.font_manager import FontProperties, findfont, get_font
+    from matplotlib.ticker import MaxNLocator
 
 # Okabe and Ito's palette: told apart by colour-blind readers, and in grey.
 BLUE, ORANGE, GREY, INK = "#0072B2", "#D55E00", "#8a8f98", "#22262b"
 INCHES, DOTS_PER_INCH = (6.4, 4.4), 150
 BINS = 60
 DAYS_DRAWN = 400
+DELAY_TICKS = {0: "at once", 1: "1 s", 10: "10 s", 60: "1 min", 600: "10 min", 3_600: "1 h", 86_400: "1 d"}
 LONGEST_NAME = 32
 """Characters of a feature's name beside its bar."""
 UNDRAWABLE = "?"
@@ -143,12 +145,15 @@ def _delays(evidence: Evidence) -> Canvas | None:
     found = incidents(evidence)
     if not found or evidence.times is None:
         return None
-    canvas, axes = _axes("How soon incidents rang", "seconds since the incident began", "share of all incidents")
+    canvas, axes = _axes("How soon incidents rang", "time since the incident began", "share of all incidents")
     delays = np.sort([item.delay_s for item in found if item.delay_s is not None])
     shares = np.arange(1, len(delays) + 1) / len(found)
     end = max([60.0, *delays.tolist()]) * 1.2
     axes.step([0, *delays, end], [0, *shares, len(delays) / len(found)], where="post", color=BLUE, linewidth=2)
     axes.set_xscale("symlog", linthresh=1.0)
+    ticks = [seconds for seconds in DELAY_TICKS if seconds <= end]
+    axes.set_xticks(ticks, [DELAY_TICKS[seconds] for seconds in ticks])
+    axes.set_xticks([], minor=True)
     axes.set(xlim=(0, end), ylim=(0, 1.03))
     never = f"{len(found) - len(delays)} of {len(found)} never rang"
     axes.text(0.98, 0.04, never, transform=axes.transAxes, ha="right", color=INK)
@@ -169,7 +174,8 @@ def _alerts_by_day(evidence: Evidence) -> Canvas | None:
     served = evidence.promise.get("served")
     if evidence.promise.get("unit") == "alerts/day" and isinstance(served, float):
         axes.axhline(served, color=ORANGE, linestyle=":", linewidth=1.5, label=f"budget, {served:.3g} a day")
-        axes.legend(loc="upper right", framealpha=0.9, edgecolor="none")
+        canvas.legend(loc="outside lower center", frameon=False)
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(visible=False, axis="x")
     axes.tick_params(axis="x", rotation=30)
     return canvas

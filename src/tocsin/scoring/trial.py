@@ -93,6 +93,7 @@ def trial(
         model=known.version,
         title=known.title,
         training=model.training,
+        counted_clock=schema.time is not None and schema.fields[schema.time].interval_s is not None,
         cooldown_s=model.design.budget.cooldown_s,
         rescoring=Rescoring(
             lambda rows: model.explainer.normal_rows(values[rows]),
