@@ -147,6 +147,49 @@ def test_a_point_stands_out_from_the_calendar_and_from_the_last_rows(rng: np.ran
     assert shares[:, -1].max(axis=1).tolist() == detector.score(day).tolist()
 
 
+def services(rng: np.random.Generator, days: range) -> tuple[Matrix, Matrix]:
+    """Two services with levels of their own that never change, as a category has them, and the rows of the second."""
+    each = [
+        np.column_stack([np.tile(which, (days.stop * 24 * HOURLY, 1)), calendar(range(days.stop)), latency])
+        for which, level in (((1.0, 0.0, 0.0), 20.0), ((0.0, 1.0, 0.0), 80.0))
+        for latency in [rng.normal(level, 2.0, days.stop * 24 * HOURLY)]
+    ]
+    return np.vstack(each), each[1]
+
+
+CATEGORY = ("service=api", "service=search", "service=other", "hour", "day", "latency")
+
+
+def test_each_category_has_levels_of_its_own(rng: np.random.Generator) -> None:
+    history, _ = services(rng, range(3))
+    detector = ContextResidual(context=("service", "hour", "day"))
+    detector.meet(CATEGORY)
+    detector.fit(history)
+    own, others, unknown = detector.score(
+        np.array([[*which, 3.0, 1.0, 80.0] for which in ((0, 1, 0), (1, 0, 0), (0, 0, 1))], dtype=float)
+    )
+    assert own < 2
+    assert others > 20
+    assert unknown < 3
+
+
+def test_a_category_of_one_level_is_not_forgiven_by_the_last_rows(rng: np.random.Generator) -> None:
+    _, search = services(rng, range(3))
+    history = np.vstack([sequences(part, 7) for part in np.split(services(rng, range(3))[0], 2)])
+    detector = ContextResidual(context=("service", "hour", "day"), recent=6)
+    detector.meet(CATEGORY)
+    detector.fit(history)
+    slow = sequences(search + np.array([0, 0, 0, 0, 0, 40.0]), 7)
+    assert detector.score(slow).min() > 15
+
+
+def test_many_cells_are_joined_in_bundles(rng: np.random.Generator) -> None:
+    cells = np.repeat(np.arange(3_000), 6)
+    values = np.where(cells % 3 == 0, 50.0, 10.0) + rng.normal(size=len(cells))
+    center, _, _ = _regimes(values, cells, 2.0, 1e-3)
+    assert center == pytest.approx([10.0, 50.0], abs=1.0)
+
+
 def test_a_column_of_one_regime_is_not_forgiven_by_the_last_rows(rng: np.random.Generator) -> None:
     latency = np.column_stack([calendar(range(7)), rng.normal(50.0, 5.0, 7 * 24 * HOURLY)])
     detector = met(recent=6).fit(sequences(latency, 7))
@@ -222,10 +265,14 @@ def test_parameters_out_of_range_are_refused(parameters: dict[str, Any], said: s
         ("values", lambda found: found[:-1]),
         ("values", lambda found: found * np.nan),
         ("values", lambda found: found[::-1].copy()),
-        ("sizes", lambda found: found * 100),
+        ("spans", lambda found: found + 1),
+        ("spans", lambda found: found[:1]),
+        ("sizes", lambda found: found * 1_000),
         ("sizes", lambda found: -found),
         ("regime", lambda found: found + np.int32(99)),
         ("regime", lambda found: found[:-1]),
+        ("seasonal", lambda found: found[:0]),
+        ("seasonal", lambda found: found.astype(np.int8)),
         ("usual", lambda found: found * 0.0),
         ("usual", lambda found: np.full_like(found, np.inf)),
         ("usual", lambda found: found[:, ::-1]),
