@@ -53,7 +53,7 @@ class Range(Section):
         if self.step is None:
             return ()
         count = int(np.floor((self.high - self.low) / self.step + 1e-9)) + 1
-        return tuple(self.low + self.step * index for index in range(count))
+        return tuple(round(self.low + self.step * index, 12) for index in range(count))
 
 
 def _values(value: object) -> object:

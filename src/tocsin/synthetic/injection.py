@@ -152,7 +152,8 @@ class _Line:
         self.begins, self.ends = bounds[codes[self.order]], bounds[codes[self.order] + 1]
         self._fields = {name: schema.fields[name] for name in fields}
         self._before = {name: np.asarray(batch[name], dtype=np.float64)[self.order] for name in fields}
-        self._now = {name: self._view(name) for name in fields}
+        self._were = {name: self._view(name) for name in fields}
+        self._now = {name: values.copy() for name, values in self._were.items()}
 
     def _view(self, name: str) -> Vector:
         values = self._before[name].copy()
@@ -168,7 +169,7 @@ class _Line:
     def _restored(self, name: str) -> Vector:
         restored = np.empty(len(self.order))
         if self._fields[name].kind == "counter":
-            more = np.cumsum(np.nan_to_num(self._now[name] - self._view(name)))
+            more = np.cumsum(np.nan_to_num(self._now[name] - self._were[name]))
             at_begin = np.where(self.begins > 0, more[self.begins - 1], 0.0)
             restored[self.order] = self._before[name] + (more - at_begin)
         else:
@@ -186,7 +187,7 @@ class _Line:
             old = self._now[name][span]
             new = self._moved(rng, name, kind, span, amount) if kind in KINDS[:3] else None
             if new is None:
-                new = self._now[name][donor] if kind in ("swap", "mix") else np.where(np.isnan(old), np.nan, 0.0)
+                new = self._were[name][donor] if kind in ("swap", "mix") else np.where(np.isnan(old), np.nan, 0.0)
             new = self._allowed(self._fields[name], new)
             changed |= ~((new == old) | (np.isnan(new) & np.isnan(old)))
             self._now[name][span] = new
@@ -195,10 +196,10 @@ class _Line:
     def _moved(self, rng: np.random.Generator, name: str, kind: Kind, span: slice, amount: float) -> Vector:
         """Up or down; the other way where the schema's range leaves no room."""
         old, rows, field = self._now[name][span], span.stop - span.start, self._fields[name]
-        whole = self._now[name][self.begins[span.start] : self.ends[span.start]]
+        whole = self._were[name][self.begins[span.start] : self.ends[span.start]]
         shape = np.arange(1, rows + 1) / rows if kind == "ramp" else np.ones(rows)
         way = 1.0 if field.kind == "counter" else float(rng.choice((-1.0, 1.0)))
-        step = way * amount * _unit(whole if _varies(whole) else self._now[name]) * shape
+        step = way * amount * _unit(whole if _varies(whole) else self._were[name]) * shape
         there = self._allowed(field, old + step)
         return old - step if np.nansum(np.abs(there - old)) < np.abs(step).sum() / 2 else there
 

@@ -24,6 +24,8 @@ from tocsin.errors import ConflictError, IntegrityError
 
 with optional_packages("tune"):
     import optuna
+    from optuna.distributions import BaseDistribution as Distribution
+    from optuna.distributions import CategoricalDistribution
     from optuna.trial import FrozenTrial, TrialState
 
 STUDY_FORMAT = 1
@@ -55,7 +57,7 @@ class Study:
     def __init__(self, study: optuna.Study, search: TuneConfig) -> None:
         self._study = study
         self._search = search
-        self._distributions = {place: _distribution(values) for place, values in search.search.items()}
+        self._distributions = {place: _distribution(search, place) for place in search.search}
         self._grid = list(product(*map(search.points, search.search))) if search.sampler == "grid" else []
         self.total = len(self._grid) or search.trials
 
@@ -83,7 +85,7 @@ class Study:
     def _ask(self, number: int) -> Point:
         if self._grid:
             values = dict(zip(self._distributions, self._grid[number], strict=True))
-            params = {place: self._kept(place, value) for place, value in values.items()}
+            params = {place: orjson.dumps(value).decode() for place, value in values.items()}
             running = optuna.create_trial(
                 state=TrialState.RUNNING, params=params, distributions=dict(self._distributions)
             )
@@ -97,12 +99,8 @@ class Study:
     def _point(self, trial: FrozenTrial) -> Point:
         return Point(trial.number, {place: self._told(place, value) for place, value in trial.params.items()})
 
-    def _kept(self, place: str, value: Any) -> Any:
-        """A value as Optuna keeps it: what is chosen from a list, as JSON."""
-        return value if isinstance(self._search.search[place], Range) else orjson.dumps(value).decode()
-
     def _told(self, place: str, value: Any) -> Any:
-        return value if isinstance(self._search.search[place], Range) else orjson.loads(value)
+        return orjson.loads(value) if isinstance(self._distributions[place], CategoricalDistribution) else value
 
     def finish(self, point: Point, value: float | None, reason: str = "") -> None:
         """Write down how a trial ended; it is on the disk when this returns."""
@@ -183,12 +181,12 @@ def _sampler(seed: int) -> optuna.samplers.BaseSampler:
         return optuna.samplers.TPESampler(seed=seed % 2**32, constant_liar=True)
 
 
-def _distribution(values: Any) -> optuna.distributions.BaseDistribution:
-    if not isinstance(values, Range):
-        return optuna.distributions.CategoricalDistribution([orjson.dumps(value).decode() for value in values])
+def _distribution(search: TuneConfig, place: str) -> Distribution:
+    """What Optuna draws from; of a list, and in a grid, JSON texts."""
+    values = search.search[place]
+    if search.sampler == "grid" or not isinstance(values, Range):
+        return CategoricalDistribution([orjson.dumps(value).decode() for value in search.points(place)])
+    high = values.points[-1] if values.step else values.high
     if values.whole:
-        step = int(values.step or 1)
-        high = int(values.low) + (int(values.high) - int(values.low)) // step * step
-        return optuna.distributions.IntDistribution(int(values.low), high, values.log, step)
-    high_number = values.points[-1] if values.step else float(values.high)
-    return optuna.distributions.FloatDistribution(float(values.low), float(high_number), values.log, values.step)
+        return optuna.distributions.IntDistribution(int(values.low), int(high), values.log, int(values.step or 1))
+    return optuna.distributions.FloatDistribution(values.low, high, values.log, values.step)
