@@ -1,18 +1,20 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from tocsin import alerts, observe
-from tocsin.alerts import AlertPolicy, FlaggedRows, flagged_rows, severity
+from tocsin.alerts import AlertPolicy, BudgetController, FlaggedRows, flagged_rows, severity
 from tocsin.calibration import episodes
 from tocsin.errors import DataError
 from tocsin.kernel.run import FeatureMatrix
@@ -26,7 +28,13 @@ Row = tuple[int, str]
 
 
 def flagged(
-    rows: Sequence[Row], *, explained: list[int] | None = None, clock: bool = True, first: int = 0
+    rows: Sequence[Row],
+    *,
+    explained: list[int] | None = None,
+    clock: bool = True,
+    first: int = 0,
+    ease: float = 1.0,
+    seen: Sequence[int] | None = None,
 ) -> FlaggedRows:
     def reasons(rows: NDArray[np.intp]) -> list[tuple[Reason, ...]]:
         if explained is not None:
@@ -43,6 +51,8 @@ def flagged(
         contents=[bytes([row % 256]) for row in range(len(rows))],
         level_p=0.001,
         reasons=reasons,
+        ease=np.full(len(rows), ease),
+        seen=START + np.array([second for second, _ in rows] if seen is None else seen, dtype=np.int64) * SECOND,
     )
 
 
@@ -184,7 +194,8 @@ def test_rows_that_are_warming_up_never_ring(clock: str | None) -> None:
     )
     model = SimpleNamespace(
         design=SimpleNamespace(schema=SimpleNamespace(time=clock, entity="host")),
-        threshold=SimpleNamespace(promise=lambda: {"level": 1.0}, p_value=lambda levels: levels / 500.0),
+        entities=lambda batch: batch["host"],
+        threshold=SimpleNamespace(promise=lambda: {"level_p": 0.002}),
         reasons=lambda values: [(Reason("bytes", row[0], 0.0, 1.0, 1.0),) for row in values],
     )
     matrix = FeatureMatrix(np.arange(8.0).reshape(4, 2), np.ones(4, dtype=bool))
@@ -203,3 +214,141 @@ def test_rows_that_are_warming_up_never_ring(clock: str | None) -> None:
 )  # fmt: skip
 def test_severity_grows_as_p_falls_and_rows_persist(p_value: float, rows: int, wanted: str) -> None:
     assert severity(p_value, 0.001, rows) == wanted
+
+
+DAYS = 86_400
+HOURS = [3_600 * hour for hour in range(24)]
+
+
+def quiet(day: int) -> FlaggedRows:
+    """A day of hourly rows, none of which may ring."""
+    return flagged([], seen=[day * DAYS + second for second in HOURS])
+
+
+def ringing(day: int, alerts: int, ease: float = 1.0 / 4.0) -> FlaggedRows:
+    """A day of hourly rows and some that ring however small the budget, each an alert of its own."""
+    rows = [(day * DAYS + 600 * number, "a") for number in range(alerts)]
+    return flagged(rows, ease=ease, first=day * 1_000, seen=[day * DAYS + second for second in HOURS])
+
+
+def adapting(per_day: float = 3.0, state: Mapping[str, Any] | None = None) -> AlertPolicy:
+    return AlertPolicy(cooldown_s=COOLDOWN_S, controller=BudgetController(per_day, state=state))
+
+
+def multiple(deciding: AlertPolicy) -> float:
+    assert deciding.controller is not None
+    return deciding.controller.multiple
+
+
+def test_without_a_controller_only_what_the_threshold_flags_rings() -> None:
+    assert policy().loosest == 1.0
+    assert len(policy().decide(flagged([(0, "a")], ease=1.0))) == 1
+    assert policy().decide(flagged([(0, "a")], ease=1.01)) == ()
+
+
+def test_quiet_weeks_loosen_the_level_to_four_times_the_budget_and_no_further() -> None:
+    deciding, loosened = adapting(), []
+    assert deciding.loosest == 4.0
+    for day in range(60):
+        deciding.decide(quiet(day))
+        loosened.append(multiple(deciding))
+    assert loosened[:2] == [1.0, 1.0]
+    assert loosened == sorted(loosened)
+    assert loosened[-1] == 4.0
+    assert len(deciding.decide(ringing(60, 1, ease=3.9))) == 1
+    assert deciding.decide(ringing(61, 1, ease=4.1)) == ()
+
+
+def test_weeks_that_ring_too_often_tighten_it_to_a_quarter_and_no_further() -> None:
+    deciding = adapting()
+    for day in range(60):
+        assert len(deciding.decide(ringing(day, 8))) == 8
+    assert multiple(deciding) == 0.25
+    assert deciding.decide(ringing(60, 1, ease=0.3)) == ()
+
+
+def test_weeks_that_ring_as_budgeted_leave_it_where_it_is() -> None:
+    deciding = adapting()
+    for day in range(60):
+        deciding.decide(ringing(day, 3))
+    assert multiple(deciding) == pytest.approx(1.0, abs=0.01)
+
+
+def test_what_a_day_rang_counts_from_the_day_after_next() -> None:
+    deciding = adapting()
+    for day in (0, 1):
+        deciding.decide(ringing(day, 8))
+        assert multiple(deciding) == 1.0
+    deciding.decide(quiet(2))
+    assert multiple(deciding) < 1.0
+
+
+def test_the_level_stands_still_while_an_incident_lasts_and_then_moves_as_for_one_day() -> None:
+    deciding, ordinary = adapting(), adapting()
+    for day in range(10):
+        deciding.decide(ringing(day, 3 if day < 5 else 100))
+        ordinary.decide(ringing(day, 3))
+        assert multiple(deciding) == multiple(ordinary)
+    for day in (10, 11, 12):
+        deciding.decide(ringing(day, 3))
+        ordinary.decide(ringing(day, 3))
+    assert 0.7 * multiple(ordinary) < multiple(deciding) < multiple(ordinary)
+
+
+def test_time_without_rows_is_no_quiet_time() -> None:
+    deciding = adapting()
+    for week in range(10):
+        deciding.decide(quiet(7 * week))
+    assert multiple(deciding) == pytest.approx(np.exp(0.03 * 3.0 * 9 * 23 / 24), rel=0.01)
+
+
+def test_late_rows_are_no_time_of_their_own() -> None:
+    deciding, in_order = adapting(), adapting()
+    for day in range(10):
+        deciding.decide(quiet(day))
+        deciding.decide(flagged([], seen=[max(day - 2, 0) * DAYS + 5]))
+        in_order.decide(quiet(day))
+    assert multiple(deciding) == multiple(in_order)
+
+
+@given(
+    steps=st.lists(st.tuples(st.integers(0, 400), st.floats(0.2, 5.0)), min_size=1, max_size=60),
+    cuts=st.lists(st.integers(0, 60), max_size=6),
+)
+@settings(max_examples=40)
+def test_batches_move_the_level_as_one_batch_does(steps: list[tuple[int, float]], cuts: list[int]) -> None:
+    seconds = np.cumsum([600 * step for step, _ in steps])
+    every = flagged([(int(second), "a") for second in seconds])
+    every = replace(every, ease=np.array([ease for _, ease in steps]))
+    whole, pieces = adapting(), adapting()
+    together = {alert.id for alert in whole.decide(every)}
+    apart: set[str] = set()
+    for begin, end in pairwise([0, *sorted(min(cut, len(steps)) for cut in cuts), len(steps)]):
+        assert every.seen is not None
+        apart |= {
+            alert.id for alert in pieces.decide(replace(every.take(np.arange(begin, end)), seen=every.seen[begin:end]))
+        }
+    assert apart == together
+    assert multiple(pieces) == pytest.approx(multiple(whole))
+
+
+def test_it_goes_on_from_its_state_and_the_state_stays_small() -> None:
+    straight, first = adapting(), adapting()
+    for day in range(40):
+        straight.decide(ringing(day, day % 12))
+    for day in range(20):
+        first.decide(ringing(day, day % 12))
+    assert first.controller is not None
+    kept = orjson.dumps(first.controller.state())
+    assert len(kept) < 300
+    second = adapting(state=orjson.loads(kept))
+    for day in range(20, 40):
+        second.decide(ringing(day, day % 12))
+    assert multiple(second) == multiple(straight)
+
+
+def test_a_budget_in_rows_has_no_controller() -> None:
+    assert BudgetController.of({"unit": "alerts/row", "served": 0.01, "together": None}) is None
+    by_day = BudgetController.of({"unit": "alerts/day", "served": 3.0, "together": 2.0})
+    assert by_day is not None
+    assert (by_day.per_day, by_day.together) == (3.0, 2.0)

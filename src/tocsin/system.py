@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Self, cast
 
 from tocsin import observe
-from tocsin.alerts import AlertPolicy
+from tocsin.alerts import AlertPolicy, BudgetController
 from tocsin.component import PartSpec, Room
 from tocsin.config import Config, LabelsConfig, LimitsConfig, load
 from tocsin.errors import ConfigError, ConflictError, Problem
@@ -316,6 +316,7 @@ class Project:
             at_most_per_day=round(at_most.per_day) if at_most and at_most.per_day else None,
             model=known.version,
             generated=known.generated,
+            controller=BudgetController.of(model.promise) if self.config.alerts.adapt else None,
         )
 
     def _checkpoint(self, limits: Limits) -> Callable[[str], None]:

@@ -15,7 +15,7 @@ from tocsin.calibration import rows_band
 from tocsin.checks.part import require
 from tocsin.errors import DataError, NotFittedError
 from tocsin.records import Mask, Vector
-from tocsin.thresholds.base import AlertBudget, Calibration, Threshold
+from tocsin.thresholds.base import REACH, AlertBudget, Calibration, Threshold
 
 _ROWS = 20_000
 _RATE = 0.01
@@ -66,10 +66,30 @@ def check_restoring_the_state_gives_the_same_decisions(kind: type[Threshold], fo
 
 
 def check_the_promised_share_is_flagged(kind: type[Threshold], folder: Path) -> None:
-    """On as many fresh rows the count lies in the 99.99 % beta-binomial band of the asked rate."""
-    flagged = int(_fitted(kind, folder).flag(_scores(1)).sum())
-    low, high = rows_band(round(_RATE * _ROWS), _ROWS, _BAND)
+    """On as many fresh rows the count lies in the 99.99 % beta-binomial band of the rate that is served."""
+    threshold = _fitted(kind, folder)
+    flagged, promise = int(threshold.flag(_scores(1)).sum()), threshold.promise()
+    low, high = rows_band(round(promise["served"] * _ROWS), _ROWS, _BAND)
     require(low <= flagged <= high, f"{flagged} of {_ROWS} rows flagged, wanted {low} to {high}")
+    kept = promise["state"] == "fixed" or promise["served"] == promise["asked"] == _RATE
+    require(kept, f"{promise['served']:g} served of a rate of {_RATE:g} that the rows allow")
+
+
+def check_a_larger_budget_flags_what_a_smaller_one_does(kind: type[Threshold], folder: Path) -> None:
+    """`ease` is at most 1 for flagged rows and for no others, and falls as scores grow."""
+    threshold, scores = _fitted(kind, folder), np.sort(_scores(1))
+    ease = threshold.ease(scores)
+    require(((ease <= 1.0) == threshold.flag(scores)).all(), "ease tells other rows than those that are flagged")
+    require((ease[1:] <= ease[:-1]).all(), "a higher score that needs a larger budget")
+    require((ease >= 1.0 / REACH).all(), f"an ease of {ease.min():g}, wanted at least {1.0 / REACH:g}")
+
+
+def check_entities_that_were_never_seen_are_judged(kind: type[Threshold], folder: Path) -> None:
+    """As those without a name, whatever the threshold knows of others."""
+    threshold, scores = _fitted(kind, folder), _scores(1, 300)
+    strangers = np.full(len(scores), "never seen", dtype=object)
+    same = (threshold.p_value(scores, strangers) == threshold.p_value(scores)).all()
+    require(same and (threshold.flag(scores, strangers) == threshold.flag(scores)).all(), "strangers judged otherwise")
 
 
 def check_fewer_than_100_rows_are_refused(kind: type[Threshold], folder: Path) -> None:
@@ -96,6 +116,8 @@ CHECKS: tuple[Callable[[type[Threshold], Path], None], ...] = (
     check_a_score_means_the_same_in_any_batch,
     check_restoring_the_state_gives_the_same_decisions,
     check_the_promised_share_is_flagged,
+    check_a_larger_budget_flags_what_a_smaller_one_does,
+    check_entities_that_were_never_seen_are_judged,
     check_fewer_than_100_rows_are_refused,
     check_nothing_is_decided_before_fit,
 )

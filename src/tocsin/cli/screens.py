@@ -201,7 +201,7 @@ def _budget(report: Report) -> None:
     out.print(f"Alert budget: {asked:g} {_shown(promise['unit'])} asked, {served:.4g} served, {_shown(state)}")
     if served > asked * MORE_THAN_ASKED:
         out.print(f"  [bold yellow]{_plain(served / asked)} times what you asked[/]")
-    if state == "held":
+    if state in ("held", "fixed"):
         return
     rows = promise.get("rows_needed")
     needed = f"{_plain(promise['days_needed'])} days" if rows is None else f"{rows:,} rows"

@@ -173,6 +173,13 @@ class AlertsConfig(Section):
     budget: AlertRate = Rate(per_day=3.0, text="3/day")
     cooldown: Annotated[Duration, Field(le=MAX_COOLDOWN_S)] = 120.0
     at_most: AlertRate | None = None
+    adapt: bool = False
+
+    @model_validator(mode="after")
+    def _days(self) -> Self:
+        if self.adapt and self.budget.per_day is None:
+            raise ValueError(f'adapt goes by days and the budget is "{self.budget.text}", wanted alerts a day')
+        return self
 
     @model_validator(mode="after")
     def _whole_alerts(self) -> Self:

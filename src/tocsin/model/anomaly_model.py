@@ -151,8 +151,13 @@ class AnomalyModel:
 
     def _whose(self, batch: Batch, rows: Mask) -> tuple[Times | None, Column | None]:
         """When the rows were and of whom, where the schema knows."""
-        schema = self.design.schema
-        return batch[schema.time][rows] if schema.time else None, batch[schema.entity][rows] if schema.entity else None
+        time, entities = self.design.schema.time, self.entities(batch)
+        return batch[time][rows] if time else None, None if entities is None else entities[rows]
+
+    def entities(self, batch: Batch) -> Column | None:
+        """Of whom the rows are, (n,), where the schema knows."""
+        entity = self.design.schema.entity
+        return batch[entity] if entity else None
 
     @property
     def kernel(self) -> Kernel:
@@ -203,10 +208,11 @@ class AnomalyModel:
 
         Rows that are warming up are scored and never flagged.
         """
-        return self.judge(self.features(batch, state if state is not None else self.start()))
+        matrix = self.features(batch, state if state is not None else self.start())
+        return self.judge(matrix, self.entities(batch))
 
-    def judge(self, matrix: FeatureMatrix) -> Scores:
-        """Scores, p-values and flags of computed features.
+    def judge(self, matrix: FeatureMatrix, entities: Column | None = None) -> Scores:
+        """Scores, p-values and flags of computed features, and of whom they are, (n,), for thresholds that ask.
 
         A row whose windows may lack what went before is degraded, and one that is warming up or a repeat never rings.
         """
@@ -217,7 +223,8 @@ class AnomalyModel:
         states[matrix.unsure] = "degraded"
         if self._lost(self.latest(matrix.values)[states != "warming_up"]):
             states[states == "ready"] = "degraded"
-        return Scores(score, self.threshold.p_value(score), self.threshold.flag(score) & matrix.warm, states)
+        flagged = self.threshold.flag(score, entities) & matrix.warm
+        return Scores(score, self.threshold.p_value(score, entities), flagged, states)
 
     def _lost(self, values: Matrix) -> bool:
         """Whether what training had is gone: a column renamed, a collector that no longer tells."""

@@ -73,6 +73,6 @@ class Scorer:
 
 def decide(model: AnomalyModel, policy: AlertPolicy, batch: Batch, matrix: FeatureMatrix) -> Scored:
     """What becomes of rows whose features are known."""
-    scores = model.judge(matrix)
-    alerts = policy.decide(flagged_rows(model, batch, matrix, scores))
+    scores = model.judge(matrix, model.entities(batch))
+    alerts = policy.decide(flagged_rows(model, batch, matrix, scores, policy.loosest))
     return Scored(batch, matrix, scores, alerts, policy.generated)

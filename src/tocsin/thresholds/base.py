@@ -5,10 +5,16 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import inf
 from typing import Any, Self
+
+import numpy as np
 
 from tocsin.component import Part
 from tocsin.records import Column, Mask, Times, Vector
+
+REACH = 4.0
+"""A budget may be asked for this many times over, or one part in as many: see `Threshold.ease`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +57,23 @@ class Threshold(Part):
         """
 
     @abstractmethod
-    def p_value(self, scores: Vector) -> Vector:
-        """The share of normal rows that score at least as high, (n,) in (0, 1]; never 0."""
+    def p_value(self, scores: Vector, entities: Column | None = None) -> Vector:
+        """The share of normal rows that score at least as high, (n,) in (0, 1]; never 0.
+
+        `entities` are those of the rows, (n,), for a threshold that tells them apart; others leave them alone.
+        """
 
     @abstractmethod
-    def flag(self, scores: Vector) -> Mask:
+    def flag(self, scores: Vector, entities: Column | None = None) -> Mask:
         """Which scores are at or above the fitted level, (n,)."""
+
+    def ease(self, scores: Vector, entities: Column | None = None) -> Vector:
+        """How many times the budget must be for each score to be flagged, (n,); at most 1 where it is flagged as it is.
+
+        From 1 / `REACH` to `REACH`, and infinite beyond. A threshold whose level hangs on no budget knows only the
+        two ends.
+        """
+        return np.where(self.flag(scores, entities), 1.0 / REACH, inf)
 
     @abstractmethod
     def state(self) -> Mapping[str, Any]:
@@ -69,4 +86,7 @@ class Threshold(Part):
 
     @abstractmethod
     def promise(self) -> Mapping[str, Any]:
-        """What the budget became, as JSON values: asked, served, state (held, provisional, extrapolated), interval."""
+        """What the budget became, as JSON values: asked, served, interval and state.
+
+        The state is held, provisional, extrapolated or fixed.
+        """

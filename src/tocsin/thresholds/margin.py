@@ -6,12 +6,12 @@ Source: `conformal` for what counts can tell; the margin is a convention that no
 from __future__ import annotations
 
 from math import isfinite
-from typing import Self
 
 import numpy as np
 
 from tocsin.component import Duration
-from tocsin.thresholds.base import AlertBudget, Calibration
+from tocsin.thresholds.base_level import Served
+from tocsin.thresholds.base_span import Span
 from tocsin.thresholds.conformal import Conformal
 
 
@@ -40,6 +40,7 @@ class Margin(Conformal):
 
     Examples
     --------
+    >>> from tocsin.thresholds.base import AlertBudget, Calibration
     >>> scores = np.random.default_rng(0).normal(size=9_999)
     >>> margin = Margin().fit(Calibration(scores), AlertBudget(per_row=0.01))
     >>> int(margin.flag(scores).sum()), margin.promise()["state"]
@@ -54,21 +55,11 @@ class Margin(Conformal):
         self.times = times
         self.least = least
 
-    def fit(self, calibration: Calibration, budget: AlertBudget) -> Self:
-        super().fit(calibration, budget)
-        ranks, promise = self._learnt
-        if promise["state"] == "held":
-            return self
-        median = float(np.median(calibration.scores))
-        level = median + max(self.times * (promise["level"] - median), self.least)
+    def _serve(self, span: Span, asked: float) -> Served:
+        counted = super()._serve(span, asked)
+        if counted.state == "held":
+            return counted
+        median = float(np.median(span.calibration.scores))
+        level = median + max(self.times * (counted.level - median), self.least)
         # The counts say how often at most; how often in truth, such a history cannot know.
-        self._state = (
-            ranks,
-            {
-                **promise,
-                "level": level,
-                "level_p": float(ranks.p_value(np.array([level]))[0]),
-                "interval": [0.0, promise["interval"][1]],
-            },
-        )
-        return self
+        return counted._replace(level=level, band=lambda: (0.0, counted.band()[1]))
