@@ -310,10 +310,9 @@ class Project:
 
     def _policy(self, model: AnomalyModel, known: Circumstances) -> AlertPolicy:
         """The policy that the model's budget was fitted with; how much is delivered at most, the config says."""
-        at_most = self.config.alerts.at_most
         return AlertPolicy(
             cooldown_s=model.design.budget.cooldown_s,
-            at_most_per_day=round(at_most.per_day) if at_most and at_most.per_day else None,
+            at_most_per_day=self.config.alerts.at_most_per_day,
             model=known.version,
             generated=known.generated,
             controller=BudgetController.of(model.promise) if self.config.alerts.adapt else None,

@@ -187,6 +187,11 @@ class AlertsConfig(Section):
             raise ValueError(f'at_most is "{self.at_most.text}", wanted a number of alerts a day, at least 1/day')
         return self
 
+    @property
+    def at_most_per_day(self) -> int | None:
+        """Alerts delivered a day; None if they are not limited."""
+        return round(self.at_most.per_day) if self.at_most and self.at_most.per_day else None
+
 
 class RegistryConfig(Section):
     """Where versions are kept, and how many."""

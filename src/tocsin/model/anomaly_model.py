@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tocsin import observe
-from tocsin.component import Part, PartSpec, build
+from tocsin.component import Part, PartSpec, build, part_spec
 from tocsin.config import FeaturesConfig, PreparationConfig
 from tocsin.detectors.base import Detector, Supervision
 from tocsin.errors import DataError, IntegrityError, NotFittedError
@@ -341,8 +341,8 @@ class AnomalyModel:
             Schema.model_validate(content["schema"]),
             FeaturesConfig.model_validate(content["features"]),
             PreparationConfig.model_validate(content["preparation"]),
-            _spec(content["detector"]),
-            _spec(content["threshold"]),
+            cast("PartSpec", part_spec(content["detector"])),
+            cast("PartSpec", part_spec(content["threshold"])),
             AlertBudget(**content["budget"]),
             content["entities"],
         )
@@ -360,10 +360,10 @@ class AnomalyModel:
                 raise IntegrityError(f"model array {name}", f"shape {arrays[name].shape}", str(shape))
         if type(content["entities"]) is not int or content["entities"] < 1:
             raise IntegrityError("model entities", repr(content["entities"])[:80], "a whole number of at least 1")
-        model.preparation = Preparation.restore(design.preparation, _under(arrays, "preparation."))
-        model.detector = type(model.detector).restore(model.detector.parameters(), _under(arrays, "detector."), width)
+        model.preparation = Preparation.restore(design.preparation, bundle.under("preparation."))
+        model.detector = type(model.detector).restore(model.detector.parameters(), bundle.under("detector."), width)
         model.threshold = type(model.threshold).restore(
-            model.threshold.parameters(), {**content["threshold_state"], **_under(arrays, "threshold.")}
+            model.threshold.parameters(), {**content["threshold_state"], **bundle.under("threshold.")}
         )
         return model
 
@@ -397,11 +397,3 @@ def part_types(content: Any) -> set[str]:
 def _named(fitted: Part, spec: PartSpec) -> dict[str, Any]:
     """A part with all its parameters, under the name that finds it again: a class does not know its package."""
     return {**fitted.spec().to_json(), "type": spec.type}
-
-
-def _spec(value: Mapping[str, Any]) -> PartSpec:
-    return PartSpec(value["type"], {name: item for name, item in value.items() if name != "type"})
-
-
-def _under(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
-    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}

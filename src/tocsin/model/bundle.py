@@ -57,6 +57,10 @@ class Bundle:
         """The identity of this model."""
         return digest(self.content, self.arrays)
 
+    def under(self, prefix: str) -> dict[str, NDArray[Any]]:
+        """The arrays whose names begin so, by the rest of their names."""
+        return {name.removeprefix(prefix): array for name, array in self.arrays.items() if name.startswith(prefix)}
+
 
 def digest(content: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> str:
     """SHA-256 in hex over the content and every array's name, dtype, shape and bytes: the model's identity.
