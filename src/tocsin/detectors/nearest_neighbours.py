@@ -29,10 +29,10 @@ _TOGETHER = 32_000
 class NearestNeighbours(Detector):
     """Score a row by its distance to the nearest row of a sample of the training rows, mean over many samples.
 
-    Takes whatever is unlike what was seen, in curved and many-centred clouds, too. Small samples hold few anomalies,
-    so that a crowd of alike ones among the training rows does not vouch for itself. Where the training rows are known
-    to be normal, large samples follow the cloud more closely: 20 of 256 are a good choice there. Counts every column
-    alike: many columns of noise hide the few that matter.
+    Needs no labels. Takes whatever is unlike what was seen, in curved and many-centred clouds, too. Small samples
+    hold few anomalies, so that a crowd of alike ones among the training rows does not vouch for itself. Where the
+    training rows are known to be normal, large samples follow the cloud more closely: 20 of 256 are a good choice
+    there. Counts every column alike: many columns of noise hide the few that matter.
 
     Parameters
     ----------
@@ -42,8 +42,8 @@ class NearestNeighbours(Detector):
     references
         Training rows in each sample, at least 1; all where there are no more.
     clip
-        Robust standard deviations from the median beyond which a value counts no more, greater than 0: one column
-        that is far out weighs no more than a few that are out. 1e6 lets all but every value count in full.
+        Robust standard deviations from the median beyond which a value counts no more, greater than 0, so that one
+        column that is far out does not outweigh many that are out a little.
     seed
         Start of the random numbers, at least 0.
 
@@ -66,7 +66,7 @@ class NearestNeighbours(Detector):
     _references: Matrix
     """(d, samples, references): a column lies in one piece."""
 
-    def __init__(self, *, samples: int = 50, references: int = 8, clip: float = 10.0, seed: int = 0) -> None:
+    def __init__(self, *, samples: int = 100, references: int = 8, clip: float = 20.0, seed: int = 0) -> None:
         for name, value, least in (("samples", samples, 1), ("references", references, 1), ("seed", seed, 0)):
             if value < least:
                 raise ValueError(f"{name} is {value}, wanted at least {least}")
