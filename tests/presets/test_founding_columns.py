@@ -81,11 +81,11 @@ def test_what_a_founding_system_computes_is_computed_under_its_names(preset: str
     assert set(names) - set(computed(preset)) == set()
 
 
-def test_services_are_judged_by_what_is_usual_at_this_hour() -> None:
+def test_each_service_is_judged_by_what_is_usual_at_this_hour_of_this_day() -> None:
     design = Design.of(config("services"))
     assert design.program(design.no_rows()).outputs == (
-        "error_rate_residual", "p50_latency_ms_residual", "p95_latency_ms_residual", "p99_latency_ms_residual",
-        "latency_std_residual", "traffic_residual",
+        "error_rate", "p50_latency_ms", "p95_latency_ms", "p99_latency_ms", "latency_std", "service=other",
+        "hour_of_day", "day_of_week", "log_event_count",
     )  # fmt: skip
 
 
@@ -122,7 +122,12 @@ DECIDED: dict[str, tuple[dict[str, Any], str, dict[str, str]]] = {
         {"anomaly_rate": "<= 20%", "roc_auc": f">= 0.8{LABELLED}"},
     ),
     "services": (
-        {"type": "robust_zscore", "two_sided": False, "min_scale": 1.0},
+        {
+            "type": "context_residual",
+            "context": ["service", "hour_of_day", "day_of_week"],
+            "upper": ["error_rate", "p50_latency_ms", "p95_latency_ms", "p99_latency_ms", "latency_std"],
+            "recent": 12,
+        },
         "3/week",
         {
             "precision": f">= 0.953{LABELLED}",
