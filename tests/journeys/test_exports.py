@@ -39,6 +39,9 @@ HELIOS = {
     "precision_recall_curve.png",
     "score_distribution.png",
     "feature_importance.png",
+    "calibration.png",
+    "detection_delay.png",
+    "alerts_by_day.png",
 }
 HOSTS = """\
 version: 1
