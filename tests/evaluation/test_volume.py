@@ -27,7 +27,7 @@ def softened(anomalous: Mask, buffer: int) -> Vector:
             distance = max(first - row, row - last)
             if 0 < distance <= buffer // 2:
                 soft[row] += np.sqrt(1 - distance / buffer)
-    return np.minimum(soft, 1.0)
+    return np.asarray(np.minimum(soft, 1.0))
 
 
 def slow_area(anomalous: Mask, scores: Vector, buffer: int) -> float:
@@ -59,6 +59,7 @@ def test_it_is_what_a_direct_reading_computes(seed: int, levels: int) -> None:
         anomalous[begin : begin + rng.integers(1, 14)] = True
     scores = rng.integers(levels, size=200) / levels + anomalous * rng.random()
     figure = volume_figure(anomalous, scores, ONE, 0)
+    assert figure.value is not None
     assert figure.value == pytest.approx(slow_volume(anomalous, scores))
     assert figure.low is not None
     assert figure.high is not None

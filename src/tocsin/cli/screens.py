@@ -37,15 +37,19 @@ GENERATED = "[bold yellow]Made from generated data.[/]"
 HEADLINES = (
     ("roc_auc", "ROC-AUC"),
     ("average_precision", "average precision"),
+    ("vus_pr", "VUS-PR"),
     ("precision", "precision"),
     ("recall", "recall"),
     ("f1", "F1"),
     ("false_positive_rate", "false-positive rate"),
     ("event_recall", "events caught"),
+    ("detection_delay_p50_seconds", "detection delay, s"),
     ("alerts", "alerts"),
     ("false_alarms", "false alarms"),
+    ("false_alarms_per_day", "false alarms a day"),
     ("alerts_per_day", "alerts a day"),
     ("anomaly_rate", "anomaly rate"),
+    ("fidelity_top3", "alerts cleared without their reasons"),
     ("latency_p99_ms", "latency p99, ms"),
 )
 BUDGET_STATES = {
