@@ -191,7 +191,7 @@ class Project:
         """
         config, history = self._history(Limits(LimitsConfig(memory=self.config.limits.memory)))
         parts = split(history.batch, config.schema_, config.split, test_elsewhere=config.test is not None)
-        means = Means(lambda stage: self.progress(stage, 0), self._cache, workers, anew, history.tally.generated)
+        means = Means(self.progress, self._cache, workers, anew, history.tally.generated)
         return tune(config, Fold(parts.train, parts.calibration, parts.share), means)
 
     def promote(self, version: int) -> None:

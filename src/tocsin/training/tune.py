@@ -78,7 +78,7 @@ class Means:
     Parameters
     ----------
     progress
-        Told how far the search is.
+        Told the stage, how many trials are done and of how many.
     cache
         Of features.
     workers
@@ -89,7 +89,7 @@ class Means:
         The rows are no real telemetry.
     """
 
-    progress: Callable[[str], None] = lambda _: None
+    progress: Callable[[str, int, int], None] = lambda _stage, _done, _total: None
     cache: FeatureCache | None = None
     workers: int | None = None
     anew: bool = False
@@ -127,7 +127,7 @@ def tune(config: Config, rows: Fold, means: Means) -> Tuning:
     file = config.resolve(STUDY)
     if means.anew and file.exists():
         file.replace(file.with_suffix(".db.aside"))
-    means.progress("features")
+    means.progress("features", 0, 0)
     within = list(folds(rows.learn, config.schema_, config.split, search.folds))
     judging = Judging(within, can_rank([*within, rows]), search.seed, means.cache)
     trial = _Trial(config, judging)
@@ -137,16 +137,16 @@ def tune(config: Config, rows: Fold, means: Means) -> Tuning:
         together = TOGETHER if search.sampler == "tpe" else 4 * workers
         with spread_over(min(workers, together), trial) as spread:
             while points := study.next(together):
-                means.progress(f"trial {points[0].number + 1} of {study.total}")
                 for point, (value, reason) in spread(points):
                     study.finish(point, value, reason)
                     observe.trial_finished(point.number, value, reason)
+                    means.progress("trials", len(study.finished), study.total)
         finished = study.finished
     valued = [(found.value, found.point.values) for found in finished if found.value is not None]
     if not valued:
         raise DataError("tune", f"{len(finished)} trials, all refused: {finished[0].reason}", "values that fit")
     after, values = max(valued, key=lambda found: found[0])  # of equals the first
-    means.progress("comparing")
+    means.progress("comparing", 0, 0)
     compared = _compare(config, values, Judging([rows], judging.ranked, search.seed + 1, means.cache))
     return Tuning(
         PRECISION if judging.ranked else RECALL,
