@@ -2,7 +2,7 @@
 
 Each range counts once, however long it is, and is worth less the more pieces it was found in. Random flags get what
 chance gives: the recall is about their share, the precision about the share of anomalies. Affiliation precision (Huet
-et al., KDD 2022, arXiv 2206.13167) is not offered: random flags get about a half of it on any data.
+et al., KDD 2022, arXiv 2206.13167) is not offered: random flags get a half of it or more on any data.
 
 Source: Tatbul, Lee, Zdonik, Alam and Gottschlich, Precision and Recall for Time Series, NeurIPS 2018 (no reward for
 existence, flat bias, cardinality 1 / pieces).
