@@ -78,3 +78,13 @@ def test_the_number_of_columns_is_bounded(parameter: str) -> None:
         Category(
             columns=("protocol",), limit=5_000 if parameter == "limit" else 1, bins=5_000 if parameter == "bins" else 1
         )
+
+
+def test_a_code_is_the_place_in_the_vocabulary_and_its_length_for_all_others() -> None:
+    training, rows = protocols("udp", "tcp", "tcp"), protocols("tcp", "udp", "gre", "")
+    assert encoded(Category(columns=("protocol",), how="code"), training, rows) == {"protocol_code": [0, 1, 2, 2]}
+
+
+def test_codes_of_an_identity_are_refused_as_its_vocabulary_is() -> None:
+    with pytest.raises(SchemaError, match="an identity"):
+        compile_program(EXAMPLE, (), [Category(columns=("host",), how="code")], Batch({}))

@@ -52,6 +52,7 @@ _RULES: Mapping[str, Rule] = {
     "calendar": _calendar,
     "one_hot": _fixed(FLAG),
     "hash_one_hot": _fixed(FLAG),
+    "code": _fixed("code"),
     "panes": _statistic,
     "recent": _statistic,
     "decay": _statistic,

@@ -1,4 +1,4 @@
-"""Categories as columns of zeros and ones: a frozen vocabulary, or bins of a keyed hash.
+"""Categories as columns of zeros and ones: a frozen vocabulary, or bins of a keyed hash; or as a code.
 
 Source: Weinberger et al., Feature hashing for large scale multitask learning, ICML 2009; RFC 7693 (BLAKE2).
 """
@@ -26,12 +26,16 @@ class Category(Feature):
     `<column>=other`. A hash needs no learning and takes any number of values, but several share a column,
     `<column>=bin_<k>`, and a missing value is in none: take it for fields with more values than the limit.
 
+    A code is a single column, `<column>_code`: the place of the value in the vocabulary, or the length of that for
+    all others. Codes that lie close together mean nothing alike: they are for detectors that take a column as a
+    context, such as `context_residual`, and no measure for any other.
+
     Parameters
     ----------
     columns
         Fields of dtype category or address.
     how
-        `vocabulary` or `hash`.
+        `vocabulary`, `hash` or `code`.
     limit
         Values in a vocabulary: the most frequent, among equals the alphabetically first.
     bins
@@ -54,7 +58,7 @@ class Category(Feature):
         self,
         *,
         columns: tuple[str, ...],
-        how: Literal["vocabulary", "hash"] = "vocabulary",
+        how: Literal["vocabulary", "hash", "code"] = "vocabulary",
         limit: int = 64,
         bins: int = 16,
     ) -> None:
@@ -90,6 +94,8 @@ class Category(Feature):
     def _names(self, column: str, tables: Tables) -> tuple[str, ...]:
         if self.how == "hash":
             return tuple(f"{column}=bin_{number}" for number in range(self.bins))
+        if self.how == "code":
+            return (f"{column}_code",)
         return tuple(f"{column}={value}" for value in (*tables[column], OTHER))
 
     def compile(self, schema: Schema, tables: Tables) -> tuple[Operation, ...]:
@@ -101,13 +107,13 @@ class Category(Feature):
         names = self._names(column, tables)
         if self.how == "hash":
             return Operation("hash_one_hot", (column,), names, {"bins": self.bins})
-        return Operation("one_hot", (column,), names, {"values": tables[column]})
+        return Operation("code" if self.how == "code" else "one_hot", (column,), names, {"values": tables[column]})
 
     def _check(self, schema: Schema, column: str) -> None:
         item = schema.field(column, repr(self))
         if item.dtype not in ("category", "address"):
             hint = "numbers enter as columns or through other features" if column in schema.numeric else ""
             raise SchemaError(repr(self), f'field "{column}", a {item.dtype}', "a category or an address", hint)
-        if self.how == "vocabulary" and item.identity:
+        if self.how != "hash" and item.identity:
             hint = "a vocabulary is stored in the model, which holds no identities: take `how: hash`"
             raise SchemaError(repr(self), f'a vocabulary of "{column}", an identity', "a field that names nobody", hint)

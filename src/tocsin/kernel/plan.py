@@ -66,6 +66,8 @@ _KINDS: Mapping[str, _Kind] = {
     CLOCKED: _Kind(Calendar),
     "one_hot": _Kind(OneHot, encoder=encoders.codes),
     "hash_one_hot": _Kind(OneHot, encoder=encoders.bins),
+    # The encoder does it all: a code is its own magnitude.
+    "code": _Kind(Magnitude, encoder=encoders.codes),
     "panes": _Kind(Panes, range(2)),
     "rate": _Kind(Rate, range(1, 3)),
     "decay": _Kind(Decay),

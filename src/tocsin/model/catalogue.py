@@ -14,7 +14,7 @@ from tocsin.records import SECOND
 FIELD = "field"
 _GROUPS: Mapping[str, str] = {
     "log1p": "log_scale", "panes": "rolling", "recent": "rolling", "one_hot": "category", "hash_one_hot": "category",
-    "distinct": "fan_out", "share": "frequency", "quantiles": "quantile",
+    "code": "category", "distinct": "fan_out", "share": "frequency", "quantiles": "quantile",
 }  # fmt: skip
 """Operations by the feature that they stand for, where the two differ in name."""
 _ON_ITS_OWN_SCALE = ("magnitude", "linear")
