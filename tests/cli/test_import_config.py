@@ -55,7 +55,10 @@ def test_mnemosyne_keeps_its_flows_its_forest_and_its_shares(imported: Imported,
     assert (config.preparation.scale, config.registry.path) == ("standard", "models")
     assert (config.split.train, config.split.calibration) == (0.6, 0.2)
     assert config.alerts.budget.per_row == pytest.approx(0.01)
-    assert fates["training.max_samples_range"] == fates["training.cross_validation_folds"] == "not_yet"
+    assert config.tune is not None
+    assert (config.tune.sampler, config.tune.folds) == ("grid", 3)
+    assert config.tune.points("detector.trees") == (50, 75, 100, 125, 150, 175, 200)
+    assert fates["training.max_samples_range"] == "no_meaning"
     assert fates["firebase.project_id"] == "no_meaning"
     assert "service-account.json" not in Path("tocsin.yaml").read_text("utf-8")
 
@@ -102,9 +105,9 @@ def test_helios_keeps_its_generator_in_the_open_and_tells_no_password(imported: 
     made_up = {"type": "synthetic", "kind": "services", "days": 14, "interval": "5m", "anomaly_rate": 0.05}
     assert config.source.to_json() == made_up
     assert (config.alerts.budget.text, config.logging.level) == ("5%", "info")
-    assert (fates["GRID_SEARCH"], fates["ANOMALY_THRESHOLD"], fates["DB_PASSWORD"]) == (
-        "not_yet", "no_meaning", "no_meaning",
-    )  # fmt: skip
+    assert config.tune is not None
+    assert config.tune.search == {"detector.trees": (50, 100, 150), "detector.samples": (128, 256, 512)}
+    assert (fates["ANOMALY_THRESHOLD"], fates["DB_PASSWORD"]) == ("no_meaning", "no_meaning")
     assert "correct-horse" not in Path("tocsin.yaml").read_text("utf-8")
 
 

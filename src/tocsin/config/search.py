@@ -12,6 +12,7 @@ from tocsin.config.sections import Section
 
 MAX_POINTS = 10_000
 """Of a grid."""
+MOST_FOLDS = 20
 
 
 class Range(Section):
@@ -91,7 +92,7 @@ class TuneConfig(Section):
     search: Mapping[str, Values] = Field(min_length=1)
     sampler: Literal["tpe", "grid"] = "tpe"
     trials: int = Field(default=30, ge=1, le=MAX_POINTS)
-    folds: int = Field(default=3, ge=1, le=20)
+    folds: int = Field(default=3, ge=1, le=MOST_FOLDS)
     seed: int = Field(default=0, ge=0, lt=2**32)
 
     @model_validator(mode="after")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from tocsin.cli.imported.values import budget, number, whole
-from tocsin.cli.imported.words import Fate, Rule, Words, kept, later, meaningless
+from tocsin.cli.imported.words import Fate, Rule, Words, kept, meaningless
 from tocsin.detectors.isolation_forest import MAX_SAMPLED, MAX_TREES
 
 BUDGET = "the share of rows that may ring"
-TUNING = "Tocsin does not search over parameters yet"
 SEED = kept("detector.seed", whole(0, 2**32 - 1))
 
 
@@ -46,4 +46,8 @@ FOREST: dict[str, Rule] = {
     "verbose": meaningless("progress is shown on a terminal"),
     "warm_start": meaningless("a model is trained whole"),
 }
-GRID = later(TUNING)
+
+
+def searched(places: Mapping[str, Any]) -> Fate:
+    """The fate of a word that asks for a grid over these places."""
+    return Fate("kept", "tocsin tune tries it", {"tune.sampler": "grid", "tune.search": dict(places)})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tocsin.cli.imported.forest import FOREST, GRID
+from tocsin.cli.imported.forest import FOREST, searched
 from tocsin.cli.imported.values import exported, level, number, path
 from tocsin.cli.imported.words import Fate, Given, Rule, System, Words, kept, later, meaningless
 
@@ -13,7 +13,7 @@ _WINDOWS = later("rows come summed up per service and interval; Tocsin does not 
 _SERVER = later("Tocsin does not serve over HTTP yet")
 _STREAM = later("Tocsin reads files; streams come later")
 _STORE = meaningless("alerts go to sinks; there is no database")
-_FOREST = frozenset({"n_estimators", "max_samples", "random_state"})
+_FOREST = frozenset({"n_estimators", "max_samples", "random_state", "grid_search"})
 _MODEL = meaningless("models are versions in the registry: tocsin models list")
 
 
@@ -50,11 +50,18 @@ def _test(value: Any, _words: Words) -> Fate:
     return Fate("kept", "", {"test.type": "csv", "test.path": path(value), "test_labels.column": "is_anomaly"})
 
 
+def _grid(value: Any, _words: Words) -> Fate:
+    """Its contamination is the budget, and no search's to move; every cut of a tree draws from all columns."""
+    if str(value).lower() not in ("true", "1", "yes"):
+        return Fate("no_meaning", "nothing is searched unless the config says what")
+    return searched({"detector.trees": [50, 100, 150], "detector.samples": [128, 256, 512]})
+
+
 TABLE: dict[str, Rule] = {
     "days": kept("source.days", _days),
     "interval": kept("source.interval", _interval, "minutes"),
     "anomaly_rate": kept("source.anomaly_rate", lambda value: number(value, 0, 0.5)),
-    "grid_search": GRID,
+    "grid_search": _grid,
     "output_dir": exported("helios"),
     "save_data": meaningless("tocsin train --export helios always writes training_data.csv"),
     "model": _MODEL,

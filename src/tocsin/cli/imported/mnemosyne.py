@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
-from tocsin.cli.imported.forest import BUDGET, GRID, SEED, TUNING
+from tocsin.cli.imported.forest import BUDGET, SEED, searched
 from tocsin.cli.imported.telemetry import schema_of
 from tocsin.cli.imported.values import budget, choice, files_in, held_out, number, path, texts, whole
 from tocsin.cli.imported.words import Fate, Given, Rule, System, Words, kept, meaningless
+from tocsin.config.search import MOST_FOLDS
 from tocsin.detectors.isolation_forest import MAX_TREES
 from tocsin.presets import read_preset
+
+TREES_STEP = 25
 
 _NO_CLOUD = meaningless("Tocsin reads files of this machine: copy the bucket's folder beside the config")
 
@@ -68,9 +72,20 @@ def _share(value: Any, _words: Words) -> Fate:
 
 
 def _trees(value: Any, _words: Words) -> Fate:
-    _, high = _range(value, 1, MAX_TREES)
-    said = f"the upper end, since more trees are steadier; {TUNING}"
-    return Fate("kept", said, {"detector.trees": whole(1, MAX_TREES)(high)})
+    low, high = _range(value, 1, MAX_TREES)
+    few, many = whole(1, MAX_TREES)(low), whole(1, MAX_TREES)(high)
+    settings = {"detector.trees": many}
+    if many - few >= TREES_STEP:
+        settings |= searched({"detector.trees": {"low": few, "high": many, "step": TREES_STEP}}).settings
+    return Fate("kept", "the upper end, since more trees are steadier; tocsin tune tries all", settings)
+
+
+def _folds(value: Any, words: Words) -> Fate:
+    folds = whole(1, MOST_FOLDS)(value)
+    with suppress(ValueError):
+        if "tune.search" in _trees(words.get("training.n_estimators_range"), words).settings:
+            return Fate("kept", "", {"tune.folds": folds})
+    return Fate("no_meaning", "nothing is searched")
 
 
 TABLE: dict[str, Rule] = {
@@ -94,9 +109,11 @@ TABLE: dict[str, Rule] = {
     "preprocessing.max_model_size_mb": meaningless("a model's size is bounded by its trees; models list shows it"),
     "training.random_state": SEED,
     "training.n_estimators_range": _trees,
-    "training.max_samples_range": GRID,
+    "training.max_samples_range": meaningless(
+        "samples are a number of rows here, no share of them: add detector.samples to tune.search"
+    ),
     "training.bootstrap_options": meaningless("sub-samples are drawn without replacement"),
     "training.validation_split": held_out,
-    "training.cross_validation_folds": GRID,
+    "training.cross_validation_folds": _folds,
 }
 SYSTEM = System("Mnemosyne", TABLE, _given)
