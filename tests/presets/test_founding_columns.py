@@ -84,7 +84,7 @@ def test_what_a_founding_system_computes_is_computed_under_its_names(preset: str
 def test_each_service_is_judged_by_what_is_usual_at_this_hour_of_this_day() -> None:
     design = Design.of(config("services"))
     assert design.program(design.no_rows()).outputs == (
-        "error_rate", "p50_latency_ms", "p95_latency_ms", "p99_latency_ms", "latency_std", "service=other",
+        "error_rate", "p50_latency_ms", "p95_latency_ms", "p99_latency_ms", "latency_std", "service_code",
         "hour_of_day", "day_of_week", "log_event_count",
     )  # fmt: skip
 
@@ -124,7 +124,8 @@ DECIDED: dict[str, tuple[dict[str, Any], str, dict[str, str]]] = {
     "services": (
         {
             "type": "context_residual",
-            "context": ["service", "hour_of_day", "day_of_week"],
+            "each": "service_code",
+            "context": ["hour_of_day", "day_of_week"],
             "upper": ["error_rate", "p50_latency_ms", "p95_latency_ms", "p99_latency_ms", "latency_std"],
             "recent": 12,
         },

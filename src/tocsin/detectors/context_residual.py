@@ -30,7 +30,6 @@ _NORMAL_TENTH, _NORMAL_MAD, _NORMAL_MEAN = 1.2816, 0.6745, 0.7979
 _FURTHEST = 1e100
 _KINDS = {
     "context": np.int64,
-    "spans": np.int64,
     "side": np.int8,
     "values": np.float64,
     "sizes": np.int64,
@@ -47,20 +46,21 @@ class ContextResidual(Detector):
     hours of which days are alike is learnt, column by column: each combination of the context columns is a cell, and
     cells whose medians lie close together make one regime, with many rows and therefore a tight deviation, upwards
     and downwards each, since latencies are skewed. A cell that was seen too seldom goes by the coarser one, which
-    lacks its last context, and in the end by all rows. Entities that differ in level want to be the first context.
+    lacks its last context column, and in the end by all rows.
 
     With `recent`, a column of several regimes is judged by the smaller of two distances: from its regime, and from
     the median of the entity's last rows, in deviations of the regime at that level. So a rise that the calendar knows
     is as usual as a day off that goes on as it began. An outage rings when it begins, and no longer once it is what
-    the last rows say. A column of one regime, or of one for each category of the first context, is judged by that
-    alone.
+    the last rows say. A column of one regime, or of one for each value of `each`, is judged by that alone.
 
     Parameters
     ----------
     context
-        Columns that say where or when a row is, such as those of `calendar`, the most telling first. They are not
-        judged. All columns of a `category` are one context, under the name of its field. Without any, this is a
-        robust z-score.
+        Columns that say when a row is, such as those of `calendar`, the most telling first. They are not judged.
+        Without any, this is a robust z-score.
+    each
+        A column that says whose a row is, such as the code of a `category`: each has regimes of its own. It is not
+        judged.
     upper, lower
         Columns of which only high, or only low values are unusual. All others are judged both ways.
     recent
@@ -94,20 +94,18 @@ class ContextResidual(Detector):
     supervision = Supervision.NONE
 
     _context: Numbers
-    """Places of the context columns, those of a category behind each other."""
-    _spans: Numbers
-    """How many columns each context has, (k,)."""
+    """Places of the context columns, (k,); that of `each` comes first."""
     _side: NDArray[np.int8]
     """1 for columns judged upwards, -1 downwards, 0 both ways, (d,)."""
     _values: Vector
-    """The values of each context, ascending, one context behind the other; of a category, places of its columns."""
+    """The values of each context column, ascending, one column behind the other."""
     _sizes: Numbers
-    """How many values each context has, (k,)."""
+    """How many values each of them has, (k,)."""
     _regime: NDArray[np.int32]
     """The regime of each cell in each column, (cells, d), -1 for that of all rows. A value that was never seen has
-    the last place in its context."""
+    the last place in its column."""
     _seasonal: NDArray[np.bool_]
-    """Which columns have several regimes, (1, d), or for each category of the first context, (categories, d)."""
+    """Which columns have several regimes, (1, d), or have them for a value of `each`, (values, d)."""
     _usual: NDArray[np.float64]
     """Median, deviation downwards and upwards of each regime in each column, (3, regimes + 1, d), by ascending
     medians; the last regime is that of all rows. A column of fewer regimes repeats its highest."""
@@ -116,6 +114,7 @@ class ContextResidual(Detector):
         self,
         *,
         context: tuple[str, ...] = (),
+        each: str | None = None,
         upper: tuple[str, ...] = (),
         lower: tuple[str, ...] = (),
         recent: int = 0,
@@ -128,6 +127,7 @@ class ContextResidual(Detector):
             if not 1 / _FURTHEST <= value <= _FURTHEST:
                 raise ValueError(f"{name} is {value:g}, wanted a number greater than 0, at most {_FURTHEST:g}")
         self.context = context
+        self.each = each
         self.upper = upper
         self.lower = lower
         self.recent = recent
@@ -137,33 +137,30 @@ class ContextResidual(Detector):
         self._names: tuple[str, ...] = ()
 
     def meet(self, names: Sequence[str]) -> None:
-        contexts = [_columns_of(name, names) for name in self.context]
-        named = (*self.context, *self.upper, *self.lower)
+        named = (*self._contexts, *self.upper, *self.lower)
         for at, name in enumerate(named):
-            if name not in names and not (name in self.context and contexts[at]):
+            if name not in names:
                 raise SchemaError(repr(self), f'"{name}"', "a column of the matrix", did_you_mean(name, names))
             if name in named[:at]:
-                raise SchemaError(repr(self), f'"{name}" twice', "each column in one of context, upper and lower")
-        if sum(map(len, contexts)) == len(names):
+                raise SchemaError(repr(self), f'"{name}" twice', "each column in one of context, each, upper and lower")
+        if len(self._contexts) == len(names):
             raise SchemaError(repr(self), "context columns alone", "at least one column to judge")
         self._names = tuple(names)
 
     def fit(self, x: Matrix, y: Labels | None = None) -> Self:
-        named = bool(self.context or self.upper or self.lower)
+        named = bool(self._contexts or self.upper or self.lower)
         if named and len(self._names) != x.shape[-1]:
             got = f"{len(self._names)} names of {x.shape[-1]} columns"
             raise SchemaError(repr(self), got, "one of each", "call meet before fit")
         x = self._now(x)
-        contexts = [_columns_of(name, self._names) for name in self.context]
-        self._context = np.array([place for places in contexts for place in places], dtype=np.int64)
-        self._spans = np.array([len(places) for places in contexts], dtype=np.int64)
+        self._context = np.array([self._names.index(name) for name in self._contexts], dtype=np.int64)
         sides = [(name in self.upper) - (name in self.lower) for name in self._names]
         self._side = np.array(sides if named else [0] * x.shape[1], dtype=np.int8)
-        found = [np.unique(values) for values in self._contexts(x)]
-        self._values = np.concatenate([np.empty(0), *found])
-        self._sizes = np.array([len(values) for values in found], dtype=np.int64)
+        columns = [np.unique(x[:, at]) for at in self._context]
+        self._values = np.concatenate([np.empty(0), *columns])
+        self._sizes = np.array([len(values) for values in columns], dtype=np.int64)
         if np.prod(self._sizes + 1.0) > MAX_CELLS:
-            got = f"{' x '.join(map(str, self._sizes))} values of {', '.join(self.context)}"
+            got = f"{' x '.join(map(str, self._sizes))} values of {', '.join(self._contexts)}"
             raise DataError(repr(self), got, f"at most {MAX_CELLS:,} cells", "name coarser parts, such as the hour")
         codes = self._codes(x)
         x[:, self._context] = 0.0
@@ -188,10 +185,9 @@ class ContextResidual(Detector):
                 for cell, inside in _groups(x[:, column], codes // width):
                     regime = _nearest(np.median(inside, keepdims=True), usual)
                     self._regime[cell * width : (cell + 1) * width, column] = regime
-        categories = widths[0] // widths[1] if len(self._spans) and self._spans[0] > 1 else 1
-        regimes = self._regime.reshape(categories, -1, x.shape[1])
+        regimes = self._regime.reshape(widths[0] // widths[1] if self.each else 1, -1, x.shape[1])
         lowest = np.where(regimes < 0, most, regimes).min(axis=1)
-        # A category that was never seen has no regime to keep to.
+        # Whoever was never seen has no regime to keep to.
         self._seasonal = (regimes.max(axis=1) > lowest) | (lowest == most)
 
     def score(self, x: Matrix) -> Vector:
@@ -218,13 +214,12 @@ class ContextResidual(Detector):
         self._validate_regimes(columns)
 
     def _validate_cells(self, columns: int) -> None:
-        places, spans, sizes, values = self._context, self._spans, self._sizes, self._values
-        if places.ndim != 1 or len({*range(columns)} & {*places.tolist()}) != len(places):
-            raise _damaged("context", places, f"different columns of {columns}")
-        if spans.shape != (len(self.context),) or not (spans >= 1).all() or spans.sum() != len(places):
-            raise _damaged("spans", spans, f"{len(self.context)} counts of {len(places)} columns")
-        if sizes.shape != spans.shape or not (sizes >= 1).all() or np.prod(sizes + 1.0) > MAX_CELLS:
-            raise _damaged("sizes", sizes, f"{len(spans)} counts, at most {MAX_CELLS:,} cells")
+        places, sizes, values = self._context, self._sizes, self._values
+        contexts = len(self._contexts)
+        if places.shape != (contexts,) or len({*range(columns)} & {*places.tolist()}) != contexts:
+            raise _damaged("context", places, f"{contexts} different columns of {columns}")
+        if sizes.shape != places.shape or not (sizes >= 1).all() or np.prod(sizes + 1.0) > MAX_CELLS:
+            raise _damaged("sizes", sizes, f"{contexts} counts, at most {MAX_CELLS:,} cells")
         if values.shape != (sizes.sum(),) or not np.isfinite(values).all():
             raise _damaged("values", values, f"{sizes.sum()} finite numbers")
         if not all((np.diff(column) > 0).all() for column in np.split(values, np.cumsum(sizes)[:-1])):
@@ -243,9 +238,13 @@ class ContextResidual(Detector):
         cells, regimes = self._widths()[0], usual.shape[1] - 1
         if regime.shape != (cells, columns) or not ((regime >= -1) & (regime < regimes)).all():
             raise _damaged("regime", regime, f"regimes below {regimes} of {cells} cells")
-        seasonal = self._seasonal
-        if seasonal.shape not in ((1, columns), (cells // self._widths()[1:].max(initial=1), columns)):
-            raise _damaged("seasonal", seasonal, f"a truth for each of {columns} columns, or for each category")
+        groups = cells // self._widths()[1] if self.each else 1
+        if self._seasonal.shape != (groups, columns):
+            raise _damaged("seasonal", self._seasonal, f"{groups} truths for each of {columns} columns")
+
+    @property
+    def _contexts(self) -> tuple[str, ...]:
+        return (self.each, *self.context) if self.each else self.context
 
     def _now(self, x: Matrix) -> Matrix:
         return np.clip(x if self.steps == 1 else x[:, -1], -_FURTHEST, _FURTHEST)
@@ -278,25 +277,12 @@ class ContextResidual(Detector):
     def _codes(self, x: Matrix) -> Numbers:
         """The number of each row's cell, (n,)."""
         codes, end = np.zeros(len(x), dtype=np.int64), 0
-        for found, size in zip(self._contexts(x), self._sizes, strict=True):
+        for at, size in zip(self._context, self._sizes, strict=True):
             values = self._values[end : end + size]
-            place = np.minimum(np.searchsorted(values, found), size - 1)
-            codes = codes * (size + 1) + np.where(values[place] == found, place, size)
+            place = np.minimum(np.searchsorted(values, x[:, at]), size - 1)
+            codes = codes * (size + 1) + np.where(values[place] == x[:, at], place, size)
             end += size
         return codes
-
-    def _contexts(self, x: Matrix) -> list[Vector]:
-        """The value of each context, (n,) each; of a category, which of its columns stands highest."""
-        contexts = np.split(self._context, np.cumsum(self._spans)[:-1]) if len(self._spans) else []
-        return [
-            x[:, places].argmax(axis=1).astype(np.float64) if len(places) > 1 else x[:, places[0]]
-            for places in contexts
-        ]
-
-
-def _columns_of(name: str, names: Sequence[str]) -> list[int]:
-    """The column of that name, or all columns of the category of that name."""
-    return [at for at, found in enumerate(names) if found == name or found.startswith(f"{name}=")]
 
 
 def _damaged(name: str, array: object, wanted: str) -> IntegrityError:
