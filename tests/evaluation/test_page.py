@@ -12,9 +12,11 @@ import pytest
 from tocsin.evaluation.evidence import Evidence
 from tocsin.evaluation.gate import gate
 from tocsin.evaluation.measures import Figure, Unit
-from tocsin.evaluation.page import shown, words, write_page
+from tocsin.evaluation.page import interval, shown, words, write_page
 from tocsin.evaluation.plots import draw
 from tocsin.evaluation.report import evaluate
+from tocsin.model.training_rows import TrainingRows
+from tocsin.records import SECOND
 
 Make = Callable[..., Evidence]
 VOID = {"meta", "img"}
@@ -196,10 +198,44 @@ def test_a_model_that_nobody_judged_is_not_called_passed(make_evidence: Make, tm
         (41.234, "ms", "41.2 ms"),
         (180_000_000, "bytes", "180.0 MB"),
         (None, "s", "—"),
+        (1.62, "s", "1.62 s"),
+        (1_200, "s", "20 min"),
+        (200_000, "s", "2.31 d"),
     ],
 )
 def test_figures_are_shown_with_their_unit(value: float | None, unit: Unit, text: str) -> None:
     assert shown(Figure(value, unit=unit)) == text
+
+
+def test_an_interval_is_written_as_its_figure() -> None:
+    assert interval(Figure(0.5, 0.25, 0.75)) == "0.2500 to 0.7500"
+    assert interval(Figure(90.0, 30.0, 7_200.0, unit="s")) == "30 s to 2 h"
+    assert not interval(Figure(0.5))
+
+
+def test_the_card_says_what_the_model_was_made_from_and_what_it_is_worth(
+    make_evidence: Make, remembered: Callable[..., TrainingRows], tmp_path: Path
+) -> None:
+    times = np.array([1_600_000_000, 1_600_086_400, 1_600_172_800]) * SECOND
+    training = remembered(np.random.default_rng(0).normal(size=(3, 3)), times)
+    page = _page(make_evidence(training=training), tmp_path)
+    told = page[page.index("<h2>Model card</h2>") : page.index("</details>")]
+    assert "3 rows from 2020-09-13T12:26:40Z to 2020-09-15T12:26:40Z" in told
+    assert "400 rows from 2023-11-14T22:13:20Z to 2023-11-14T22:19:59Z, 40 labelled anomalies and 360" in told
+    assert "AbsoluteValue()" in told
+    assert "It ranks these rows better than: random, constant" in told
+    assert told.count('<td class="name"') == 3  # the drift reference, a line for each column
+
+
+def test_incidents_are_listed_with_when_they_rang(make_evidence: Make, tmp_path: Path) -> None:
+    evidence = make_evidence(classes=None)
+    flagged = np.zeros(400, bool)
+    flagged[206] = True
+    page = _page(replace(evidence, scores=replace(evidence.scores, flagged=flagged)), tmp_path)
+    first, second = _table(page, "Labelled incidents")
+    assert first[:3] == ["2023-11-14 22:16:40", "host-0", "20"]
+    assert re.sub("<[^>]*>", "", first[3]) == "yes, after 6 s"
+    assert re.sub("<[^>]*>", "", second[3]) == "no"
 
 
 def test_names_become_words() -> None:
