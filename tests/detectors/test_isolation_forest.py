@@ -199,3 +199,64 @@ def test_it_ranks_real_anomalies_as_scikit_learn_does(data: Path) -> None:
     ours = [roc_auc_score(y, IsolationForest(seed=seed).fit(x).score(x)) for seed in range(6)]
     theirs = [roc_auc_score(y, -ScikitForest(random_state=seed).fit(x).score_samples(x)) for seed in range(6)]
     assert np.mean(ours) == pytest.approx(np.mean(theirs), abs=0.015)
+
+
+def slanted_rows(rng: np.random.Generator, rows: int) -> Matrix:
+    """Four columns that say the same but for a little noise."""
+    return rng.normal(size=(rows, 1)) + rng.normal(scale=0.1, size=(rows, 4))
+
+
+def test_slanted_cuts_see_better_how_columns_go_together(rng: np.random.Generator) -> None:
+    x = slanted_rows(rng, 2_000)
+    apart = slanted_rows(rng, 500) * rng.choice([-1.0, 1.0], size=(500, 4))
+    apart = apart[~(np.ptp(np.sign(apart), axis=1) == 0)]
+    straight, slanted = (
+        roc_auc_score(np.repeat([0, 1], [2_000, len(apart)]), forest.fit(x).score(np.vstack([x, apart])))
+        for forest in (IsolationForest(), IsolationForest(oblique=3))
+    )
+    assert slanted > straight + 0.02
+
+
+def test_shares_of_mixtures_go_to_their_columns(rng: np.random.Generator) -> None:
+    x = mixed_rows(rng, 2_000)
+    detector = IsolationForest(trees=50, oblique=5).fit(x)
+    state = detector.state()
+    path = -np.log2(detector.score(x)) * average_path_length(state["samples"])[0]
+    expected = state["value"][state["roots"]].mean()
+    np.testing.assert_allclose(detector.explain(x).sum(axis=1), expected - path, atol=1e-9)
+    assert detector.explain(np.zeros((1, 12)) + 30.0 * np.eye(12)[5])[0].argmax() == 5
+
+
+def test_an_oblique_forest_is_restored_to_the_bit(rng: np.random.Generator) -> None:
+    x = mixed_rows(rng, 500)
+    detector = IsolationForest(trees=20, oblique=20).fit(x)
+    again = IsolationForest.restore(detector.parameters(), detector.state(), 12)
+    assert same_state(again.state(), detector.state())
+    assert again.score(x).tolist() == [detector.score(row[None])[0] for row in x]
+
+
+@pytest.mark.parametrize(
+    ("name", "array"),
+    [
+        ("mixed", np.full((2, 6), 3, dtype=np.int32)),
+        ("mixed", np.full((2, 6), -1, dtype=np.int32)),
+        ("mixed", np.zeros((2, 6))),
+        ("mixed", np.zeros((3, 6), dtype=np.int32)),
+        ("weights", np.full((2, 6), np.nan)),
+        ("weights", np.full((2, 6), 1e9)),
+        ("weights", np.zeros((2, 5))),
+        ("center", np.full(3, np.inf)),
+        ("scale", np.zeros(3)),
+        ("scale", None),
+    ],
+)
+def test_damaged_mixtures_are_refused(rng: np.random.Generator, name: str, array: np.ndarray | None) -> None:
+    detector = IsolationForest(trees=3, oblique=2).fit(rng.normal(size=(50, 3)))
+    state = {**detector.state(), name: array}
+    with pytest.raises(IntegrityError, match=rf"isolation_forest\.{name}"):
+        IsolationForest.restore(detector.parameters(), state, 3)  # type: ignore[arg-type]
+
+
+def test_too_many_columns_to_a_mixture_are_refused() -> None:
+    with pytest.raises(ValueError, match="oblique is 65, wanted 0 to 64"):
+        IsolationForest(oblique=65)

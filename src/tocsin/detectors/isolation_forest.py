@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tocsin.detectors.base import Detector, Labels, State, Supervision
+from tocsin.detectors.base_mixtures import Mixtures
 from tocsin.errors import IntegrityError
 from tocsin.kernel.trees import (
     DTYPES,
@@ -33,6 +34,8 @@ _CELLS = 2_000_000
 
 MAX_TREES = 10_000
 """A score's chance error falls with the root of the trees: far fewer have none that shows."""
+MAX_MIXED = 64
+"""Of many columns a mixture is the same normal noise, whatever the columns are."""
 MAX_SAMPLED = 4_000_000
 """Trees x samples: about ten seconds of growing on 20 columns, and 8 million nodes to keep."""
 
@@ -52,6 +55,10 @@ class IsolationForest(Detector):
     samples
         Training rows that each tree sees, at least 2; more rows hide anomalies behind each other. Trees x samples is
         at most 4 million, which grow in about ten seconds on 20 columns; the defaults need a hundredth of that.
+    oblique
+        Columns that are mixed for slanted cuts, 0 to 64; 0 cuts single columns alone. Twice as many mixtures as there
+        are columns are drawn by chance and cut like columns: 5 to a mixture see better how columns go together, and
+        make a row's walk dearer by the mixing.
     seed
         Start of the random numbers, at least 0.
 
@@ -73,30 +80,35 @@ class IsolationForest(Detector):
     supervision = Supervision.NONE
 
     _trees: TreeEnsemble
+    _mixtures: Mixtures | None = None
     _samples: Counts
     _exponent: Vector | None
     """What turns the sum of a row's path lengths into the power of 2 that it scores; None if a path tells nothing."""
 
-    def __init__(self, *, trees: int = 100, samples: int = 256, seed: int = 0) -> None:
+    def __init__(self, *, trees: int = 100, samples: int = 256, oblique: int = 0, seed: int = 0) -> None:
         if not 1 <= trees <= MAX_TREES:
             raise ValueError(f"trees is {trees}, wanted 1 to {MAX_TREES:,}")
         if samples < 2:
             raise ValueError(f"samples is {samples}, wanted at least 2")
         if trees * samples > MAX_SAMPLED:
             raise ValueError(f"trees x samples is {trees * samples:,}, wanted at most {MAX_SAMPLED:,}")
+        if not 0 <= oblique <= MAX_MIXED:
+            raise ValueError(f"oblique is {oblique}, wanted 0 to {MAX_MIXED}")
         if seed < 0:
             raise ValueError(f"seed is {seed}, wanted at least 0")
         self.trees = trees
         self.samples = samples
+        self.oblique = oblique
         self.seed = seed
 
     def fit(self, x: Matrix, y: Labels | None = None) -> Self:
         """Grow the trees on sub-samples drawn without replacement; labels are not looked at."""
         random = np.random.default_rng(self.seed)
         samples = min(self.samples, len(x))
-        together = max(1, _CELLS // (samples * x.shape[1]))
+        self._mixtures = Mixtures.draw(x, self.oblique, random) if self.oblique else None
+        together = max(1, _CELLS // (samples * self._seen(x[:1]).shape[1]))
         grown = [
-            _grow(_sample(x, min(together, self.trees - first), samples, random), samples, random)
+            _grow(self._sample(x, min(together, self.trees - first), samples, random), samples, random)
             for first in range(0, self.trees, together)
         ]
         self._keep(_path_lengths(*_joined(grown)), np.array([samples]))
@@ -107,7 +119,7 @@ class IsolationForest(Detector):
         if self._exponent is None:
             return np.full(len(x), 0.5)
         # In place would spare memory of many rows and cost a single one a microsecond.
-        scores: Vector = np.exp2(self._trees.leaf_sum(x) * self._exponent)
+        scores: Vector = np.exp2(self._trees.leaf_sum(self._seen(x)) * self._exponent)
         return scores
 
     def explain(self, x: Matrix) -> Matrix:
@@ -116,16 +128,22 @@ class IsolationForest(Detector):
         A row's shares add up to the path length expected at the roots less the path length that its score is
         made of.
         """
-        return self._trees.shares(x)
+        shares = self._trees.shares(self._seen(x))
+        return shares if self._mixtures is None else self._mixtures.shares(x, shares)
 
     def state(self) -> State:
-        return {**self._trees.arrays, "samples": self._samples}
+        mixtures = {} if self._mixtures is None else self._mixtures.state()
+        return {**self._trees.arrays, "samples": self._samples, **mixtures}
 
     def validate_state(self, columns: int) -> None:
         arrays = {name: vars(self).pop(f"_{name}", None) for name in (*DTYPES, "samples")}
         samples = arrays.pop("samples")
         if not isinstance(samples, np.ndarray) or samples.dtype != np.int64 or samples.shape != (1,) or samples[0] < 1:
             raise IntegrityError("isolation_forest.samples", repr(samples)[:80], "one int64 of at least 1")
+        if self.oblique:
+            mixed = (vars(self).pop(f"_{name}", None) for name in ("mixed", "weights", "center", "scale"))
+            self._mixtures = Mixtures(*mixed)
+            columns += self._mixtures.validate(self.oblique, columns, "isolation_forest")
         self._keep(validate(arrays, columns, "isolation_forest"), samples)
         if self._trees.arrays["value"].min() < 0:
             raise IntegrityError("isolation_forest.value", "a path length below 0", "path lengths")
@@ -161,6 +179,15 @@ class IsolationForest(Detector):
         imported._columns = forest.n_features_in_
         return imported
 
+    def _seen(self, x: Matrix) -> Matrix:
+        """What the trees compare: the columns, and mixtures of them if there are any."""
+        return x if self._mixtures is None else self._mixtures.beside(x)
+
+    def _sample(self, x: Matrix, trees: int, samples: int, random: np.random.Generator) -> Cells:
+        """A sub-sample for each tree, side by side: (columns, trees x samples)."""
+        rows = [random.choice(len(x), samples, replace=False, shuffle=False) for _ in range(trees)]
+        return np.ascontiguousarray(as_float32(self._seen(x[np.concatenate(rows)])).T)
+
     def _keep(self, trees: TreeEnsemble, samples: Counts) -> None:
         self._trees = trees
         self._samples = samples
@@ -181,12 +208,6 @@ def _path_lengths(trees: Trees, rows: Counts) -> TreeEnsemble:
     for depth, level in enumerate(levels(trees["left"], trees["roots"])):
         trees["value"][level] = depth + average_path_length(rows[level])
     return settle(trees, rows)
-
-
-def _sample(x: Matrix, trees: int, samples: int, random: np.random.Generator) -> Cells:
-    """A sub-sample for each tree, side by side: (columns, trees x samples)."""
-    rows = [random.choice(len(x), samples, replace=False, shuffle=False) for _ in range(trees)]
-    return np.ascontiguousarray(as_float32(x[np.concatenate(rows)]).T)
 
 
 def _grow(cells: Cells, samples: int, random: np.random.Generator) -> tuple[Trees, Counts]:

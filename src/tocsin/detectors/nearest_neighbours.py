@@ -12,16 +12,12 @@ from typing import Self
 import numpy as np
 
 from tocsin.detectors.base import Detector, Labels, State
+from tocsin.detectors.base_scaling import FURTHEST, scaled, scaling, validate_scaling
 from tocsin.errors import IntegrityError
 from tocsin.records import Matrix, Vector
 
 MAX_KEPT = 1_000_000
 """Samples x references: a row is measured against every one of them."""
-NORMAL_RANGE = 1.349
-"""Standard deviations between the quartiles of a normal distribution."""
-# Values further out count as this far out, so that no square overflows; a spread below is rounding.
-_FURTHEST = 1e100
-_NO_SPREAD = 1e-100
 # Distances that are added up at the same time, column after column: they stay in the second-level cache.
 _TOGETHER = 32_000
 
@@ -72,8 +68,8 @@ class NearestNeighbours(Detector):
                 raise ValueError(f"{name} is {value}, wanted at least {least}")
         if samples * references > MAX_KEPT:
             raise ValueError(f"samples x references is {samples * references:,}, wanted at most {MAX_KEPT:,}")
-        if not 0 < clip <= _FURTHEST:
-            raise ValueError(f"clip is {clip}, wanted a number greater than 0, at most {_FURTHEST:g}")
+        if not 0 < clip <= FURTHEST:
+            raise ValueError(f"clip is {clip}, wanted a number greater than 0, at most {FURTHEST:g}")
         self.samples = samples
         self.references = references
         self.clip = clip
@@ -82,10 +78,10 @@ class NearestNeighbours(Detector):
     def fit(self, x: Matrix, y: Labels | None = None) -> Self:
         """Scale the columns and draw the samples, each without replacement; labels are not looked at."""
         random = np.random.default_rng(self.seed)
-        self._center, self._scale = _scaling(_bounded(x))
+        self._center, self._scale = scaling(x)
         size = min(self.references, len(x))
         drawn = [random.choice(len(x), size, replace=False, shuffle=False) for _ in range(self.samples)]
-        references = self._standard(x[np.concatenate(drawn)])
+        references = scaled(x[np.concatenate(drawn)], self._center, self._scale, self.clip)
         self._references = np.ascontiguousarray(references.T).reshape(-1, self.samples, size)
         return self
 
@@ -114,20 +110,14 @@ class NearestNeighbours(Detector):
         return {"center": self._center, "scale": self._scale, "references": self._references}
 
     def validate_state(self, columns: int) -> None:
-        furthest = {"center": _FURTHEST, "scale": 3 * _FURTHEST, "references": self.clip}
-        for name, most in furthest.items():
-            array, where = vars(self).get(f"_{name}"), f"nearest_neighbours.{name}"
-            dimensions = 3 if name == "references" else 1
-            if not isinstance(array, np.ndarray) or array.dtype != np.float64 or array.ndim != dimensions:
-                raise IntegrityError(where, repr(array)[:80], f"{dimensions} dimensions of float64")
-            if len(array) != columns or not 1 <= array[0].size <= MAX_KEPT:
-                wanted = f"{columns} columns, each with 1 to {MAX_KEPT:,} numbers"
-                raise IntegrityError(where, f"shape {array.shape}", wanted)
-            if not (np.abs(array) <= most).all() or (name == "scale" and not (array >= _NO_SPREAD).all()):
-                raise IntegrityError(where, repr(array)[:80], f"numbers within {most:g}, scales above 0")
-
-    def _standard(self, x: Matrix) -> Matrix:
-        return np.clip((_bounded(x) - self._center) / self._scale, -self.clip, self.clip)
+        where = "nearest_neighbours"
+        validate_scaling(vars(self).get("_center"), vars(self).get("_scale"), columns, where)
+        array, where = vars(self).get("_references"), f"{where}.references"
+        if not isinstance(array, np.ndarray) or array.dtype != np.float64 or array.ndim != 3 or len(array) != columns:
+            raise IntegrityError(where, repr(array)[:80], f"{columns} columns, samples and references as float64")
+        if not 1 <= array[0].size <= MAX_KEPT or not (np.abs(array) <= self.clip).all():
+            wanted = f"1 to {MAX_KEPT:,} references, within {self.clip:g} deviations"
+            raise IntegrityError(where, f"shape {array.shape}: {repr(array)[:80]}", wanted)
 
     def _measured(self, x: Matrix) -> Iterator[tuple[slice, Matrix, Matrix]]:
         """Rows that are measured together, what they are in deviations, and their squared distances.
@@ -135,7 +125,7 @@ class NearestNeighbours(Detector):
         The squares, (rows, samples, references), are added up one column after the other, so that a row alone has the
         bits that it has among others.
         """
-        z = self._standard(x)
+        z = scaled(x, self._center, self._scale, self.clip)
         kept = self._references.shape[1:]
         together = max(1, _TOGETHER // (kept[0] * kept[1]))
         for start in range(0, len(z), together):
@@ -147,15 +137,3 @@ class NearestNeighbours(Detector):
                 apart *= apart
                 squares += apart
             yield slice(start, start + together), block, squares
-
-
-def _scaling(x: Matrix) -> tuple[Vector, Vector]:
-    """Median and robust deviation of every column; the plain deviation where the middle half is one value."""
-    low, median, high = np.quantile(x, (0.25, 0.5, 0.75), axis=0)
-    robust, plain = (high - low) / NORMAL_RANGE, x.std(axis=0)
-    scale = np.where(robust >= _NO_SPREAD, robust, plain)
-    return median, np.where(scale >= _NO_SPREAD, scale, 1.0)
-
-
-def _bounded(x: Matrix) -> Matrix:
-    return np.clip(x, -_FURTHEST, _FURTHEST)

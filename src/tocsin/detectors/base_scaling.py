@@ -1,0 +1,49 @@
+"""Columns in robust deviations from their median, for detectors that weigh columns against each other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tocsin.errors import IntegrityError
+from tocsin.records import Matrix, Vector
+
+NORMAL_RANGE = 1.349
+"""Standard deviations between the quartiles of a normal distribution."""
+FURTHEST = 1e100
+"""Values further out count as this far out, so that no square overflows."""
+# A spread below is rounding.
+_NO_SPREAD = 1e-100
+
+
+def scaling(x: Matrix) -> tuple[Vector, Vector]:
+    """Median and robust deviation of every column of x (n, d), both (d,).
+
+    The plain deviation stands in where the middle half is one value, and 1 where all rows are.
+    """
+    x = np.clip(x, -FURTHEST, FURTHEST)
+    low, median, high = np.quantile(x, (0.25, 0.5, 0.75), axis=0)
+    robust, plain = (high - low) / NORMAL_RANGE, x.std(axis=0)
+    scale = np.where(robust >= _NO_SPREAD, robust, plain)
+    return median, np.where(scale >= _NO_SPREAD, scale, 1.0)
+
+
+def scaled(x: Matrix, center: Vector, scale: Vector, clip: float) -> Matrix:
+    """Values of x in deviations, held within `clip` of them."""
+    return np.clip((np.clip(x, -FURTHEST, FURTHEST) - center) / scale, -clip, clip)
+
+
+def validate_scaling(center: Any, scale: Any, columns: int, where: str) -> None:
+    """Refuse what cannot scale so many columns.
+
+    Raises
+    ------
+    IntegrityError
+        Naming the array and what is wrong with it.
+    """
+    for name, array, most in (("center", center, FURTHEST), ("scale", scale, 3 * FURTHEST)):
+        if not isinstance(array, np.ndarray) or array.dtype != np.float64 or array.shape != (columns,):
+            raise IntegrityError(f"{where}.{name}", repr(array)[:80], f"{columns} numbers as float64")
+        if not (np.abs(array) <= most).all() or (name == "scale" and not (array >= _NO_SPREAD).all()):
+            raise IntegrityError(f"{where}.{name}", repr(array)[:80], f"numbers within {most:g}, scales above 0")
