@@ -13,7 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from tocsin.evaluation.measures import ranking_figures
+from tocsin.evaluation.figures import UNITS
+from tocsin.evaluation.measures import Confusion, flag_figures, ranking_figures
+from tocsin.evaluation.ranges import range_figures
 from tocsin.evaluation.volume import volume_figure
 from tocsin.records import Mask
 
@@ -93,3 +95,13 @@ def test_random_scores_gain_little_from_buffers(length: int, rng: np.random.Gene
     figure = volume_figure(anomalous, rng.random(len(anomalous)), np.zeros(len(anomalous), np.intp), 0)
     assert figure.value is not None
     assert figure.value < 2.0 * anomalous.mean()
+
+
+def test_no_figure_adjusts_points_to_events() -> None:
+    """One flagged row of a long event must not count as all of it."""
+    anomalous, flagged = np.zeros(1_000, bool), np.zeros(1_000, bool)
+    anomalous[100:900], flagged[500] = True, True
+    figures = flag_figures(Confusion.count(anomalous, flagged))
+    assert figures["recall"].value == 1 / 800
+    assert range_figures(anomalous, flagged, np.zeros(1_000, np.intp), 0)["range_recall"].value == 1 / 800
+    assert not [name for name in UNITS if "adjusted" in name or name.startswith("pa_")]
