@@ -34,6 +34,8 @@ THREADS = 1
 where the cores have other work."""
 STEEPEST = 1.0
 """Norm to which a gradient is cut: one odd batch must not undo an epoch."""
+LEAST_GAIN = 0.05
+"""Share by which the held-out error must fall while patience lasts: what comes later costs much and finds little."""
 _JUDGED = 1_024
 """Held-out sequences that are judged at once."""
 
@@ -115,8 +117,11 @@ def _beginning(columns: int, recipe: Recipe) -> Standing:
 
 
 def _ended(errors: NDArray[np.float64], recipe: Recipe) -> bool:
-    stale = bool(len(errors)) and len(errors) - 1 - int(errors.argmin()) >= recipe.patience > 0
-    return stale or len(errors) >= recipe.epochs
+    if len(errors) > recipe.patience > 0:
+        best = np.minimum.accumulate(errors)
+        if best[-1] > (1 - LEAST_GAIN) * best[-1 - recipe.patience]:
+            return True
+    return len(errors) >= recipe.epochs
 
 
 def _device() -> torch.device:

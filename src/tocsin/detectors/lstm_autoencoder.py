@@ -57,8 +57,8 @@ class LstmAutoencoder(Detector):
     epochs
         Passes over the training sequences, at least 1.
     patience
-        Epochs without a smaller error of the held-out sequences after which to stop; 0 never stops. The best weights
-        are kept either way.
+        Epochs that together must lower the error of the held-out sequences by a twentieth for training to go on; 0
+        never stops. The best weights are kept either way.
     batch
         Sequences that make one step of learning, at least 1.
     learning_rate
