@@ -72,7 +72,7 @@ def test_an_unknown_part_is_refused_with_those_that_are_there(name: str) -> None
 
 def test_a_part_is_built_from_what_a_config_says() -> None:
     forest = build("detectors", PartSpec("isolation_forest", {"trees": 7}))
-    assert repr(forest) == "IsolationForest(trees=7, samples=256, seed=0)"
+    assert repr(forest) == "IsolationForest(trees=7, samples=256, oblique=0, seed=0)"
 
 
 def test_every_wrong_parameter_is_told_at_once() -> None:
