@@ -1,9 +1,9 @@
 """What `tocsin tune` gains on real telemetry, and what it loses when it is killed: nothing that was finished.
 
 Each set is searched as a user would: by detectors, or a forest's size, and by how columns are scaled and clipped. The
-search sees the training rows of the set alone. It says whether the best is a gain on rows that no trial saw. Beside that
-stands what both configs reach on the labelled test rows of the set, which the search never sees: where anomalies were
-injected, a gain in finding those need not be one in finding real ones.
+search sees the training rows of the set alone. It says whether the best is a gain on rows that no trial saw. Beside
+that stands what both configs reach on the labelled test rows of the set, which the search never sees: where anomalies
+were injected, a gain in finding those need not be one in finding real ones.
 
 nsl_kdd                 attacks in the training rows are labelled: average precision at the budget of 5 %
 asd, smd, jumpstarter   no label in the training rows: recall of injected anomalies at the budget of 3 alerts a day

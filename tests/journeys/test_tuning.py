@@ -18,6 +18,7 @@ import pytest
 import yaml
 
 from tocsin.config import load
+from tocsin.system import Project
 
 Run = Callable[..., CompletedProcess[str]]
 
@@ -174,6 +175,19 @@ def killed_after(trials: int | None) -> dict[int, float]:
                 search.send_signal(signal.SIGKILL)
     assert search.returncode == (0 if trials is None else -signal.SIGKILL)
     return found
+
+
+def test_columns_that_a_training_set_aside_stay_aside_in_the_model(configure: Callable[..., Path], tocsin: Run) -> None:
+    twice = "columns: [bytes, packets], derive: [{type: log_scale, columns: [packets]}], keep: auto"
+    configure(("columns: [bytes, packets]", twice))
+    trained = json.loads(tocsin("train", "--no-plots", "--json").stdout)
+    config = load(Path("tocsin.yaml"))
+    model, version = Project(config).model()
+    assert version.digest == trained["model"]
+    assert set(model.program.outputs) | set(model.design.features.aside) == {"bytes", "packets", "log_packets"}
+    assert not set(model.program.outputs) & set(model.design.features.aside)
+    again = json.loads(tocsin("train", "--no-plots", "--json").stdout)
+    assert again["model"] == trained["model"]
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
