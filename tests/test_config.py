@@ -145,6 +145,7 @@ def test_yaml_that_grows_or_turns_on_itself_is_refused_at_once(text: str) -> Non
         "alerts: {budget: " + "9" * 400 + "/day}",
         "alerts: {cooldown: 99999999999d}",
         "alerts: {at_most: 1%}",
+        "alerts: {budget: 1%, adapt: true}",
         "registry: {keep: 99999999999999999999999999}",
         'registry: {path: ""}',
         'registry: {path: "a\\0b"}',

@@ -40,7 +40,9 @@ GAIN = 0.15
 STEADY_ALERTS = 5.0
 """A smaller budget a day moves it as little for each alert as this one: single alerts tell little."""
 SURGE = 3.0
-"""A day that rings this many standard deviations more than its budget, and two alerts, is an incident and no drift."""
+"""A day that rings this many standard deviations and two clumps more than its budget is an incident, not drift."""
+SURGE_COUNTS = 2.0
+"""Times its budget that such a day counts, however much it rang."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -121,8 +123,8 @@ class BudgetController:
 
     An attack cannot raise its own level. What a day rang counts from the day after next, so that nothing shorter
     than a day meets a level it had a part in. A day that rings far more than its budget (`SURGE`) is an incident:
-    while it lasts the level stands still, and afterwards all its days together count as one that rang as much as an
-    ordinary day may. A lasting jump beyond that is an incident until somebody trains again.
+    while it lasts the level stands still, and afterwards all its days together count as one that rang twice its
+    budget. A lasting jump beyond that is an incident until somebody trains again.
 
     Time passes with the rows that are seen: gaps of more than a day are left out.
 
@@ -188,7 +190,7 @@ class BudgetController:
             return
         for earlier in sorted(earlier for earlier in self._days if earlier < day - 1):
             budgeted, rung = self._days.pop(earlier)
-            over = min(rung, self._most(budgeted)) - budgeted
+            over = (SURGE_COUNTS * budgeted if rung > self._most(budgeted) else rung) - budgeted
             step = GAIN * over / max(self.per_day, STEADY_ALERTS)
             self.multiple = min(max(self.multiple * exp(-step), 1.0 / REACH), REACH)
 
@@ -197,7 +199,7 @@ class BudgetController:
         return rung > self._most(budgeted)
 
     def _most(self, budgeted: float) -> float:
-        return budgeted + SURGE * sqrt(budgeted * self.together) + 2.0
+        return budgeted + SURGE * sqrt(budgeted * self.together) + 2.0 * self.together
 
 
 class AlertPolicy:

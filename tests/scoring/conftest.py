@@ -53,6 +53,12 @@ def make_rows(rng: np.random.Generator) -> Callable[..., Batch]:
 
 
 @pytest.fixture
+def config() -> str:
+    """What `model` is trained by."""
+    return CONFIG
+
+
+@pytest.fixture
 def model(make_rows: Callable[..., Batch]) -> AnomalyModel:
     return AnomalyModel(Design.of(parse(CONFIG))).fit(make_rows(600), make_rows(300, 1_036_000))
 

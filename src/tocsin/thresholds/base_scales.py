@@ -19,7 +19,7 @@ OWN_ROWS = 500
 MOST_SCALES = 20_000
 """Entities and groups that have one, half a megabyte; those with the fewest rows go without."""
 SPREAD_SHARE = 0.9
-LEAST_SPREAD = 0.125
+LEAST_SPREAD = 0.02
 """An entity's spread is at least this part of everybody's: one that never moved must not ring at the first stir."""
 
 
