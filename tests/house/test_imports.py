@@ -23,7 +23,9 @@ FORBIDDEN_ARGUMENTS = {"shell", "allow_pickle"}
 # The only files that may import a package: the rest of Tocsin runs without it.
 HOME_OF = {
     "polars": {"sources/parquet.py", "training/exports/tables.py"},
-    "sklearn": set[str](),
+    "sklearn": {"bench/peers.py"},
+    "pyod": {"bench/peers.py"},
+    "river": {"bench/peers.py"},
     "matplotlib": {"evaluation/plots.py", "training/exports/pictures.py"},
     "jinja2": {"evaluation/page.py"},
     "optuna": {"training/study.py"},
@@ -36,7 +38,10 @@ HOME_OF = {
     "psutil": {"sources/base_processes.py", "sources/host.py"},
 }
 # `import tocsin` and `tocsin --help` stay light: none of these may be loaded by them.
-HEAVY = {"google", "gufo", "polars", "sklearn", "scipy", "matplotlib", "jinja2", "torch", "fastapi", "psutil"}
+HEAVY = {
+    "fastapi", "google", "gufo", "jinja2", "matplotlib", "optuna", "polars", "psutil", "pyod", "river", "scipy", "sklearn",
+    "torch", "xgboost",
+}  # fmt: skip
 
 
 def imported(tree: ast.AST) -> Iterator[str]:
