@@ -126,7 +126,8 @@ def progress_of(project: Project) -> Iterator[None]:
 
         def show(stage: str, done: int, total: int = 0, /) -> None:
             counted = f"{done:,} of {total:,}" if total else f"{done:,} rows" if done else ""
-            bar.update(task, description=stage, completed=done, total=total or None, done=counted)
+            bar.tasks[0].total = total or None  # `update` takes None for "as before"
+            bar.update(task, description=stage, completed=done, done=counted)
 
         project.progress = show
         yield
