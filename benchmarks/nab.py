@@ -2,7 +2,8 @@
 
 A series is walked through as a stream: the model is learnt from what has passed, 60 % to learn from and the rest to
 calibrate on, first when the board's probation ends, then anew whenever the history has grown by half, and is frozen in
-between. A row's score is how rarely the calibration rows score as high; what rings is the first row of an episode, by
+between. A row's score is how rarely the calibration rows score as high, so that
+series compare; what rings is the first row of an episode, by
 the product's own cool-down.
 
 board       one level for all series, found by the board's optimiser: it is chosen on the labels ("label-tuned, protocol
@@ -11,8 +12,8 @@ label-free  each model's own level, set by its alert budget before the rows come
 rows        the board's score where every flagged row rings and no cool-down holds it back
 vus_pr      of the scores of rows, mean over the series that have a label, probation left out
 
-Stretch length, clip, share of history to calibrate on and cool-down were chosen on every second series (`CHOOSING`); the
-board's figure is of all series, that of the series on which nothing was chosen stands beside it.
+Stretch length, clip, share of history to calibrate on, tail and cool-down were chosen on every second series
+(`CHOOSING`); the board's figure is of all series, that of the series on which nothing was chosen stands beside it.
 
 Source: Lavin and Ahmad, Evaluating Real-Time Anomaly Detection Algorithms, ICMLA 2015.
 """
@@ -34,7 +35,6 @@ from numpy.typing import NDArray
 
 from tocsin import observe
 from tocsin.calibration import episodes, first_rows
-from tocsin.detectors.base_surprise import Surprise
 from tocsin.errors import DataError
 from tocsin.evaluation.volume import volume_figure
 from tocsin.model.anomaly_model import AnomalyModel
@@ -49,6 +49,7 @@ PROBATION, LONGEST_PROBATION = 0.15, 750
 LEARNT = 0.6
 GROWTH = 1.5
 LEVELS = 200
+TAIL, LEAST_EXCESS, FURTHEST = 0.05, 1e-9, 600.0
 BAR = 55.0
 BOARD = {"Numenta HTM": 70.1, "KNN-CAD": 58.0, "Random cut forest": 51.7, "Windowed Gaussian": 39.6, "Random": 16.8}
 
@@ -175,8 +176,19 @@ def _scores(design: Design, past: Batch, coming: Batch) -> tuple[Vector, Mask]:
     model.features(train, state)
     known = model.judge(model.features(calibration, state))
     scores = model.judge(model.features(coming, state))
-    usual = Surprise.of(known.score[known.state == "ready"])
-    return np.where(scores.state == "ready", usual(scores.score), 0.0), scores.flagged
+    rare = rarity(known.score[known.state == "ready"], scores.score)
+    return np.where(scores.state == "ready", rare, 0.0), scores.flagged
+
+
+def rarity(usual: Vector, scores: Vector) -> Vector:
+    """How rarely usual scores are as high, as -log10 of a share: counted, and from an exponential tail beyond 95 %."""
+    usual = np.sort(usual)
+    start = usual[int((1 - TAIL) * len(usual))]
+    excess = usual[usual > start] - start
+    scale = max(float(excess.mean()) if len(excess) else 0.0, LEAST_EXCESS)
+    counted = 1 - np.searchsorted(usual, np.minimum(scores, start)) / len(usual)
+    beyond = np.minimum(np.maximum(scores - start, 0.0) / scale, FURTHEST)
+    return np.asarray(np.where(scores > start, -np.log10(TAIL) + beyond / np.log(10), -np.log10(counted)))
 
 
 def _retrainings(rows: int) -> Iterator[tuple[int, int]]:

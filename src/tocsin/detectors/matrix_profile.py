@@ -116,15 +116,15 @@ class MatrixProfile(Detector):
         return {"center": self._center, "scale": self._scale, "references": self._references}
 
     def validate_state(self, columns: int) -> None:
-        for name in ("center", "scale", "references"):
+        kept = getattr(self, "_references", None)
+        stretches = kept.shape[0] if isinstance(kept, np.ndarray) and kept.ndim == 3 else 0
+        if not 1 <= stretches <= self.references:
+            raise IntegrityError("matrix_profile.references", repr(kept)[:80], f"1 to {self.references} stretches")
+        shapes = {"center": (columns,), "scale": (columns,), "references": (stretches, self.steps, columns)}
+        for name, shape in shapes.items():
             array, where = vars(self).get(f"_{name}"), f"matrix_profile.{name}"
-            shape = (self.steps, columns) if name == "references" else (columns,)
-            if not isinstance(array, np.ndarray) or array.dtype != np.float64 or array.ndim < len(shape):
+            if not isinstance(array, np.ndarray) or array.dtype != np.float64 or array.shape != shape:
                 raise IntegrityError(where, repr(array)[:80], f"float64 of shape {shape}")
-            stretches = array.shape[: array.ndim - len(shape)]
-            fits = 1 <= array.shape[0] <= self.references if name == "references" else not stretches
-            if not fits or array.shape[len(stretches) :] != shape or array.size > MAX_KEPT:
-                raise IntegrityError(where, f"shape {array.shape}", f"one that ends in {shape}")
             if not (np.abs(array) <= 2 * _FURTHEST).all() or (name == "scale" and not (array > 0).all()):
                 raise IntegrityError(where, repr(array)[:80], "finite numbers, scales above 0")
 
