@@ -26,7 +26,7 @@ def test_the_further_out_the_higher_the_score(rng: np.random.Generator) -> None:
 def test_what_it_keeps_does_not_grow_with_the_rows(rng: np.random.Generator, rows: int) -> None:
     detector = HalfSpaceTrees(trees=20).fit(rng.normal(size=(rows, 4)))
     # A level has at most 1 / least halved boxes, and each leaves two.
-    assert len(detector.state()["left"]) <= 20 * (1 + 15 * 2 / 0.03)
+    assert len(detector.state()["left"]) <= 20 * (1 + 15 * 2 / 0.02)
 
 
 def test_single_rows_far_out_do_not_leave_one_box_for_the_rest(rng: np.random.Generator) -> None:
@@ -47,7 +47,7 @@ def test_shares_add_up_to_what_the_score_is_above_the_expected(trees: int, depth
 
 def test_every_walk_gives_the_same_bits(rng: np.random.Generator) -> None:
     x = rng.normal(size=(200, 5))
-    detector = HalfSpaceTrees(depth=30, least=0.001).fit(x)
+    detector = HalfSpaceTrees(depth=30, least=0.001, oblique=0).fit(x)
     state = detector.state()
     scores = {-TreeEnsemble(state, 30, walk).leaf_mean(x) @ np.ones(200) for walk in walks()}
     assert len(scores) == 1
@@ -66,6 +66,7 @@ def test_a_column_that_never_varied_is_not_overlooked(rng: np.random.Generator) 
     [
         ({"trees": 0}, "trees is 0, wanted 1 to 10,000"),
         ({"depth": 64}, "depth is 64, wanted 1 to 63"),
+        ({"oblique": 65}, "oblique is 65, wanted 0 to 64"),
         ({"samples": 1}, "samples is 1, wanted at least 2"),
         ({"trees": 5_000, "samples": 1_000}, "trees x samples is 5,000,000, wanted at most 4,000,000"),
         ({"least": 1.0}, "least is 1.0, wanted a share between 0 and 1"),
@@ -76,6 +77,13 @@ def test_a_column_that_never_varied_is_not_overlooked(rng: np.random.Generator) 
 def test_a_parameter_out_of_range_is_refused(parameters: dict[str, float], complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         HalfSpaceTrees(**parameters)  # type: ignore[arg-type]
+
+
+def test_a_state_without_its_mixtures_is_refused(rng: np.random.Generator) -> None:
+    state = HalfSpaceTrees(trees=3).fit(rng.normal(size=(100, 2))).state()
+    del state["mixed"]
+    with pytest.raises(IntegrityError, match=r"half_space_trees\.mixed"):
+        HalfSpaceTrees.restore({}, state, 2)
 
 
 @pytest.mark.parametrize("name", ["feature", "threshold", "missing", "left", "value", "roots"])

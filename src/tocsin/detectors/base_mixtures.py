@@ -16,6 +16,8 @@ from tocsin.detectors.base_scaling import scaled, scaling, validate_scaling
 from tocsin.errors import IntegrityError
 from tocsin.records import Matrix, Vector
 
+MAX_MIXED = 64
+"""Columns of a mixture: one of more is the same normal noise, whatever the columns are."""
 PER_COLUMN = 2
 """Mixtures for each column."""
 # In deviations: beyond, single columns tell enough.
@@ -50,6 +52,11 @@ class Mixtures:
         order = random.permuted(np.tile(np.arange(columns, dtype=np.int32), (PER_COLUMN * columns, 1)), axis=1)
         mixed = np.ascontiguousarray(order[:, :of].T)
         return cls(mixed, random.normal(size=mixed.shape), *scaling(x))
+
+    @classmethod
+    def of(cls, attributes: dict[str, Any]) -> Self:
+        """The mixtures that a restored detector holds among its attributes, taken from there; not yet validated."""
+        return cls(*(attributes.pop(f"_{name}", None) for name in ("mixed", "weights", "center", "scale")))
 
     def beside(self, x: Matrix) -> Matrix:
         """The columns of x (n, d) and behind them the mixtures, (n, d + m); summed in one order for any n."""

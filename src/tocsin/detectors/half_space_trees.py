@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tocsin.detectors.base import Detector, Labels, State
+from tocsin.detectors.base_mixtures import MAX_MIXED, Mixtures
 from tocsin.kernel.trees import DTYPES, MAX_DEPTH, TreeEnsemble, Trees, as_float32, settle, validate
 from tocsin.records import Matrix, Vector
 
@@ -22,6 +23,8 @@ Counts = NDArray[np.int64]
 MAX_TREES = 10_000
 MAX_SAMPLED = 4_000_000
 """Trees x samples: what a fit holds in memory at once, times the columns."""
+# Rows that tell where the bulk of a column lies.
+_LOOKED_AT = 10_000
 # Values further out count as this far out: cuts around them are still numbers of the kind that trees compare.
 _FURTHEST = 1e37
 # Share of a column's rows at either end that its bulk leaves out.
@@ -33,8 +36,9 @@ _EMPTY = 0.5
 class HalfSpaceTrees(Detector):
     """Score a row by how thinly the boxes that it falls into are filled.
 
-    Each tree halves the space again and again, in a column drawn by chance and always in the middle, before it has
-    seen a row; then it counts the rows in its boxes. Learns in one pass in memory that does not grow with the rows.
+    Each tree halves the space again and again, in a column or a mixture of some drawn by chance and always in the
+    middle, before it has seen a row; then it counts the rows in its boxes. Learns from samples, in memory that does
+    not grow with the rows.
     Finds what lies outside the usual ranges and in the gaps between crowds; the boxes are coarse, so that an
     isolation forest or neighbours are sharper where there is time for them.
 
@@ -48,6 +52,8 @@ class HalfSpaceTrees(Detector):
         Training rows that each tree counts, at least 2. Trees x samples is at most 4 million.
     least
         Share of its rows at which a tree stops to halve a box, in (0, 1).
+    oblique
+        Columns that are mixed for slanted boxes, 0 to 64; 0 halves single columns alone.
     seed
         Start of the random numbers, at least 0.
 
@@ -66,11 +72,23 @@ class HalfSpaceTrees(Detector):
     """
 
     _trees: TreeEnsemble
+    _mixtures: Mixtures | None = None
 
-    def __init__(
-        self, *, trees: int = 100, depth: int = 15, samples: int = 256, least: float = 0.03, seed: int = 0
+    def __init__(  # noqa: PLR0913  # each is one line of a config
+        self,
+        *,
+        trees: int = 100,
+        depth: int = 15,
+        samples: int = 500,
+        least: float = 0.02,
+        oblique: int = 5,
+        seed: int = 0,
     ) -> None:
-        for name, value, low, high in (("trees", trees, 1, MAX_TREES), ("depth", depth, 1, MAX_DEPTH - 1)):
+        for name, value, low, high in (
+            ("trees", trees, 1, MAX_TREES),
+            ("depth", depth, 1, MAX_DEPTH - 1),
+            ("oblique", oblique, 0, MAX_MIXED),
+        ):
             if not low <= value <= high:
                 raise ValueError(f"{name} is {value}, wanted {low} to {high:,}")
         if samples < 2:
@@ -85,15 +103,18 @@ class HalfSpaceTrees(Detector):
         self.depth = depth
         self.samples = samples
         self.least = least
+        self.oblique = oblique
         self.seed = seed
 
     def fit(self, x: Matrix, y: Labels | None = None) -> Self:
         """Lay out the boxes and count the rows in them; labels are not looked at."""
         random = np.random.default_rng(self.seed)
         samples = min(self.samples, len(x))
-        low, high = _spaces(x, self.trees, random)
-        drawn = [random.choice(len(x), samples, replace=False, shuffle=False) for _ in range(self.trees)]
-        rows = as_float32(x[np.concatenate(drawn)])
+        self._mixtures = Mixtures.draw(x, self.oblique, random) if self.oblique else None
+        looked_at = random.choice(len(x), min(_LOOKED_AT, len(x)), replace=False, shuffle=False)
+        low, high = _spaces(self._seen(x[looked_at]), self.trees, random)
+        drawn = (random.choice(len(x), samples, replace=False, shuffle=False) for _ in range(self.trees))
+        rows = np.concatenate([as_float32(self._seen(x[places])) for places in drawn])
         trees, counts, halvings = self._halve(rows, low, high, random)
         trees["value"] = halvings + np.log2((counts + _EMPTY) / (samples + _EMPTY))
         self._trees = settle(trees, counts + _EMPTY)
@@ -101,18 +122,26 @@ class HalfSpaceTrees(Detector):
 
     def score(self, x: Matrix) -> Vector:
         """By how many halvings a row's boxes are thinner than rows spread evenly would leave them, mean, (n,)."""
-        return -self._trees.leaf_mean(x)
+        return -self._trees.leaf_mean(self._seen(x))
 
     def explain(self, x: Matrix) -> Matrix:
         """How much thinner than expected the cuts in each column made each row's boxes, in halvings, (n, d)."""
-        return self._trees.shares(x)
+        shares = self._trees.shares(self._seen(x))
+        return shares if self._mixtures is None else self._mixtures.shares(x, shares)
 
     def state(self) -> State:
-        return dict(self._trees.arrays)
+        return {**self._trees.arrays, **({} if self._mixtures is None else self._mixtures.state())}
 
     def validate_state(self, columns: int) -> None:
         arrays = {name: vars(self).pop(f"_{name}", None) for name in DTYPES}
+        if self.oblique:
+            self._mixtures = Mixtures.of(vars(self))
+            columns += self._mixtures.validate(self.oblique, columns, "half_space_trees")
         self._trees = validate(arrays, columns, "half_space_trees")
+
+    def _seen(self, x: Matrix) -> Matrix:
+        """What the trees compare: the columns, and mixtures of them if there are any."""
+        return x if self._mixtures is None else self._mixtures.beside(x)
 
     def _halve(
         self, rows: NDArray[np.float32], low: Matrix, high: Matrix, random: np.random.Generator

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tocsin.detectors.base import Detector, Labels, State, Supervision
-from tocsin.detectors.base_mixtures import Mixtures
+from tocsin.detectors.base_mixtures import MAX_MIXED, Mixtures
 from tocsin.errors import IntegrityError
 from tocsin.kernel.trees import (
     DTYPES,
@@ -34,8 +34,6 @@ _CELLS = 2_000_000
 
 MAX_TREES = 10_000
 """A score's chance error falls with the root of the trees: far fewer have none that shows."""
-MAX_MIXED = 64
-"""Of many columns a mixture is the same normal noise, whatever the columns are."""
 MAX_SAMPLED = 4_000_000
 """Trees x samples: about ten seconds of growing on 20 columns, and 8 million nodes to keep."""
 
@@ -141,8 +139,7 @@ class IsolationForest(Detector):
         if not isinstance(samples, np.ndarray) or samples.dtype != np.int64 or samples.shape != (1,) or samples[0] < 1:
             raise IntegrityError("isolation_forest.samples", repr(samples)[:80], "one int64 of at least 1")
         if self.oblique:
-            mixed = (vars(self).pop(f"_{name}", None) for name in ("mixed", "weights", "center", "scale"))
-            self._mixtures = Mixtures(*mixed)
+            self._mixtures = Mixtures.of(vars(self))
             columns += self._mixtures.validate(self.oblique, columns, "isolation_forest")
         self._keep(validate(arrays, columns, "isolation_forest"), samples)
         if self._trees.arrays["value"].min() < 0:
