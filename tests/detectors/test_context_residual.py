@@ -194,6 +194,11 @@ def test_a_column_of_one_regime_is_not_forgiven_by_the_last_rows(rng: np.random.
     assert detector.score(slow).min() > 6
 
 
+def test_without_context_the_last_rows_forgive_nothing(rng: np.random.Generator) -> None:
+    detector = ContextResidual(recent=6).fit(sequences(rng.normal(size=(500, 1)), 7))
+    assert detector.score(np.full((1, 7, 1), 9.0))[0] > 7
+
+
 def test_mostly_equal_values_are_measured_by_the_others() -> None:
     errors = np.where(np.arange(1_000) % 50 == 0, 3.0, 0.0)[:, None]
     assert ContextResidual().fit(errors).score(np.array([[0.0], [3.0]]))[1] < 40

@@ -187,8 +187,9 @@ class ContextResidual(Detector):
                     self._regime[cell * width : (cell + 1) * width, column] = regime
         regimes = self._regime.reshape(widths[0] // widths[1] if self.each else 1, -1, x.shape[1])
         lowest = np.where(regimes < 0, most, regimes).min(axis=1)
-        # Whoever was never seen has no regime to keep to.
-        self._seasonal = (regimes.max(axis=1) > lowest) | (lowest == most)
+        self._seasonal = regimes.max(axis=1) > lowest
+        if self.each:  # whoever was never seen has no regime to keep to
+            self._seasonal |= lowest == most
 
     def score(self, x: Matrix) -> Vector:
         furthest: Vector = self._residual(x).max(axis=1)
