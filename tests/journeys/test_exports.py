@@ -194,8 +194,10 @@ def test_without_labels_nothing_is_claimed(system: str, configure: Callable[...,
         results = document(where / "training_metrics.json")
         assert results["confusion_matrix"] is None
         assert {row["true_label"] + row["correct"] for row in lines(where / "predictions.csv")} == {""}
-        assert files(where) == HELIOS - {f"{name}.png" for name in
-                                         ("confusion_matrix", "roc_curve", "precision_recall_curve")}  # fmt: skip
+        assert files(where) == HELIOS - {f"{name}.png" for name in (
+            "confusion_matrix", "roc_curve", "precision_recall_curve", "calibration", "detection_delay",
+            "alerts_by_day",
+        )}  # fmt: skip
     assert results["precision"] is None
     assert "no labels" in results["reasons"]["precision"]
 
