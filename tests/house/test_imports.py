@@ -39,8 +39,8 @@ HOME_OF = {
 }
 # `import tocsin` and `tocsin --help` stay light: none of these may be loaded by them.
 HEAVY = {
-    "fastapi", "google", "gufo", "jinja2", "matplotlib", "optuna", "polars", "psutil", "pyod", "river", "scipy", "sklearn",
-    "torch", "xgboost",
+    "fastapi", "google", "gufo", "jinja2", "matplotlib", "optuna", "polars", "psutil", "pyod", "river", "scipy",
+    "sklearn", "torch", "xgboost",
 }  # fmt: skip
 
 
