@@ -82,7 +82,7 @@ def compare(folder: Path, example: str) -> dict[str, Any]:
     truth = test[LABEL] == 1
     ours, peer = [], []
     for seed in range(SEEDS):
-        spec = PartSpec("isolation_forest", {**config.detector.parameters, "seed": seed})
+        spec = PartSpec("isolation_forest", {"seed": seed})
         model = AnomalyModel(Design.of(config.model_copy(update={"detector": spec})))
         model.fit(parts.train, parts.calibration)
         x = model.prepared(model.features(test, model.start()).values)

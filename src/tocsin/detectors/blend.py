@@ -118,6 +118,7 @@ class Blend(Detector):
         judged = held if held.any() else usual
         found: list[Vector | None] = []
         for member, able in zip(self._members, learns, strict=True):
+            member.course = self.course
             rows = ~held & (usual | (member.supervision is Supervision.LABELLED))
             fitted = member.fit(self._seen(member, x[rows]), y[rows]) if able else None
             found.append(fitted.score(self._seen(member, x[judged])) if fitted else None)
