@@ -261,6 +261,14 @@ def test_surprise_grows_with_the_score_whatever_it_was_learnt_on(learnt: list[fl
     assert np.array_equal(again(np.array(seen)), surprise(np.array(seen)))
 
 
+def test_another_machine_rounds_otherwise_and_is_as_surprised(rng: np.random.Generator) -> None:
+    """Rows that came twice have scores a rounding apart; which of them comes first says nothing."""
+    scores = np.repeat(rng.lognormal(sigma=3.0, size=300), 7)
+    learnt = scores * (1.0 + 1e-15 * rng.integers(-3, 4, len(scores)))
+    surprise = Surprise.of(learnt)
+    np.testing.assert_allclose(surprise(scores), surprise(learnt), rtol=0, atol=1e-9)
+
+
 @given(st.lists(st.integers(0, 2), min_size=1, max_size=300))
 def test_rows_are_held_out_of_every_label_that_has_enough_of_them(labels: list[int]) -> None:
     y = np.array(labels, dtype=np.int8)

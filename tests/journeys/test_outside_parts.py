@@ -59,6 +59,19 @@ def test_it_is_checked_trained_and_loaded_again(
     assert 'got "mypackage/my_detector", wanted one of: none is installed' in missing.stderr
 
 
+def test_it_is_trusted_inside_a_blend_where_the_config_names_it_there(
+    site: Path, configure: Callable[..., Path], with_package: Run
+) -> None:
+    members = "[{type: robust_zscore}, {type: mypackage/my_detector}]"
+    configure((OUTSIDE[0], f"{{type: blend, of: {members}}}"))
+    assert with_package("train", "--promote", "--no-plots").returncode == 0
+    assert with_package("score", site / "data" / "rows.csv").returncode == 0
+    configure()
+    refused = with_package("score", site / "data" / "rows.csv")
+    assert refused.returncode == 1
+    assert "parts of other packages: mypackage/my_detector" in refused.stderr
+
+
 def test_an_unknown_or_odd_outside_part_is_refused_by_name(configure: Callable[..., Path], with_package: Run) -> None:
     configure(("robust_zscore", "mypackage/my_detektor"))
     unknown = with_package("check")

@@ -18,6 +18,8 @@ MOST_IN_TAIL = 200
 MAX_SURPRISE = 1_000.0
 # Scores further out count as this far out, and no scale is smaller than one part of it: no quotient overflows.
 _FURTHEST = 1e150
+# Scores of one row differ by some 1e-15 of themselves between machines; what is made of them must not by 1e-9.
+_ROUNDING = 1e-5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,10 +48,10 @@ class Surprise:
         """Learn from scores (n,), n >= 1, finite; keeps a few thousand numbers, however many there are."""
         scores = _bounded(scores)
         ranks = ScoreRanks.of(scores)
-        levels = np.unique(np.concatenate([ranks.grid, ranks.top]))
         tail = np.sort(scores)[-min(max(2, round(TAIL_SHARE * len(scores))), MOST_IN_TAIL) :]
-        excess = float(np.mean(tail - tail[0]))
-        return cls(levels, -np.log(ranks.p_value(levels)), np.array([max(excess, 1.0 / _FURTHEST)]))
+        scale = max(float(np.mean(tail - tail[0])), 1.0 / _FURTHEST)
+        levels = _apart(np.unique(np.concatenate([ranks.grid, ranks.top])), scale)
+        return cls(levels, -np.log(ranks.p_value(levels)), np.array([scale]))
 
     def __call__(self, scores: Vector) -> Vector:
         """-log p of scores (n,): 0 for the most usual, (n,) float64, growing with the score."""
@@ -85,3 +87,12 @@ class Surprise:
 
 def _bounded(scores: Vector) -> Vector:
     return np.clip(scores, -_FURTHEST, _FURTHEST)
+
+
+def _apart(levels: Vector, scale: float) -> Vector:
+    """Of ascending levels those that are no rounding of each other, on this machine or on another."""
+    kept = [levels[0]]
+    for level in levels[1:]:
+        if level - kept[-1] > _ROUNDING * max(abs(level), scale):
+            kept.append(level)
+    return np.array(kept)
