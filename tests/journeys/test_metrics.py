@@ -65,7 +65,10 @@ def test_a_column_under_another_name_is_missed_and_nothing_is_filled_in(
 def test_a_real_router_scored_by_the_model_of_another_experiment(data: Path, folder: Path, tocsin: Call) -> None:
     """The other router lacks 416 of the 875 columns: all rows are set aside for a reason, none is filled in."""
     first, other = (data / "cisco_telemetry" / f"{name}_first.csv.gz" for name in ("leaf1bgpclear", "leaf5portflap"))
-    text = CONFIG.replace("train.csv", str(first)) + "schema: {leave_out: [column_1]}\ndetector: {trees: 20}\n"
+    text = (
+        CONFIG.replace("train.csv", str(first)).replace("hosts/metrics", "hosts/routers")
+        + "schema: {leave_out: [column_1]}\ndetector: {trees: 20}\n"
+    )
     (folder / "tocsin.yaml").write_text(text, "utf-8")
     done = tocsin("train", "--promote", "--no-plots", "--json")
     assert done.returncode == 0, done.stdout + done.stderr
