@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.resources import files
 from itertools import takewhile
+from math import inf
 from typing import Annotated
 
 import typer
+import yaml
 from rich.markdown import Markdown
 
 from tocsin.cli import screens
 from tocsin.cli.settings import Settings
+from tocsin.component import PartSpec
 from tocsin.config import Config, parse
 from tocsin.model.catalogue import Column, columns
 from tocsin.model.design import Design
@@ -76,10 +79,11 @@ def _takes(schema: Schema) -> Iterator[str]:
         (f"`{name}`", item.dtype, item.unit, _range(item), _needed(item), _words(item.aliases), roles.get(name, ""))
         for name, item in schema.fields.items()
     ]
-    yield from _table(("column", "type", "unit", "range", "needed", "also called", "is"), rows)
+    if rows:
+        yield from (*_table(("column", "type", "unit", "range", "needed", "also called", "is"), rows), "")
     if schema.others is not None:
-        yield from ("", "Every other column is a metric, too: `*` stands for all of them.")
-    yield ""
+        every = "Every other column is a metric, too" if rows else "Every column is a metric"
+        yield from (f"{every}: `*` stands for all of them.", "")
 
 
 def _range(item: Field) -> str:
@@ -99,7 +103,8 @@ def _needed(item: Field) -> str:
 
 def _computes(catalogue: Sequence[Column]) -> Iterator[str]:
     shown = sum(column.shown for column in catalogue)
-    yield from ("## What it computes", "", f"{len(catalogue)} columns, {shown} of which the detector is shown.", "")
+    number = "1 column" if len(catalogue) == 1 else f"{len(catalogue)} columns"
+    yield from ("## What it computes", "", f"{number}, {shown} of which the detector is shown.", "")
     rows = [
         (f"`{item.name}`", item.group, item.unit, _words(item.inputs), item.window, "" if item.shown else "aside")
         for item in catalogue
@@ -109,15 +114,21 @@ def _computes(catalogue: Sequence[Column]) -> Iterator[str]:
 
 
 def _decides(config: Config, brought: dict[str, object]) -> Iterator[str]:
-    parameters = ", ".join(f"{name}: {value}" for name, value in config.detector.parameters.items())
-    yield from ("## What it decides", "")
-    yield f"- Detector: `{config.detector.type}`" + (f" with {parameters}" if parameters else "")
+    yield from ("## What it decides", "", f"- Detector: {_part(config.detector)}")
+    if "threshold" in brought:
+        yield f"- Threshold: {_part(config.threshold)}"
     yield f"- Alert budget: {config.alerts.budget.text or '3/day'}, cool-down {config.alerts.cooldown:g} s"
     if config.source is not None:
         yield f"- Source: `{config.source.type}`"
     if config.labels is not None and "labels" in brought:
         yield f"- Labels: column `{config.labels.column}`"
     yield from (f"- Gate: `{name}` {target}" for name, target in config.gate.items())
+
+
+def _part(spec: PartSpec) -> str:
+    """As a config has it, without the braces around its parameters."""
+    parameters = yaml.safe_dump(dict(spec.parameters), default_flow_style=True, sort_keys=False, width=inf).strip()
+    return f"`{spec.type}`" + (f" with `{parameters[1:-1]}`" if spec.parameters else "")
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
