@@ -52,7 +52,9 @@ def test_wireless(row: str, name: str) -> None:
     assert f"{row}: ROC-AUC | {ours:.2f} | {peer:.2f} |" in README
 
 
-@pytest.mark.parametrize("name", ["telemetry", "wireless", "envelopes", "leaks", "readers", "state", "generated"])
+@pytest.mark.parametrize(
+    "name", ["telemetry", "wireless", "envelopes", "leaks", "readers", "state", "generated", "series", "skab", "nab"]
+)
 def test_bars_are_met_in_what_was_measured_last(name: str) -> None:
     bars = results(name)["bars"]
     assert bars

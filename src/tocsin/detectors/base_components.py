@@ -62,10 +62,8 @@ def _products(z: Matrix) -> Callable[[Vector], Vector]:
 
 def _longest(times: Callable[[Vector], Vector], found: Matrix) -> tuple[Vector, float]:
     """The direction of the largest variance among those orthogonal to the found ones, and that variance."""
-    columns = found.shape[1]
-    vector = _unit(
-        np.sin(np.arange(1.0, columns + 1)), found
-    )  # any start will do that no column pattern is likely to miss
+    # Any start will do that is not orthogonal to what is sought.
+    vector = _unit(np.sin(np.arange(1.0, found.shape[1] + 1)), found)
     for _ in range(ROUNDS):
         product = times(vector)
         if not product.any():

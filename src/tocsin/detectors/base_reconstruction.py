@@ -87,8 +87,7 @@ class Reconstruction(Detector):
         return np.asarray(self.explain(x).sum(axis=tuple(range(1, x.ndim))))
 
     def state(self) -> State:
-        own = (name for name in self.arrays(self._columns))
-        return {name: vars(self)[f"_{name}"] for name in ("center", "scale", "middle", *own)}
+        return {name: vars(self)[f"_{name}"] for name in ("center", "scale", "middle", *self.arrays(self._columns))}
 
     def validate_state(self, columns: int) -> None:
         shapes = dict.fromkeys(("center", "scale", "middle"), (columns,)) | dict(self.arrays(columns))
