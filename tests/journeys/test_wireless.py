@@ -92,3 +92,10 @@ def test_a_jammed_radio_is_told_from_a_free_one_and_no_mangled_cell_costs_a_row(
     document = trained(tocsin, radio)
     assert document["report"]["figures"]["roc_auc"]["value"] >= 0.95
     assert len(scored(tocsin, radio)) == 4_500
+
+
+def test_a_jammer_that_labels_told_of_is_known_again(radio: Path, tocsin: Run) -> None:
+    (radio / "tocsin.yaml").write_text(RADIO.replace("wifi/radio", "wifi/jamming"), "utf-8")
+    figures = trained(tocsin, radio)["report"]["figures"]
+    assert figures["roc_auc"]["value"] > 0.996
+    assert figures["average_precision"]["value"] > 0.980
