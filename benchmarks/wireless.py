@@ -38,7 +38,7 @@ def main(out: Path) -> None:
     """Measure, print a table, write the JSON."""
     results: dict[str, Any] = {
         "rutgers": _compare("rutgers_traces.py", "wifi_rutgers", "preset: wifi/links", "label", _of_trace),
-        "radio": _compare("jamming_blocks.py", "5g_jamming", "preset: wifi/radio", "Jammer_On", _of_report),
+        "radio": _compare("jamming_blocks.py", "5g_jamming", "preset: wifi/radio", "Jammer_On", numbers_of_report),
     }
     results["bars"] = {f"{name} roc_auc > {bar}": results[name]["ours"]["roc_auc"] > bar for name, bar in BARS.items()}
     for name, found in results.items():
@@ -78,7 +78,7 @@ def _of_trace(rows: pl.DataFrame) -> NDArray[np.float64]:
     return rows.select(TRACE).with_columns(pl.all().fill_null(0.0)).to_numpy()
 
 
-def _of_report(rows: pl.DataFrame) -> NDArray[np.float64]:
+def numbers_of_report(rows: pl.DataFrame) -> NDArray[np.float64]:
     jammer = [name for name in rows.columns if name.startswith("Jammer")]
     kept = rows.drop(
         [*jammer, "Cell_ID", "RNTI", "Time_Delta", "Meas_Gap", "Connected"]
