@@ -109,3 +109,9 @@ def test_a_state_that_cannot_scale_is_refused(rows: Matrix, name: str, value: fl
     state[name] = np.full(3, value)
     with pytest.raises(SchemaError):
         Preparation.restore(config, state)
+
+
+def test_a_sequence_is_prepared_as_its_rows_are(rows: Matrix) -> None:
+    preparation = Preparation(PreparationConfig(scale="auto")).fit(rows, NAMES)
+    sequences = preparation.apply(rows.reshape(100, 5, 3))
+    assert sequences.reshape(500, 3).tolist() == preparation.apply(rows).tolist()

@@ -24,7 +24,7 @@ LARGEST = 1e30
 
 
 class Preparation:
-    """Imputes, clips and scales columns of a (n, d) matrix.
+    """Imputes, clips and scales columns: the last axis of rows, (n, d), or of sequences, (n, steps, d).
 
     After `fit` each array has shape (d,): `fill`, `low`, `high`, `center`, `scale`.
     """
@@ -34,7 +34,7 @@ class Preparation:
         self.fill = self.low = self.high = self.center = self.scale = np.empty(0)
 
     def fit(self, x: Matrix, names: Sequence[str]) -> Self:
-        """Learn from training rows; NaN means missing.
+        """Learn from training rows, (n, d); NaN means missing.
 
         A column without any value in training carries nothing: it is held at one value, whatever comes later.
 
@@ -66,15 +66,15 @@ class Preparation:
         return self
 
     def apply(self, x: Matrix) -> Matrix:
-        """The prepared matrix, finite, same shape.
+        """Rows or sequences prepared: finite, of the same shape.
 
         Raises
         ------
         SchemaError
             If the number of columns is another than in `fit`.
         """
-        if x.shape[1] != len(self.fill):
-            raise SchemaError("preparation", f"{x.shape[1]} columns", f"{len(self.fill)}, as in training")
+        if x.shape[-1] != len(self.fill):
+            raise SchemaError("preparation", f"{x.shape[-1]} columns", f"{len(self.fill)}, as in training")
         prepared = self._filled(x)
         prepared -= self.center
         prepared /= self.scale

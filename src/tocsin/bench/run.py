@@ -20,7 +20,8 @@ from tocsin.evaluation.measures import Ranking, average_precision, roc_auc
 from tocsin.evaluation.volume import volume_figure
 from tocsin.model.anomaly_model import AnomalyModel
 from tocsin.model.design import Design
-from tocsin.records import CLASS, LABEL, Batch, Mask, Matrix, Vector
+from tocsin.model.training_rows import presumed_normal
+from tocsin.records import CLASS, GENERATED, LABEL, Batch, Mask, Matrix, Vector
 from tocsin.system import Project
 from tocsin.training.history import source_of
 from tocsin.training.limits import Limits
@@ -82,7 +83,7 @@ def _judge(case: Case, folder: Path, seed: int, progress: Callable[[str], None])
     project = Project(case.config(folder))
     config = project.met(source_of(project.config))
     train, test, warm = rows_of(project, config)
-    generated = bool(test.get("tocsin_generated", np.zeros(1))[0])
+    generated = GENERATED in test and bool(test[GENERATED].any())
     known = test[LABEL] >= 0
     truth = test[LABEL][known] == 1
     if truth.all() or not truth.any():
@@ -122,11 +123,10 @@ def _ours(config: Config, train: Batch, test: Batch, *, warm: bool) -> _Rows:
     state = model.start()
     before = model.features(train, state).values
     after = model.features(test, state if warm else model.start()).values
-    learnt = train[LABEL] != 1 if LABEL in train else np.ones(train.rows, dtype=bool)
     schema = config.schema_
     return _Rows(
         scores=model.detector.score(model.prepared(after)),
-        train=model.preparation.apply(model.latest(before)[learnt]),
+        train=model.preparation.apply(model.latest(before)[presumed_normal(train)]),
         test=model.preparation.apply(model.latest(after)),
         series=codes_of(test[schema.entity] if schema.entity else None, test.rows) if schema.time else None,
     )

@@ -184,7 +184,7 @@ def check_other_matrices_are_refused(kind: Kind, folder: Path) -> None:
         "one column too many": np.concatenate([rows, rows[..., :1]], axis=-1),
         "float32": rows.astype(np.float32),
         "text": rows.astype(str),
-        "one dimension": rows[:, 0] if rows.ndim == 2 else rows[:, :, 0],
+        "one dimension": rows[..., 0],
         "a missing value": missing,
         "an infinite value": np.where(np.isnan(missing), np.inf, missing),
     }

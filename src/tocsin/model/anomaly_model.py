@@ -25,12 +25,12 @@ from tocsin.features.base_units import units
 from tocsin.kernel.program import Program
 from tocsin.kernel.run import FeatureMatrix, Kernel
 from tocsin.kernel.sequences import without_sequence
-from tocsin.kernel.state import REPEATED, WARMING_UP, KernelState
+from tocsin.kernel.state import WARMING_UP, KernelState
 from tocsin.model.bundle import Bundle, digest, read, write
 from tocsin.model.design import Design
 from tocsin.model.feature_cache import FeaturePass
 from tocsin.model.reasons import Explainer
-from tocsin.model.training_rows import TrainingRows, candidates, lowest
+from tocsin.model.training_rows import TrainingRows, candidates, complete, lowest, presumed_normal
 from tocsin.preparation import Preparation
 from tocsin.records import LABEL, Batch, Column, Mask, Matrix, Reason, Scores, Times
 from tocsin.schema import Schema, describe
@@ -101,7 +101,8 @@ class AnomalyModel:
             If there are too few usable rows.
         """
         checkpoint("features")
-        learnable = _learnable(train, keep_anomalies=self.detector.supervision is Supervision.LABELLED)
+        told_apart = self.detector.supervision is Supervision.LABELLED
+        learnable = np.ones(train.rows, dtype=bool) if told_apart else presumed_normal(train)
         training = train.take(learnable)
         program = self.design.program(training)
         self.detector.meet(program.outputs)
@@ -109,8 +110,7 @@ class AnomalyModel:
         self.share = share
         features = (features or FeaturePass()).begin(self._kernel)
         matrix = features.run(train)
-        # A window that is not full yet is a value that is missing; a sequence that is not is no sequence.
-        rows = learnable & (matrix.warm if self.detector.steps > 1 else (matrix.marks & REPEATED) == 0)
+        rows = learnable & complete(matrix, self.detector.steps)
         values = matrix.values[rows]
         if len(values) < LEAST_ROWS:
             raise DataError(
@@ -141,7 +141,7 @@ class AnomalyModel:
         return "give more history, or look at the quarantine file if rows were refused"
 
     def _calibrate(self, calibration: Batch, matrix: FeatureMatrix) -> None:
-        rows = _learnable(calibration, keep_anomalies=False) & matrix.warm
+        rows = presumed_normal(calibration) & matrix.warm
         scores = self.detector.score(self.prepared(matrix.values[rows]))
         times, entities = self._whose(calibration, rows)
         budget = self.design.budget
@@ -193,11 +193,8 @@ class AnomalyModel:
 
     def prepared(self, values: Matrix) -> Matrix:
         """What the detector sees of a feature matrix: rows (n, d), or sequences (n, steps, d)."""
-        steps = self.detector.steps
-        if steps == 1:
-            return self.preparation.apply(values)
-        rows, columns = len(values), values.shape[1] // steps
-        return self.preparation.apply(values.reshape(rows * steps, columns)).reshape(rows, steps, columns)
+        rows, steps = len(values), self.detector.steps
+        return self.preparation.apply(values.reshape(rows, steps, values.shape[1] // steps) if steps > 1 else values)
 
     def latest(self, values: Matrix) -> Matrix:
         """The features of each row itself, (n, d), in a matrix that may hold rows before it, too."""
@@ -375,13 +372,6 @@ class AnomalyModel:
     def load(cls, folder: Path) -> Self:
         """Read a model from a folder; see `from_bundle` for what is checked."""
         return cls.from_bundle(read(folder))
-
-
-def _learnable(batch: Batch, *, keep_anomalies: bool) -> Mask:
-    """Rows to learn from: known anomalies never become the new normal."""
-    if keep_anomalies or LABEL not in batch:
-        return np.ones(batch.rows, dtype=bool)
-    return np.asarray(batch[LABEL] != 1)
 
 
 def part_types(content: Any) -> set[str]:

@@ -17,7 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tocsin.errors import IntegrityError
-from tocsin.records import Column, Mask, Matrix, Times, Vector
+from tocsin.kernel.run import FeatureMatrix
+from tocsin.kernel.state import REPEATED
+from tocsin.records import LABEL, Batch, Column, Mask, Matrix, Times, Vector
 
 USUAL = (0.01, 0.99)
 """Quantiles of the training rows between which a value is usual."""
@@ -26,6 +28,7 @@ TYPICAL, CANDIDATES = 256, 320
 SKETCH = 4_096
 PREFIX = "training."
 
+# 2^64 over the golden ratio, odd: multiplied by it, neighbouring numbers lie far apart (Knuth, TAOCP 3, 6.4).
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 _FOLD = np.uint64(29)
 
@@ -128,6 +131,19 @@ class TrainingRows:
         whole = len(self.sketch) < SKETCH
         known = np.full(len(found), whole) | (found <= self.sketch[-1])
         return known, np.isin(found, self.sketch)
+
+
+def presumed_normal(batch: Batch) -> Mask:
+    """Rows that are not labelled as anomalies, (n,): known ones never become the new normal."""
+    return np.asarray(batch[LABEL] != 1) if LABEL in batch else np.ones(batch.rows, dtype=bool)
+
+
+def complete(matrix: FeatureMatrix, steps: int) -> Mask:
+    """Rows of which a detector of so many steps can learn, (n,).
+
+    A window that is not full yet is a value that is missing; a sequence that is not is no sequence.
+    """
+    return np.asarray(matrix.warm if steps > 1 else (matrix.marks & REPEATED) == 0)
 
 
 def usual_ranges(values: Matrix) -> Matrix:

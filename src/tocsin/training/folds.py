@@ -10,10 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
-
 from tocsin.config import SplitConfig
-from tocsin.records import DAY, LABEL, Batch
+from tocsin.records import DAY, Batch
 from tocsin.schema import Schema
 from tocsin.thresholds.base import AlertBudget
 from tocsin.training.split import places
@@ -47,8 +45,3 @@ def welcome(budget: AlertBudget, rows: Batch, schema: Schema, share: float) -> f
         return (budget.per_row or 0.0) * rows.rows
     times = rows[schema.time]
     return float(budget.per_day * share * (times.max() - times.min()) / DAY) if rows.rows else 0.0
-
-
-def normal(rows: Batch) -> Batch:
-    """The rows that are not labelled as anomalies."""
-    return rows.take(np.asarray(rows[LABEL] != 1)) if LABEL in rows else rows

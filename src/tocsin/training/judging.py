@@ -13,14 +13,15 @@ from tocsin.component import build
 from tocsin.detectors.base import Detector, Supervision
 from tocsin.errors import DataError
 from tocsin.kernel.run import FeatureMatrix, Kernel
-from tocsin.kernel.state import REPEATED
 from tocsin.model.anomaly_model import LEAST_ROWS
 from tocsin.model.design import Design
 from tocsin.model.feature_cache import FeatureCache, FeaturePass
+from tocsin.model.training_rows import complete, presumed_normal
 from tocsin.preparation import Preparation
 from tocsin.records import LABEL, Batch, Matrix, Vector
+from tocsin.schema import Schema
 from tocsin.synthetic.injection import Disturbances, Injected, inject
-from tocsin.training.folds import Fold, normal, welcome
+from tocsin.training.folds import Fold, welcome
 from tocsin.training.objective import Answers, blocks_of, level_within
 
 LEAST_ANOMALIES = 5
@@ -92,7 +93,7 @@ class Judging:
             rows[schema.time] if by_time and schema.time else None,
             rows[schema.entity] if schema.entity else None,
             design.budget.cooldown_s,
-            welcome(design.budget, normal(fold.judge), schema, fold.share),
+            welcome(design.budget, _usual(fold), schema, fold.share),
         )
         blocks = blocks_of(fold.judge.rows)[computed.rows]
         if self.ranked:
@@ -112,15 +113,15 @@ class Judging:
     def _peaks(self, candidate: _Candidate, computed: _Computed, number: int, places: list[int]) -> Vector:
         """The highest score in each disturbed window of all copies; minus infinity where no row was warm."""
         peaks = []
-        for copy, (values, windows) in zip(self._disturbed(number), computed.disturbed, strict=True):
+        for copy, (values, windows) in zip(self._copies[number], computed.disturbed, strict=True):
             highest = np.full(len(copy.kinds), -np.inf)
             np.maximum.at(highest, windows, candidate.score(values[..., places]))
             peaks.append(highest)
         return np.concatenate(peaks)
 
-    def _disturbed(self, number: int) -> tuple[Injected, ...]:
+    def _disturbed(self, schema: Schema, number: int) -> tuple[Injected, ...]:
         if number not in self._copies:
-            usual, schema = normal(self.folds[number].judge), self._schema
+            usual = _usual(self.folds[number])
             windows = max(1, min(MOST_WINDOWS, usual.rows // ROWS_PER_WINDOW))
             seeds = np.random.SeedSequence([self.seed, number]).generate_state(DRAWS).tolist()
             self._copies[number] = tuple(
@@ -129,7 +130,6 @@ class Judging:
         return self._copies[number]
 
     def _computed(self, design: Design, number: int) -> _Computed:
-        self._schema = design.schema
         key = (number, f"{design.features.model_dump_json()} {design.steps}")
         if key not in self._known:
             if len(self._known) >= len(self.folds):  # features are searched, too: those of the last trial are enough
@@ -140,7 +140,8 @@ class Judging:
     def _compute(self, design: Design, number: int) -> _Computed:
         fold = self.folds[number]
         detector = cast("Detector", build("detectors", design.detector, "$.detector"))
-        learnable = _labels(fold.learn) < (2 if detector.supervision is Supervision.LABELLED else 1)
+        told_apart = detector.supervision is Supervision.LABELLED
+        learnable = np.ones(fold.learn.rows, dtype=bool) if told_apart else presumed_normal(fold.learn)
         training = fold.learn.take(learnable)
         program = design.program(training)
         kernel = Kernel(design.sequence(program, training), entities=design.entities)
@@ -152,12 +153,12 @@ class Judging:
             return features.run(fold.learn), features.run(batch)
 
         before, judged = behind(fold.judge)
-        usable = learnable & (before.warm if detector.steps > 1 else (before.marks & REPEATED) == 0)
+        usable = learnable & complete(before, detector.steps)
         if usable.sum() < LEAST_ROWS:
             got = f"{usable.sum()} usable rows to learn from in a fold"
             raise DataError("tune", got, f"at least {LEAST_ROWS}", "give more history, or fewer folds as tune.folds")
         disturbed = []
-        for copy in () if self.ranked else self._disturbed(number):
+        for copy in () if self.ranked else self._disturbed(design.schema, number):
             _, matrix = behind(copy.batch)
             touched = (copy.windows >= 0) & matrix.warm
             disturbed.append((matrix.values[touched].reshape(-1, *shape), copy.windows[touched]))
@@ -190,9 +191,11 @@ class _Candidate:
         return self._detector.score(self._prepared(values))
 
     def _prepared(self, values: Matrix) -> Matrix:
-        n, steps, d = values.shape
-        rows = self._preparation.apply(values.reshape(n * steps, d))
-        return rows if steps == 1 else rows.reshape(n, steps, d)
+        return self._preparation.apply(values if self._detector.steps > 1 else values[:, 0])
+
+
+def _usual(fold: Fold) -> Batch:
+    return fold.judge.take(presumed_normal(fold.judge))
 
 
 def _labels(rows: Batch) -> NDArray[np.int8]:
