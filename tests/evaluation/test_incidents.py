@@ -7,7 +7,7 @@ import numpy as np
 
 from tocsin.evaluation.events import find_events
 from tocsin.evaluation.evidence import Evidence
-from tocsin.evaluation.incidents import SHOWN, Incident, incidents, shown
+from tocsin.evaluation.incidents import SHOWN, Incident, foremost, incidents
 from tocsin.evaluation.report import evaluate
 from tocsin.records import SECOND
 
@@ -35,7 +35,7 @@ def test_without_a_clock_a_name_is_an_incident_and_has_no_delay(make_evidence: M
 
 def test_a_long_list_keeps_the_missed_ones_in_order() -> None:
     found = [Incident(None, "", "", row, row % 4 > 0, None, 1.0) for row in range(2 * SHOWN)]
-    kept = shown(found)
+    kept = foremost(found)
     assert len(kept) == SHOWN
     assert [item.rows for item in kept] == sorted(item.rows for item in kept)
     assert sum(not item.caught for item in kept) == SHOWN // 2

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from tocsin.calibration import codes_of, episodes
 from tocsin.evaluation.bootstrap import bootstrapped
+from tocsin.evaluation.evidence import Evidence
 from tocsin.evaluation.measures import Figure, missing
 from tocsin.records import SECOND, Alert, Column, Mask, Times, Vector
 
@@ -103,6 +104,15 @@ def find_events(anomalous: Mask, times: Times | None, entities: Column | None, c
         return None
     named = rows[classes[rows] != ""]
     return Events(named, codes_of(classes[named], len(named)), len(names), "classes of anomaly")
+
+
+def judged_events(evidence: Evidence) -> Events | None:
+    """The events among the judged rows, numbered as those are; see `find_events`."""
+    judged = evidence.judged
+    times, entities, classes = (
+        None if column is None else column[judged] for column in (evidence.times, evidence.entities, evidence.classes)
+    )
+    return find_events(evidence.truth[judged] == 1, times, entities, classes)
 
 
 def delay_figures(events: Events, flagged: Mask, times: Times, seed: int) -> dict[str, Figure]:

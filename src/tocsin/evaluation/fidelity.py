@@ -45,8 +45,8 @@ def fidelity_figures(evidence: Evidence) -> dict[str, Figure]:
     at_random = rng.permuted(np.tile(np.arange(by_reasons.shape[1]), (len(rows), 1)), axis=1)
     remark = f"there are only {by_reasons.shape[1]} features" if by_reasons.shape[1] <= REASONS else ""
     return {
-        "fidelity_top3": _with(rate(*deletion.cleared(by_reasons), NOTHING_FLAGGED), remark),
-        "fidelity_random3": _with(rate(*deletion.cleared(at_random), NOTHING_FLAGGED), remark),
+        "fidelity_top3": rate(*deletion.cleared(by_reasons), NOTHING_FLAGGED).remarked(remark),
+        "fidelity_random3": rate(*deletion.cleared(at_random), NOTHING_FLAGGED).remarked(remark),
         "deletion_gain": _gain(deletion.falls(by_reasons), deletion.falls(at_random), evidence.seed),
     }
 
@@ -93,7 +93,3 @@ def _gain(by_reasons: Vector, at_random: Vector, seed: int) -> Figure:
         return float(ours / random) if random > 0 else np.nan
 
     return bootstrapped(falls, gain, seed)
-
-
-def _with(figure: Figure, remark: str) -> Figure:
-    return Figure(figure.value, figure.low, figure.high, figure.reason or remark, figure.unit)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tocsin.evaluation.events import find_events
+from tocsin.evaluation.events import judged_events
 from tocsin.evaluation.evidence import Evidence
 
 SHOWN = 100
@@ -32,27 +32,23 @@ class Incident:
 
 
 def incidents(evidence: Evidence) -> list[Incident]:
-    """The events among the judged rows, as `find_events` finds them, in time order where there is a clock."""
-    judged = np.flatnonzero(evidence.judged)
-    times, entities, classes = (
-        None if column is None else column[judged] for column in (evidence.times, evidence.entities, evidence.classes)
-    )
-    events = find_events(evidence.truth[judged] == 1, times, entities, classes)
+    """The events among the judged rows, as `judged_events` finds them, in time order where there is a clock."""
+    events = judged_events(evidence)
     if events is None or not events.count:
         return []
-    flagged, p_value = evidence.scores.flagged[judged], evidence.scores.p_value[judged]
-    caught = events.caught(flagged)
+    judged, times = np.flatnonzero(evidence.judged), evidence.times
+    rows, flagged = judged[events.rows], evidence.scores.flagged[judged]
+    caught, sizes = events.caught(flagged), np.bincount(events.event)
     lowest = np.ones(events.count)
-    np.minimum.at(lowest, events.event, p_value[events.rows])
-    _, firsts = np.unique(events.event, return_index=True)
-    first, rows = events.rows[firsts], np.bincount(events.event)
-    delays = np.full(events.count, np.nan) if times is None else events.delays_s(flagged, times)
+    np.minimum.at(lowest, events.event, evidence.scores.p_value[rows])
+    first = rows[np.unique(events.event, return_index=True)[1]]
+    delays = np.full(events.count, np.nan) if times is None else events.delays_s(flagged, times[judged])
     return [
         Incident(
             start=None if times is None else int(times[first[event]]),
-            entity="" if entities is None else str(entities[first[event]]),
-            name="" if classes is None else str(classes[first[event]]),
-            rows=int(rows[event]),
+            entity="" if evidence.entities is None else str(evidence.entities[first[event]]),
+            name="" if evidence.classes is None else str(evidence.classes[first[event]]),
+            rows=int(sizes[event]),
             caught=bool(caught[event]),
             delay_s=None if np.isnan(delays[event]) else float(delays[event]),
             p_value=float(lowest[event]),
@@ -61,7 +57,7 @@ def incidents(evidence: Evidence) -> list[Incident]:
     ]
 
 
-def shown(found: Sequence[Incident]) -> list[Incident]:
+def foremost(found: Sequence[Incident]) -> list[Incident]:
     """At most `SHOWN` of them in their own order, the missed ones rather than the caught."""
     chosen = sorted(range(len(found)), key=lambda place: (found[place].caught, place))[:SHOWN]
     return [found[place] for place in sorted(chosen)]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Literal
 
@@ -43,7 +43,12 @@ class Figure:
     """Lower end of the 95 % interval, None where none is computed."""
     high: float | None = None
     reason: str = ""
+    """Why there is no value or no interval; otherwise what is to be known of them."""
     unit: Unit = "ratio"
+
+    def remarked(self, remark: str) -> Figure:
+        """The same with a remark, unless it says something already."""
+        return replace(self, reason=self.reason or remark)
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,14 +210,29 @@ def ranking_figures(anomalous: Mask, scores: Vector, *, consecutive: bool, seed:
     figures: dict[str, Figure] = {}
     for name, measure in (("roc_auc", roc_auc), ("average_precision", average_precision)):
         value = float(measure(ranking.anomalies, ranking.normals))
-        coarse = measure(anomalies, normals)
-        drawn = coarse[1:][np.isfinite(coarse[1:])] + (value - coarse[0])
-        if len(drawn) < RESAMPLES / 2:
-            figures[name] = Figure(value, reason="no interval: labels of one kind fill too few blocks")
-            continue
-        low, high = np.clip(np.quantile(drawn, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]), 0, 1)
-        figures[name] = Figure(value, min(value, float(low)), max(value, float(high)))
+        figures[name] = resampled_figure(value, measure(anomalies, normals))
     return figures
+
+
+def resampled_figure(value: float, coarse: Vector, remark: str = "") -> Figure:
+    """A share with its 95 % interval from resamples that tell fewer score levels apart.
+
+    Parameters
+    ----------
+    value
+        The share itself.
+    coarse
+        The same from the coarser levels: of the rows as they are, then of each resample; NaN where a resample has
+        labels of one kind alone.
+    remark
+        Of the figure.
+    """
+    drawn = coarse[1:][np.isfinite(coarse[1:])] + (value - coarse[0])
+    if len(drawn) < RESAMPLES / 2:
+        no_interval = "no interval: labels of one kind fill too few blocks"
+        return Figure(value, reason="; ".join(filter(None, (remark, no_interval))))
+    low, high = np.clip(np.quantile(drawn, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]), 0, 1).tolist()
+    return Figure(value, min(value, low), max(value, high), remark)
 
 
 def _resample(

@@ -25,8 +25,7 @@ def copied_figure(evidence: Evidence) -> Figure:
     known, copies = evidence.copies
     looked_up = int(np.count_nonzero(known))
     share = rate(int(np.count_nonzero(copies)), looked_up, "no test row could be looked up in the sample that is kept")
-    remark = f"of the {looked_up:,} that could be looked up" if share.value is not None and not known.all() else ""
-    return Figure(share.value, share.low, share.high, share.reason or remark)
+    return share if known.all() else share.remarked(f"of the {looked_up:,} that could be looked up")
 
 
 def overlap_remarks(evidence: Evidence, copied: Figure) -> Iterator[str]:

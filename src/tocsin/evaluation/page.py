@@ -16,20 +16,18 @@ from numpy.typing import NDArray
 from tocsin.component import optional_packages
 from tocsin.evaluation.card import card, reference
 from tocsin.evaluation.evidence import Evidence
-from tocsin.evaluation.incidents import incidents
-from tocsin.evaluation.incidents import shown as worst_incidents
+from tocsin.evaluation.incidents import foremost, incidents
 from tocsin.evaluation.measures import Figure, Unit
 from tocsin.evaluation.notes import SEEN_IN_TRAINING
 from tocsin.evaluation.predictions import iso_times
 from tocsin.evaluation.report import Report
+from tocsin.model.reasons import leading
 from tocsin.records import SECOND, Mask, Verdict
 
 with optional_packages("evaluation.page"):
     from jinja2 import Environment, StrictUndefined
 
 WORST = 10
-REASONS = 3
-"""Features named for each of the worst rows."""
 NONE = "—"
 PSEUDONYM = re.compile(r"[0-9a-f]{32}")
 PSEUDONYM_SHOWN = 8
@@ -111,7 +109,7 @@ def write_page(evidence: Evidence, report: Report, verdict: Verdict | None, plot
         card=list(card(evidence, report)),
         reference=reference(evidence),
         width=len(evidence.feature_names),
-        incidents=worst_incidents(incidents(evidence)),
+        incidents=foremost(incidents(evidence)),
         promise={name: text for name, value in report.promise.items() if name != "level" and (text := plain(value))},
         misses=_worst(evidence, (truth == 1) & ~flagged & evidence.ready, score),
         false_alarms=_worst(evidence, (truth == 0) & flagged & evidence.ready, -score),
@@ -136,6 +134,7 @@ def _worst(evidence: Evidence, kind: Mask, order: NDArray[np.float64]) -> list[W
     if not len(rows):
         return []
     contributions = evidence.explain(rows)
+    named = leading(contributions)
     times = [""] * len(rows) if evidence.times is None else list(map(moment, evidence.times[rows].tolist()))
     entities = [""] * len(rows) if evidence.entities is None else [str(name) for name in evidence.entities[rows]]
     return [
@@ -151,8 +150,7 @@ def _worst(evidence: Evidence, kind: Mask, order: NDArray[np.float64]) -> list[W
             flagged="yes" if evidence.scores.flagged[row] else "no",
             state="" if evidence.scores.state[row] == "ready" else str(evidence.scores.state[row]).replace("_", " "),
             reasons=tuple(
-                f"{evidence.feature_names[column]} {contributions[place, column]:+.3g}"
-                for column in np.argsort(-contributions[place], kind="stable")[:REASONS]
+                f"{evidence.feature_names[column]} {contributions[place, column]:+.3g}" for column in named[place]
             ),
         )
         for place, row in enumerate(rows.tolist())

@@ -20,7 +20,7 @@ import orjson
 from tocsin.evaluation.baselines import Baseline, Model, baseline_scores, compare, outranked
 from tocsin.evaluation.classes import ClassRecall, class_recalls
 from tocsin.evaluation.doubts import doubts
-from tocsin.evaluation.events import AlertCount, EventCount, Events, count_alerts, find_events
+from tocsin.evaluation.events import AlertCount, EventCount, count_alerts, judged_events
 from tocsin.evaluation.evidence import Evidence
 from tocsin.evaluation.figures import measure
 from tocsin.evaluation.leaks import Leaks
@@ -105,7 +105,7 @@ def evaluate(evidence: Evidence) -> Report:
     truth, ready, known, judged = evidence.truth, evidence.ready, evidence.known, evidence.judged
     labelled = bool(known.any())
     confusion = Confusion.count(truth[judged] == 1, evidence.scores.flagged[judged]) if labelled else None
-    events = _events(evidence, judged) if labelled else None
+    events = judged_events(evidence) if labelled else None
     alerts = _alerts(evidence) if labelled else None
     watched = None if evidence.times is None else watched_days(evidence.times)
     results = measure(evidence, confusion, events, alerts, watched)
@@ -147,13 +147,6 @@ def evaluate(evidence: Evidence) -> Report:
         promise=dict(evidence.promise),
         notes=notes(evidence, remarks, caught, watched, ranked=ranked),
     )
-
-
-def _events(evidence: Evidence, judged: Mask) -> Events | None:
-    times, entities, classes = (
-        None if column is None else column[judged] for column in (evidence.times, evidence.entities, evidence.classes)
-    )
-    return find_events(evidence.truth[judged] == 1, times, entities, classes)
 
 
 def _alerts(evidence: Evidence) -> AlertCount:

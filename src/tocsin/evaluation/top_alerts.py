@@ -17,7 +17,7 @@ from tocsin.evaluation.evidence import Evidence
 from tocsin.evaluation.measures import NO_ANOMALY, Figure, missing, rate
 from tocsin.evaluation.pace import Watched
 
-RATES: Mapping[str, int] = {f"event_recall_at_{rate}_per_day": rate for rate in (1, 3, 10)}
+RATES: Mapping[str, int] = {f"event_recall_at_{alerts}_per_day": alerts for alerts in (1, 3, 10)}
 """Figures by name, and alerts a day."""
 
 
@@ -50,7 +50,6 @@ def top_alert_figures(evidence: Evidence, events: Events | None, watched: Watche
             continue
         level = totals.lowest_level(totals.totals <= alerts)
         caught = int(events.caught(judged_score >= level).sum())
-        found = rate(caught, events.count, NO_ANOMALY)
-        remark = f"level without labels: the top {alerts:,} alerts" if found.value is not None else found.reason
-        figures[name] = Figure(found.value, found.low, found.high, remark)
+        remark = f"level without labels: the top {alerts:,} alerts"
+        figures[name] = rate(caught, events.count, NO_ANOMALY).remarked(remark)
     return figures

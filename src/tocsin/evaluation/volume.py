@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 
 from tocsin.evaluation.measures import (
     BLOCKS,
-    CONFIDENCE,
     NO_ANOMALY,
     NO_NORMAL,
     RESAMPLES,
     Figure,
     Ranking,
     missing,
+    resampled_figure,
 )
 from tocsin.records import Mask, Vector
 
@@ -85,19 +85,14 @@ def volume_figure(anomalous: Mask, scores: Vector, codes: Places, seed: int) -> 
     order = np.argsort(codes, kind="stable")
     series = _Series(order, anomalous[order], codes[order])
     lengths = buffers(series)
-    levels = Ranking.of(anomalous, scores).levels
-    one = np.ones((0, 1), dtype=np.int64)
-    value = float(np.mean([_areas(series, scores, levels, buffer, one)[0] for buffer in lengths]))
-    few = levels[Ranking.of(anomalous, scores).thinned(LEVELS)]
+    ranking = Ranking.of(anomalous, scores)
+    undrawn = np.ones((0, 1), dtype=np.int64)
+    value = float(np.mean([_areas(series, scores, ranking.levels, buffer, undrawn)[0] for buffer in lengths]))
+    few = ranking.levels[ranking.thinned(LEVELS)]
     blocks = min(BLOCKS, len(scores))
     draws = np.random.default_rng(seed).multinomial(blocks, np.full(blocks, 1 / blocks), size=RESAMPLES)
     coarse = np.mean([_areas(series, scores, few, buffer, draws) for buffer in lengths], axis=0)
-    drawn = coarse[1:][np.isfinite(coarse[1:])] + (value - coarse[0])
-    remark = f"buffers up to {lengths[-1]} rows"
-    if len(drawn) < RESAMPLES / 2:
-        return Figure(value, reason=f"{remark}; no interval: labels of one kind fill too few blocks")
-    low, high = np.clip(np.quantile(drawn, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]), 0, 1)
-    return Figure(value, min(value, float(low)), max(value, float(high)), remark)
+    return resampled_figure(value, coarse, f"buffers up to {lengths[-1]} rows")
 
 
 def buffers(series: _Series) -> list[int]:
