@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tocsin.detectors.base import State
-from tocsin.detectors.base_scaling import scaled, scaling, validate_scaling
+from tocsin.detectors.base_scaling import robust_scaling, scaled, validate_scaling
 from tocsin.errors import IntegrityError
 from tocsin.records import Matrix, Vector
 
@@ -51,7 +51,7 @@ class Mixtures:
         columns = x.shape[1]
         order = random.permuted(np.tile(np.arange(columns, dtype=np.int32), (PER_COLUMN * columns, 1)), axis=1)
         mixed = np.ascontiguousarray(order[:, :of].T)
-        return cls(mixed, random.normal(size=mixed.shape), *scaling(x))
+        return cls(mixed, random.normal(size=mixed.shape), *robust_scaling(x))
 
     @classmethod
     def of(cls, attributes: dict[str, Any]) -> Self:

@@ -11,12 +11,10 @@ import numpy as np
 
 from tocsin.component import snake_case
 from tocsin.detectors.base import Detector, Labels, State
+from tocsin.detectors.base_scaling import FURTHEST, scaled, standard_scaling, validate_scaling
 from tocsin.errors import IntegrityError
 from tocsin.kernel.sequences import MAX_STEPS
 from tocsin.records import Matrix, Vector
-
-# Values further out count as this far out, so that no square overflows.
-FURTHEST = 1e150
 
 
 class Reconstruction(Detector):
@@ -67,12 +65,9 @@ class Reconstruction(Detector):
         """The shape of each array that `learn` keeps."""
 
     def fit(self, x: Matrix, y: Labels | None = None) -> Self:
-        x = np.clip(x if x.ndim == 2 else x[:, -1], -FURTHEST, FURTHEST)
-        self._center, spread = x.mean(axis=0), x.std(axis=0)
-        constant = (x == x[0]).all(axis=0)  # its mean may be off by a rounding, and so its deviation above 0
-        self._scale = np.where(constant | (spread <= 0), 1.0, spread)
-        self._middle = np.zeros(x.shape[1])
-        z = self._standard(x)
+        rows = x if x.ndim == 2 else x[:, -1]
+        self._center, self._scale = standard_scaling(rows)
+        z = scaled(rows, self._center, self._scale, self.clip)
         self._middle = z.mean(axis=0)
         self.learn(z - self._middle)
         return self
@@ -80,7 +75,7 @@ class Reconstruction(Detector):
     def explain(self, x: Matrix) -> Matrix:
         """What each value adds to the score, of the shape of x; of a sequence, each row its part of the mean."""
         rows = x.reshape(-1, x.shape[-1])
-        z = self._standard(np.clip(rows, -FURTHEST, FURTHEST)) - self._middle
+        z = scaled(rows, self._center, self._scale, self.clip) - self._middle
         return np.asarray(self.share(self.residual(z)).reshape(x.shape) / self.steps)
 
     def score(self, x: Matrix) -> Vector:
@@ -90,17 +85,14 @@ class Reconstruction(Detector):
         return {name: vars(self)[f"_{name}"] for name in ("center", "scale", "middle", *self.arrays(self._columns))}
 
     def validate_state(self, columns: int) -> None:
-        shapes = dict.fromkeys(("center", "scale", "middle"), (columns,)) | dict(self.arrays(columns))
-        for name, shape in shapes.items():
+        where = snake_case(type(self).__name__)
+        validate_scaling(vars(self).get("_center"), vars(self).get("_scale"), columns, where)
+        for name, shape in {"middle": (columns,), **self.arrays(columns)}.items():
             array = vars(self).get(f"_{name}")
-            where = f"{snake_case(type(self).__name__)}.{name}"
             if not isinstance(array, np.ndarray) or array.dtype != np.float64 or array.shape != shape:
-                raise IntegrityError(where, repr(array)[:80], f"float64 of shape {shape}")
-            if not (np.abs(array) <= 2 * FURTHEST).all() or (name == "scale" and not (array > 0).all()):
-                raise IntegrityError(where, repr(array)[:80], "finite numbers, scales above 0")
-
-    def _standard(self, x: Matrix) -> Matrix:
-        return np.clip((x - self._center) / self._scale, -self.clip, self.clip)
+                raise IntegrityError(f"{where}.{name}", repr(array)[:80], f"float64 of shape {shape}")
+            if not (np.abs(array) <= FURTHEST).all():
+                raise IntegrityError(f"{where}.{name}", repr(array)[:80], f"numbers within {FURTHEST:g}")
 
 
 def covariance(z: Matrix) -> Matrix:

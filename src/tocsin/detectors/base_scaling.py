@@ -1,4 +1,4 @@
-"""Columns in robust deviations from their median, for detectors that weigh columns against each other."""
+"""Columns in deviations from their middle, for detectors that weigh columns against each other."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FURTHEST = 1e100
 _NO_SPREAD = 1e-100
 
 
-def scaling(x: Matrix) -> tuple[Vector, Vector]:
+def robust_scaling(x: Matrix) -> tuple[Vector, Vector]:
     """Median and robust deviation of every column of x (n, d), both (d,).
 
     The plain deviation stands in where the middle half is one value, and 1 where all rows are.
@@ -29,8 +29,16 @@ def scaling(x: Matrix) -> tuple[Vector, Vector]:
     return median, np.where(scale >= _NO_SPREAD, scale, 1.0)
 
 
+def standard_scaling(x: Matrix) -> tuple[Vector, Vector]:
+    """Mean and deviation of every column of x (n, d), both (d,); a deviation of 1 where all rows are one value."""
+    x = np.clip(x, -FURTHEST, FURTHEST)
+    constant = (x == x[0]).all(axis=0)  # its mean may be off by a rounding, and so its deviation above 0
+    mean, deviation = x.mean(axis=0), x.std(axis=0)
+    return mean, np.where(constant | (deviation < _NO_SPREAD), 1.0, deviation)
+
+
 def scaled(x: Matrix, center: Vector, scale: Vector, clip: float) -> Matrix:
-    """Values of x in deviations, held within `clip` of them."""
+    """Values of x (..., d) in deviations, held within `clip` of them."""
     return np.clip((np.clip(x, -FURTHEST, FURTHEST) - center) / scale, -clip, clip)
 
 

@@ -38,9 +38,8 @@ class HalfSpaceTrees(Detector):
 
     Each tree halves the space again and again, in a column or a mixture of some drawn by chance and always in the
     middle, before it has seen a row; then it counts the rows in its boxes. Learns from samples, in memory that does
-    not grow with the rows.
-    Finds what lies outside the usual ranges and in the gaps between crowds; the boxes are coarse, so that an
-    isolation forest or neighbours are sharper where there is time for them.
+    not grow with the rows. Finds what lies outside the usual ranges and in the gaps between crowds; the boxes are
+    coarse, so that an isolation forest or neighbours are sharper where there is time for them.
 
     Parameters
     ----------
@@ -161,8 +160,9 @@ class HalfSpaceTrees(Detector):
             place = np.arange(len(column))
             low, high = low[halved], high[halved]
             middle = 0.5 * (low[place, column] + high[place, column])
-            level: Trees = {"feature": np.zeros_like(counts), "threshold": np.full(len(counts), np.inf)}
-            level |= {
+            level: Trees = {
+                "feature": np.zeros_like(counts),
+                "threshold": np.full(len(counts), np.inf),
                 "left": behind + np.arange(len(counts)),
                 "counts": counts,
                 "halvings": np.full_like(counts, halvings),

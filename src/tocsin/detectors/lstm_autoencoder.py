@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from tocsin.component import optional_packages
 from tocsin.detectors.base import Detector, Labels, State
+from tocsin.detectors.base_scaling import scaled, standard_scaling, validate_scaling
 from tocsin.errors import IntegrityError
 from tocsin.kernel.sequences import MAX_STEPS
 from tocsin.records import Matrix, Vector
@@ -28,8 +29,6 @@ not ring at its first rounding."""
 BLOCKS, HELD_OUT = 50, 5
 """The sequences in so many blocks, every fifth held out: neighbours share most of their rows, and every time of
 the history should be judged."""
-# Values further out count as this far out, so that no square overflows.
-_FURTHEST = 1e150
 _LARGEST = 1e6
 """Weights beyond this are no fit."""
 _AT_ONCE = 1_024
@@ -126,10 +125,7 @@ class LstmAutoencoder(Detector):
         with optional_packages("detector lstm_autoencoder"):
             from tocsin.detectors.base_lstm_training import Recipe, train
 
-        rows = np.clip(x[:, -1], -_FURTHEST, _FURTHEST)  # nearly every row is once the last of a sequence
-        self._center, spread = rows.mean(axis=0), rows.std(axis=0)
-        constant = (rows == rows[0]).all(axis=0)  # its mean may be off by a rounding, and so its deviation above 0
-        self._scale = np.where(constant | (spread <= 0), 1.0, spread)
+        self._center, self._scale = standard_scaling(x[:, -1])  # nearly every row is once the last of a sequence
         sequences = np.empty(x.shape, dtype=np.float32)
         for part in _parts(len(x)):
             sequences[part] = self._standard(x[part])
@@ -163,8 +159,7 @@ class LstmAutoencoder(Detector):
         return shares
 
     def _standard(self, x: Matrix) -> Matrix:
-        x = np.clip(x, -_FURTHEST, _FURTHEST)
-        return np.clip((x - self._center) / self._scale, -self.clip, self.clip)
+        return scaled(x, self._center, self._scale, self.clip)
 
     def _rebuilt(self, z: Matrix) -> Matrix:
         """What the network makes of (n, steps, d), in double precision."""
@@ -188,17 +183,14 @@ class LstmAutoencoder(Detector):
         return {**layers, "output": (columns, units), "output_bias": (columns,)}
 
     def validate_state(self, columns: int) -> None:
-        single = {**self._shapes(columns), "error": (columns,)}
-        double = {"center": (columns,), "scale": (columns,)}
-        for name, shape in {**single, **double}.items():
-            array, dtype = vars(self).get(f"_{name}"), np.float32 if name in single else np.float64
-            where = f"lstm_autoencoder.{name}"
-            if not isinstance(array, np.ndarray) or array.dtype != dtype or array.shape != shape:
-                raise IntegrityError(where, repr(array)[:80], f"{np.dtype(dtype)} of shape {shape}")
-            largest = 2 * _FURTHEST if name in double else _LARGEST
-            positive = name not in {"error", "scale"} or (array > 0).all()
-            if not (np.abs(array) <= largest).all() or not positive:
-                raise IntegrityError(where, repr(array)[:80], "usable numbers, scales and errors above 0")
+        where = "lstm_autoencoder"
+        validate_scaling(vars(self).get("_center"), vars(self).get("_scale"), columns, where)
+        for name, shape in {**self._shapes(columns), "error": (columns,)}.items():
+            array = vars(self).get(f"_{name}")
+            if not isinstance(array, np.ndarray) or array.dtype != np.float32 or array.shape != shape:
+                raise IntegrityError(f"{where}.{name}", repr(array)[:80], f"float32 of shape {shape}")
+            if not (np.abs(array) <= _LARGEST).all() or (name == "error" and not (array > 0).all()):
+                raise IntegrityError(f"{where}.{name}", repr(array)[:80], "usable numbers, errors above 0")
 
 
 def _lstm(x: Matrix, to_gates: Matrix, hidden_to_gates: Matrix, bias: Vector) -> Matrix:

@@ -12,7 +12,7 @@ from typing import Self
 import numpy as np
 
 from tocsin.detectors.base import Detector, Labels, State
-from tocsin.detectors.base_scaling import FURTHEST, scaled, scaling, validate_scaling
+from tocsin.detectors.base_scaling import FURTHEST, robust_scaling, scaled, validate_scaling
 from tocsin.errors import IntegrityError
 from tocsin.records import Matrix, Vector
 
@@ -78,7 +78,7 @@ class NearestNeighbours(Detector):
     def fit(self, x: Matrix, y: Labels | None = None) -> Self:
         """Scale the columns and draw the samples, each without replacement; labels are not looked at."""
         random = np.random.default_rng(self.seed)
-        self._center, self._scale = scaling(x)
+        self._center, self._scale = robust_scaling(x)
         size = min(self.references, len(x))
         drawn = [random.choice(len(x), size, replace=False, shuffle=False) for _ in range(self.samples)]
         references = scaled(x[np.concatenate(drawn)], self._center, self._scale, self.clip)
