@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 
 from tocsin.config import Config, load, parse
 from tocsin.errors import DataError, did_you_mean
@@ -41,8 +42,6 @@ class Case:
         """The case as a config that keeps what it writes in a folder; raises ConfigError if there is none in it."""
         if isinstance(self.values, Path):
             return load(self.values)
-        import yaml
-
         values = {"version": 1, "name": "bench", **self.values}
         return parse(yaml.safe_dump(values), folder / "tocsin.yaml")
 

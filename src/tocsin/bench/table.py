@@ -9,6 +9,12 @@ from typing import Any
 
 from tocsin.bench.run import OURS, Judged
 
+FIGURES = ("average_precision", "roc_auc", "vus_pr", "seconds")
+EXPLAINED = (
+    "Mean average precision / ROC-AUC over the cases of each set (how many), and VUS-PR where rows have a time. "
+    "Thresholds play no part, and no parameter was set per set."
+)
+
 
 def document(judged: Sequence[Judged], missing: Sequence[str]) -> dict[str, Any]:
     """Every figure of every case, and the means over the cases of a set, as JSON values.
@@ -28,15 +34,8 @@ def document(judged: Sequence[Judged], missing: Sequence[str]) -> dict[str, Any]
     }
 
 
-FIGURES = ("average_precision", "roc_auc", "vus_pr", "seconds")
-EXPLAINED = (
-    "Mean average precision / ROC-AUC over the cases of each set (how many), and VUS-PR where rows have a time. "
-    "Thresholds play no part, and no parameter was set per set."
-)
-
-
 def grid(judged: Sequence[Judged]) -> list[list[str]]:
-    """Contenders down, sets across, the heads first; each cell the mean average precision and ROC-AUC."""
+    """Contenders down, sets across, the heads first; each cell the mean figures, the best of a set in bold."""
     sets = _by_set(judged)
     means = {of: _means(cases) for of, cases in sets.items()}
     contenders = dict.fromkeys(name for mean in means.values() for name in mean)
@@ -48,13 +47,13 @@ def remarks(judged: Sequence[Judged], missing: Sequence[str]) -> list[str]:
     """What a reader of the table must know: generated rows, cases left out, contenders that were not asked."""
     lines = [f"{of} is made from generated rows." for of in sorted({case.set for case in judged if case.generated})]
     lines += [f"Left out: {case.set} {case.name}: {case.reason}" for case in judged if case.reason]
-    return lines + (
-        [f"Not installed, so not asked: {', '.join(missing)} (pip install 'tocsin[bench]')."] * bool(missing)
-    )
+    if missing:
+        lines.append(f"Not installed, so not asked: {', '.join(missing)} (pip install 'tocsin[bench]').")
+    return lines
 
 
 def markdown(judged: Sequence[Judged], missing: Sequence[str]) -> str:
-    """The grid as a Markdown table, the best of a set in bold, and what is to be known of it."""
+    """The grid as a Markdown table, and what is to be known of it."""
     heads, *rows = (f"| {' | '.join(row)} |" for row in grid(judged))
     rule = f"|---|{'---|' * len(_by_set(judged))}"
     said = [f"- {line}" for line in remarks(judged, missing)]

@@ -13,12 +13,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import orjson
@@ -32,9 +32,13 @@ from tocsin.model.design import Design, check_design, problems_in
 from tocsin.model.feature_cache import FeatureCache
 from tocsin.records import LABEL, Batch
 from tocsin.training.folds import Fold, folds
+from tocsin.training.history import Progress
 from tocsin.training.judging import Judging, can_rank
 from tocsin.training.objective import PRECISION, RECALL, Gain, gain
 from tocsin.training.workers import spread_over
+
+if TYPE_CHECKING:
+    from tocsin.training.study import Point
 
 STUDY = ".tocsin/tune.db"
 TOGETHER = 4
@@ -89,7 +93,7 @@ class Means:
         The rows are no real telemetry.
     """
 
-    progress: Callable[[str, int, int], None] = lambda _stage, _done, _total: None
+    progress: Progress = lambda _stage, _done, _total=0: None
     cache: FeatureCache | None = None
     workers: int | None = None
     anew: bool = False
@@ -127,7 +131,7 @@ def tune(config: Config, rows: Fold, means: Means) -> Tuning:
     file = config.resolve(STUDY)
     if means.anew and file.exists():
         file.replace(file.with_suffix(".db.aside"))
-    means.progress("features", 0, 0)
+    means.progress("features", 0)
     within = list(folds(rows.learn, config.schema_, config.split, search.folds))
     judging = Judging(within, can_rank([*within, rows]), search.seed, means.cache)
     trial = _Trial(config, judging)
@@ -146,19 +150,19 @@ def tune(config: Config, rows: Fold, means: Means) -> Tuning:
     if not valued:
         raise DataError("tune", f"{len(finished)} trials, all refused: {finished[0].reason}", "values that fit")
     after, values = max(valued, key=lambda found: found[0])  # of equals the first
-    means.progress("comparing", 0, 0)
+    means.progress("comparing", 0)
     compared = _compare(config, values, Judging([rows], judging.ranked, search.seed + 1, means.cache))
     return Tuning(
-        PRECISION if judging.ranked else RECALL,
-        len(finished),
-        len(finished) - len(valued),
-        before,
-        after,
-        values,
-        compared if after > before else None,
-        written(with_values(config, values), values),
-        file,
-        means.generated,
+        objective=PRECISION if judging.ranked else RECALL,
+        trials=len(finished),
+        refused=len(finished) - len(valued),
+        before=before,
+        after=after,
+        values=values,
+        gain=compared if after > before else None,
+        config=written(with_values(config, values), values),
+        study=file,
+        generated=means.generated,
     )
 
 
@@ -174,7 +178,7 @@ class _Trial:
     config: Config
     judging: Judging
 
-    def __call__(self, point: Any) -> tuple[float | None, str]:
+    def __call__(self, point: Point) -> tuple[float | None, str]:
         """The objective, or None and why these values do not go together."""
         try:
             return self.value(point.values), ""
