@@ -254,7 +254,7 @@ def test_surprise_grows_with_the_score_whatever_it_was_learnt_on(learnt: list[fl
     surprise = Surprise.of(np.array(learnt))
     with np.errstate(all="raise", under="ignore"):
         told = surprise(np.sort(np.array(seen)))
-    assert (np.diff(told) >= 0).all()
+    assert (np.diff(told) >= -1e-12).all()  # but for a rounding
     assert told.min() >= 0
     assert np.isfinite(told).all()
     again = Surprise.restore(surprise.state(), "here")
