@@ -52,8 +52,68 @@ def test_wireless(row: str, name: str) -> None:
     assert f"{row}: ROC-AUC | {ours:.2f} | {peer:.2f} |" in README
 
 
+def test_services_on_unseen_seeds() -> None:
+    found = results("services")
+    for figure, line in (("precision", "ten unseen seeds: precision"), ("recall", "the same: recall")):
+        means = " / ".join(f"{found[f'{days} days']['mean'][figure]:.3f}" for days in (7, 14, 30))
+        assert f"{line} | {means} |" in README
+
+
+def test_machines_that_chose_nothing() -> None:
+    found = results("series")["judging"]
+    ours, peer = (
+        " / ".join(f"{found[name]['mean'][side]['average_precision']:.3f}" for name in ("smd", "asd", "jumpstarter"))
+        for side in ("ours", "peer")
+    )
+    assert f"that chose nothing: average precision | {ours} | {peer}, PCA smoothed |" in README
+
+
+def test_boards_of_series() -> None:
+    nab, skab = results("nab"), results("skab")
+    board, free = nab["board"]["standard"], nab["label-free"]["standard"]
+    assert f"protocol of the board / label-free | {board:.1f} / {free:.1f} |" in README
+    assert f"nothing was chosen on it is {nab['board, judging half']:.1f}." in " ".join(README.split())
+    assert f"its protocol: F1 | {skab['all']['f1']:.2f} |" in README
+
+
 @pytest.mark.parametrize(
-    "name", ["telemetry", "wireless", "envelopes", "leaks", "readers", "state", "generated", "series", "skab", "nab"]
+    ("setting", "peer", "name"),
+    [("unsupervised", "scikit_learn", "scikit-learn's forest"), ("normal_only", "pyod_knn", "PyOD's kNN")],
+)
+def test_tables_whose_half_chose_nothing(setting: str, peer: str, name: str) -> None:
+    found = results("adbench")[setting]
+    judged, chosen = found["judged_on"]["mean"], found["chosen_on"]["mean"]
+    there = f"{chosen['ours']:.3f} there, the peer" if setting == "unsupervised" else f"{chosen['ours']:.3f}, the peer"
+    assert f"{there} {chosen[peer]:.3f} | {judged['ours']:.3f} | {judged[peer]:.3f}, {name} |" in README
+
+
+def test_labels_beside_what_nobody_labelled() -> None:
+    found = results("supervised")
+    for test, line in (("KDDTest+", "at the shipped level"), ("KDDTest-21", "the same on KDDTest-21")):
+        figures = found["nsl_kdd_labelled"][test]
+        assert f"{line} | {figures['roc_auc']:.3f} / {figures['accuracy']:.2f} |" in README
+    sides = (found["radio"][side] for side in ("ours", "xgboost"))
+    ours, peer = (f"{side['roc_auc']:.4f} / {side['average_precision']:.4f}" for side in sides)
+    assert f"labels told of: ROC-AUC / average precision | {ours} | {peer}, XGBoost |" in README
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "telemetry",
+        "wireless",
+        "envelopes",
+        "leaks",
+        "readers",
+        "state",
+        "generated",
+        "series",
+        "skab",
+        "nab",
+        "services",
+        "deep",
+        "tune",
+    ],
 )
 def test_bars_are_met_in_what_was_measured_last(name: str) -> None:
     bars = results(name)["bars"]
