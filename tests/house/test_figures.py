@@ -87,6 +87,29 @@ def test_tables_whose_half_chose_nothing(setting: str, peer: str, name: str) -> 
     assert f"{there} {chosen[peer]:.3f} | {judged['ours']:.3f} | {judged[peer]:.3f}, {name} |" in README
 
 
+def test_connections_without_labels() -> None:
+    found = results("quality")
+    ours, peer = (
+        " / ".join(f"{found['nsl_kdd'][side][figure]:.3f}" for figure in ("roc_auc", "average_precision"))
+        for side in ("ours", "peer")
+    )
+    assert f"mean of 10 seeds: ROC-AUC / average precision | {ours} | {peer} |" in README
+    shipped = found["nsl_kdd_shipped"]
+    assert f"as it is shipped | {shipped['roc_auc']:.3f} / {shipped['average_precision']:.3f} |" in README
+    assert f"catches {100 * shipped['recall']:.0f} % of the attacks" in " ".join(README.split())
+
+
+def test_models_that_travel() -> None:
+    found = results("transfer")
+    own, other = (
+        {name: f"{found[name][kind]['average_precision']:.3f}" for name in ("smd", "asd", "jumpstarter")}
+        for kind in ("own", "other")
+    )
+    told = " ".join(README.split())
+    for name, shown in (("smd", "SMD"), ("asd", "ASD"), ("jumpstarter", "JumpStarter")):
+        assert f"on {shown} {other[name]} instead of {own[name]}" in told
+
+
 def test_labels_beside_what_nobody_labelled() -> None:
     found = results("supervised")
     for test, line in (("KDDTest+", "at the shipped level"), ("KDDTest-21", "the same on KDDTest-21")):
