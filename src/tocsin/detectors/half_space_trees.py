@@ -13,16 +13,14 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from tocsin.detectors.base import Detector, Labels, State
-from tocsin.detectors.base_mixtures import MAX_MIXED, Mixtures
-from tocsin.kernel.trees import DTYPES, MAX_DEPTH, TreeEnsemble, Trees, as_float32, settle, validate
+from tocsin.detectors.base import Labels
+from tocsin.detectors.base_mixtures import Mixtures
+from tocsin.detectors.base_trees import RandomTrees
+from tocsin.kernel.trees import DTYPES, MAX_DEPTH, Trees, as_float32, settle
 from tocsin.records import Matrix, Vector
 
 Counts = NDArray[np.int64]
 
-MAX_TREES = 10_000
-MAX_SAMPLED = 4_000_000
-"""Trees x samples: what a fit holds in memory at once, times the columns."""
 # Rows that tell where the bulk of a column lies.
 _LOOKED_AT = 10_000
 # Values further out count as this far out: cuts around them are still numbers of the kind that trees compare.
@@ -33,13 +31,14 @@ _OUTERMOST = 0.02
 _EMPTY = 0.5
 
 
-class HalfSpaceTrees(Detector):
+class HalfSpaceTrees(RandomTrees):
     """Score a row by how thinly the boxes that it falls into are filled.
 
     Each tree halves the space again and again, in a column or a mixture of some drawn by chance and always in the
     middle, before it has seen a row; then it counts the rows in its boxes. Learns from samples, in memory that does
     not grow with the rows. Finds what lies outside the usual ranges and in the gaps between crowds; the boxes are
-    coarse, so that an isolation forest or neighbours are sharper where there is time for them.
+    coarse, so that an isolation forest or neighbours are sharper where there is time for them. A column's share in a
+    score is how much thinner than expected the cuts in it made the boxes, in halvings.
 
     Parameters
     ----------
@@ -70,9 +69,6 @@ class HalfSpaceTrees(Detector):
     True
     """
 
-    _trees: TreeEnsemble
-    _mixtures: Mixtures | None = None
-
     def __init__(  # noqa: PLR0913  # each is one line of a config
         self,
         *,
@@ -83,27 +79,13 @@ class HalfSpaceTrees(Detector):
         oblique: int = 5,
         seed: int = 0,
     ) -> None:
-        for name, value, low, high in (
-            ("trees", trees, 1, MAX_TREES),
-            ("depth", depth, 1, MAX_DEPTH - 1),
-            ("oblique", oblique, 0, MAX_MIXED),
-        ):
-            if not low <= value <= high:
-                raise ValueError(f"{name} is {value}, wanted {low} to {high:,}")
-        if samples < 2:
-            raise ValueError(f"samples is {samples}, wanted at least 2")
-        if trees * samples > MAX_SAMPLED:
-            raise ValueError(f"trees x samples is {trees * samples:,}, wanted at most {MAX_SAMPLED:,}")
+        super().__init__(trees=trees, samples=samples, oblique=oblique, seed=seed)
+        if not 1 <= depth < MAX_DEPTH:
+            raise ValueError(f"depth is {depth}, wanted 1 to {MAX_DEPTH - 1}")
         if not 0 < least < 1:
             raise ValueError(f"least is {least}, wanted a share between 0 and 1")
-        if seed < 0:
-            raise ValueError(f"seed is {seed}, wanted at least 0")
-        self.trees = trees
         self.depth = depth
-        self.samples = samples
         self.least = least
-        self.oblique = oblique
-        self.seed = seed
 
     def fit(self, x: Matrix, y: Labels | None = None) -> Self:
         """Lay out the boxes and count the rows in them; labels are not looked at."""
@@ -122,25 +104,6 @@ class HalfSpaceTrees(Detector):
     def score(self, x: Matrix) -> Vector:
         """By how many halvings a row's boxes are thinner than rows spread evenly would leave them, mean, (n,)."""
         return -self._trees.leaf_mean(self._seen(x))
-
-    def explain(self, x: Matrix) -> Matrix:
-        """How much thinner than expected the cuts in each column made each row's boxes, in halvings, (n, d)."""
-        shares = self._trees.shares(self._seen(x))
-        return shares if self._mixtures is None else self._mixtures.shares(x, shares)
-
-    def state(self) -> State:
-        return {**self._trees.arrays, **({} if self._mixtures is None else self._mixtures.state())}
-
-    def validate_state(self, columns: int) -> None:
-        arrays = {name: vars(self).pop(f"_{name}", None) for name in DTYPES}
-        if self.oblique:
-            self._mixtures = Mixtures.of(vars(self))
-            columns += self._mixtures.validate(self.oblique, columns, "half_space_trees")
-        self._trees = validate(arrays, columns, "half_space_trees")
-
-    def _seen(self, x: Matrix) -> Matrix:
-        """What the trees compare: the columns, and mixtures of them if there are any."""
-        return x if self._mixtures is None else self._mixtures.beside(x)
 
     def _halve(
         self, rows: NDArray[np.float32], low: Matrix, high: Matrix, random: np.random.Generator

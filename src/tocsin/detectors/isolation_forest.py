@@ -11,8 +11,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from tocsin.detectors.base import Detector, Labels, State, Supervision
-from tocsin.detectors.base_mixtures import MAX_MIXED, Mixtures
+from tocsin.detectors.base import Labels, State
+from tocsin.detectors.base_mixtures import Mixtures
+from tocsin.detectors.base_trees import RandomTrees
 from tocsin.errors import IntegrityError
 from tocsin.kernel.trees import (
     DTYPES,
@@ -22,7 +23,6 @@ from tocsin.kernel.trees import (
     lay_out,
     levels,
     settle,
-    validate,
 )
 from tocsin.records import Matrix, Vector
 
@@ -32,18 +32,15 @@ Counts = NDArray[np.int64]
 # Cells of the sub-samples that grow at the same time: bounds memory on wide tables.
 _CELLS = 2_000_000
 
-MAX_TREES = 10_000
-"""A score's chance error falls with the root of the trees: far fewer have none that shows."""
-MAX_SAMPLED = 4_000_000
-"""Trees x samples: about ten seconds of growing on 20 columns, and 8 million nodes to keep."""
 
-
-class IsolationForest(Detector):
+class IsolationForest(RandomTrees):
     """Score a row by how few random cuts set it apart from a sample of the training rows.
 
     Needs no labels and no scaling, is quick to train and sees combinations of columns, too. Takes every column for
     equally important: many columns of noise hide the few that matter. A row as deep in the trees as chance would
-    put it scores 0.5, one that the first cuts set apart near 1.
+    put it scores 0.5, one that the first cuts set apart near 1. A column's share in a score is by how many steps the
+    cuts in it shortened the mean path; a row's shares add up to the path length expected at the roots less the one
+    that its score is made of.
 
     Parameters
     ----------
@@ -75,29 +72,12 @@ class IsolationForest(Detector):
     np.int64(1)
     """
 
-    supervision = Supervision.NONE
-
-    _trees: TreeEnsemble
-    _mixtures: Mixtures | None = None
     _samples: Counts
     _exponent: Vector | None
     """What turns the sum of a row's path lengths into the power of 2 that it scores; None if a path tells nothing."""
 
     def __init__(self, *, trees: int = 100, samples: int = 256, oblique: int = 0, seed: int = 0) -> None:
-        if not 1 <= trees <= MAX_TREES:
-            raise ValueError(f"trees is {trees}, wanted 1 to {MAX_TREES:,}")
-        if samples < 2:
-            raise ValueError(f"samples is {samples}, wanted at least 2")
-        if trees * samples > MAX_SAMPLED:
-            raise ValueError(f"trees x samples is {trees * samples:,}, wanted at most {MAX_SAMPLED:,}")
-        if not 0 <= oblique <= MAX_MIXED:
-            raise ValueError(f"oblique is {oblique}, wanted 0 to {MAX_MIXED}")
-        if seed < 0:
-            raise ValueError(f"seed is {seed}, wanted at least 0")
-        self.trees = trees
-        self.samples = samples
-        self.oblique = oblique
-        self.seed = seed
+        super().__init__(trees=trees, samples=samples, oblique=oblique, seed=seed)
 
     def fit(self, x: Matrix, y: Labels | None = None) -> Self:
         """Grow the trees on sub-samples drawn without replacement; labels are not looked at."""
@@ -120,28 +100,15 @@ class IsolationForest(Detector):
         scores: Vector = np.exp2(self._trees.leaf_sum(self._seen(x)) * self._exponent)
         return scores
 
-    def explain(self, x: Matrix) -> Matrix:
-        """By how many steps each column shortened each row's mean path, (n, d).
-
-        A row's shares add up to the path length expected at the roots less the path length that its score is
-        made of.
-        """
-        shares = self._trees.shares(self._seen(x))
-        return shares if self._mixtures is None else self._mixtures.shares(x, shares)
-
     def state(self) -> State:
-        mixtures = {} if self._mixtures is None else self._mixtures.state()
-        return {**self._trees.arrays, "samples": self._samples, **mixtures}
+        return {**super().state(), "samples": self._samples}
 
     def validate_state(self, columns: int) -> None:
-        arrays = {name: vars(self).pop(f"_{name}", None) for name in (*DTYPES, "samples")}
-        samples = arrays.pop("samples")
+        samples: Any = vars(self).get("_samples")
         if not isinstance(samples, np.ndarray) or samples.dtype != np.int64 or samples.shape != (1,) or samples[0] < 1:
             raise IntegrityError("isolation_forest.samples", repr(samples)[:80], "one int64 of at least 1")
-        if self.oblique:
-            self._mixtures = Mixtures.of(vars(self))
-            columns += self._mixtures.validate(self.oblique, columns, "isolation_forest")
-        self._keep(validate(arrays, columns, "isolation_forest"), samples)
+        super().validate_state(columns)
+        self._keep(self._trees, samples)
         if self._trees.arrays["value"].min() < 0:
             raise IntegrityError("isolation_forest.value", "a path length below 0", "path lengths")
 
@@ -175,10 +142,6 @@ class IsolationForest(Detector):
         imported._keep(_path_lengths(laid, rows), np.array([samples]))
         imported._columns = forest.n_features_in_
         return imported
-
-    def _seen(self, x: Matrix) -> Matrix:
-        """What the trees compare: the columns, and mixtures of them if there are any."""
-        return x if self._mixtures is None else self._mixtures.beside(x)
 
     def _sample(self, x: Matrix, trees: int, samples: int, random: np.random.Generator) -> Cells:
         """A sub-sample for each tree, side by side: (columns, trees x samples)."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from tocsin.cli.imported.values import budget, number, whole
 from tocsin.cli.imported.words import Fate, Rule, Words, kept, meaningless
-from tocsin.detectors.isolation_forest import MAX_SAMPLED, MAX_TREES
+from tocsin.detectors.base_trees import MAX_SAMPLED, MAX_TREES
 
 BUDGET = "the share of rows that may ring"
 SEED = kept("detector.seed", whole(0, 2**32 - 1))

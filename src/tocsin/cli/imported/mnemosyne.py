@@ -10,7 +10,7 @@ from tocsin.cli.imported.telemetry import schema_of
 from tocsin.cli.imported.values import budget, choice, files_in, held_out, number, path, texts, whole
 from tocsin.cli.imported.words import Fate, Given, Rule, System, Words, kept, meaningless
 from tocsin.config.search import MOST_FOLDS
-from tocsin.detectors.isolation_forest import MAX_TREES
+from tocsin.detectors.base_trees import MAX_TREES
 from tocsin.presets import read_preset
 
 TREES_STEP = 25
