@@ -13,9 +13,9 @@ from tocsin.evaluation.measures import Ranking, average_precision
 from tocsin.model.design import Design
 from tocsin.records import CLASS, DAY, LABEL, SECOND, Batch, Vector
 from tocsin.schema import Field, Schema
-from tocsin.training.folds import Fold, folds, welcome
+from tocsin.training.folds import Fold, folds
 from tocsin.training.judging import Judging, can_rank
-from tocsin.training.objective import PRECISION, RECALL, Answers, gain, level_within
+from tocsin.training.objective import PRECISION, RECALL, Answers, allowed_alerts, gain, level_within
 from tocsin.training.selection import selected
 from tocsin.training.tune import Means, tune
 
@@ -91,7 +91,8 @@ def test_the_level_lets_normal_rows_ring_as_often_as_the_budget_allows(rng: np.r
 def test_a_budget_a_day_grows_with_the_time_and_one_of_rows_with_them(rng: np.random.Generator) -> None:
     rows = telemetry(rng, 1_441, labelled=False)
     budgets = [Design.of(parse(CONFIG.replace("2%", text))).budget for text in ("2%", "3/day")]
-    assert [welcome(budget, rows, parse(CONFIG).schema_, 1.0) for budget in budgets] == pytest.approx([28.82, 3.0])
+    schema = parse(CONFIG).schema_
+    assert [allowed_alerts(budget, rows, schema, 1.0) for budget in budgets] == pytest.approx([28.82, 3.0])
 
 
 def answers(wanted: Vector, normal: Vector, level: float, *, ranked: bool) -> Answers:

@@ -74,7 +74,8 @@ class ContextResidual(Detector):
     Raises
     ------
     SchemaError
-        On meet, if a named column is not there or is named twice, or no column is left to judge.
+        On meet, if a named column is not there or is named twice, or no column is left to judge. On fit, if columns
+        are named and it has not met them.
     DataError
         On fit, if the context has more than 65,536 cells.
     ValueError

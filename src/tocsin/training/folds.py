@@ -11,9 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tocsin.config import SplitConfig
-from tocsin.records import DAY, Batch
+from tocsin.records import Batch
 from tocsin.schema import Schema
-from tocsin.thresholds.base import AlertBudget
 from tocsin.training.split import places
 
 
@@ -37,11 +36,3 @@ def folds(batch: Batch, schema: Schema, config: SplitConfig, number: int) -> Ite
         judged = (place >= low) & (place < high)
         learnt = place < low if rolling else ~judged
         yield Fold(batch.take(learnt), batch.take(judged), 1 / blocks if config.by == "entity" else 1.0)
-
-
-def welcome(budget: AlertBudget, rows: Batch, schema: Schema, share: float) -> float:
-    """How many alerts the budget allows while these rows come: by their number, or by the time that they span."""
-    if budget.per_day is None or schema.time is None:
-        return (budget.per_row or 0.0) * rows.rows
-    times = rows[schema.time]
-    return float(budget.per_day * share * (times.max() - times.min()) / DAY) if rows.rows else 0.0

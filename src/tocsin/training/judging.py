@@ -21,8 +21,8 @@ from tocsin.preparation import Preparation
 from tocsin.records import LABEL, Batch, Matrix, Vector
 from tocsin.schema import Schema
 from tocsin.synthetic.injection import Disturbances, Injected, inject
-from tocsin.training.folds import Fold, welcome
-from tocsin.training.objective import Answers, blocks_of, level_within
+from tocsin.training.folds import Fold
+from tocsin.training.objective import Answers, allowed_alerts, blocks_of, level_within
 
 LEAST_ANOMALIES = 5
 """Labelled rows without which a fold says nothing of a candidate."""
@@ -93,7 +93,7 @@ class Judging:
             rows[schema.time] if by_time and schema.time else None,
             rows[schema.entity] if schema.entity else None,
             design.budget.cooldown_s,
-            welcome(design.budget, _usual(fold), schema, fold.share),
+            allowed_alerts(design.budget, _usual(fold), schema, fold.share),
         )
         blocks = blocks_of(fold.judge.rows)[computed.rows]
         if self.ranked:

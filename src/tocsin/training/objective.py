@@ -20,7 +20,9 @@ from numpy.typing import NDArray
 
 from tocsin.calibration import AlertTotals, episode_floors
 from tocsin.evaluation.measures import BLOCKS, CONFIDENCE, RESAMPLES
-from tocsin.records import Column, Times, Vector
+from tocsin.records import DAY, Batch, Column, Times, Vector
+from tocsin.schema import Schema
+from tocsin.thresholds.base import AlertBudget
 
 PRECISION = "average precision at the budget"
 RECALL = "recall of injected anomalies at the budget"
@@ -36,6 +38,14 @@ def level_within(
     floors = np.full(len(scores), -np.inf) if times is None else episode_floors(scores, times, entities, cooldown_s)
     totals = AlertTotals.of(scores, floors, np.zeros(len(scores), dtype=np.intp), len(scores))
     return totals.lowest_level(totals.totals <= allowed)
+
+
+def allowed_alerts(budget: AlertBudget, rows: Batch, schema: Schema, share: float) -> float:
+    """How many alerts the budget allows while these rows come: by their number, or by the time that they span."""
+    if budget.per_day is None or schema.time is None:
+        return (budget.per_row or 0.0) * rows.rows
+    times = rows[schema.time]
+    return float(budget.per_day * share * (times.max() - times.min()) / DAY) if rows.rows else 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

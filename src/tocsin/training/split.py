@@ -72,7 +72,13 @@ def split(batch: Batch, schema: Schema, config: SplitConfig, *, test_elsewhere: 
 
 
 def places(batch: Batch, schema: Schema, config: SplitConfig) -> Vector:
-    """Where each row stands in the division, in [0, 1)."""
+    """Where each row stands in the division, (n,) in [0, 1).
+
+    Raises
+    ------
+    ConfigError
+        If rows are to be divided by entity and have none.
+    """
     if config.by == "entity":
         if schema.entity is None:
             raise ConfigError([Problem("$.split.by", "entity", "time, since the schema names no entity field")])
