@@ -19,7 +19,7 @@ from tocsin.system import Project
 WORLDS = range(1, 9)
 DAYS = {"flows": (28, 21), "hosts": (28, 21), "services": (28, 21), "wifi": (28, 21), "frames": (14, 10)}
 FIGURES = ("roc_auc", "precision", "recall", "event_recall", "false_positive_rate", "macro_f1")
-LEAST = {"flows": 6, "hosts": 6, "services": 5, "wifi": 2, "frames": 6}
+LEAST = {"flows": 6, "hosts": 6, "services": 7, "wifi": 2, "frames": 6}
 """Worlds on which a preset has to meet its gate, of eight."""
 
 
