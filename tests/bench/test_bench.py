@@ -15,7 +15,7 @@ from tocsin.bench.cases import Case, named, own
 from tocsin.bench.run import OURS, Judged, Result, judge
 from tocsin.bench.table import document, grid, markdown, won
 from tocsin.errors import DataError
-from tocsin.records import Matrix
+from tocsin.records import Matrix, Vector
 
 
 @pytest.fixture
@@ -76,6 +76,70 @@ def test_what_cannot_be_judged_is_said_and_stops_nothing(folder: Path, rows: tup
     assert "usable rows" in second.reason
     assert third.results
     assert "Left out" in markdown([first, second, third], ())
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.csv.gz", "a.npz"])
+def test_a_broken_file_stops_none_of_the_others(folder: Path, rows: tuple[Matrix, np.ndarray], name: str) -> None:
+    (folder / name).write_bytes(b"label,\xff\xfe\n1,2\n")
+    np.savez(folder / "b.npz", X=rows[0], y=rows[1])
+    broken, good = judge(own(folder))
+    assert "cannot be read" in broken.reason
+    assert good.results
+
+
+@pytest.mark.parametrize(
+    ("header", "between"), [('a,"b, of c",c,label', ","), ("a;b;c;label", ";"), ("\ufefflabel\tb\tc\tkind", "\t")]
+)
+def test_a_header_is_read_as_it_was_written(
+    folder: Path, rows: tuple[Matrix, np.ndarray], header: str, between: str
+) -> None:
+    lines = [between.join(str(int(label)) for _ in range(4)) for label in rows[1]]
+    (folder / "mine.csv").write_text("\n".join([header, *lines]), "utf-8")
+    (judged,) = judge(own(folder))
+    assert judged.results, judged.reason
+
+
+def test_two_columns_that_may_be_the_label_are_named(folder: Path) -> None:
+    (folder / "mine.csv").write_text("a,class,label\n1,0,0\n", "utf-8")
+    (judged,) = judge(own(folder))
+    assert judged.reason.startswith("columns that may all be the label: label, class")
+
+
+def test_a_config_without_labels_is_left_out(folder: Path, rows: tuple[Matrix, np.ndarray]) -> None:
+    np.savez(folder / "rows.npz", x=rows[0])
+    (folder / "mine.yaml").write_text(
+        "version: 1\nname: mine\npreset: tabular\nsource: {type: npz, path: rows.npz, array: x}\n", "utf-8"
+    )
+    (judged,) = judge(own(folder))
+    assert "without labels" in judged.reason
+
+
+def test_what_makes_figures_worthless_is_said(folder: Path, rng: np.random.Generator) -> None:
+    x, y = rng.normal(size=(1_500, 2)), np.arange(1_500) % 10 == 7
+    x[y] += 12.0
+    np.savez(folder / "opposite.npz", X=x, y=(~y).astype(np.int64))
+    np.savez(folder / "told.npz", X=np.column_stack([rng.normal(size=1_500), y]), y=y.astype(np.int64))
+    opposite, told = judge(own(folder))
+    rule, turned, *_ = opposite.doubts
+    assert "are anomalies" in rule
+    assert "mean the opposite" in turned
+    assert "column_2" in told.doubts[0]
+    assert "Doubtful" in markdown([opposite, told], ())
+
+
+def test_a_contender_that_fails_is_left_out_and_named(
+    folder: Path, rows: tuple[Matrix, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: object) -> Vector:
+        raise ArithmeticError("no such luck")
+
+    np.savez(folder / "mine.npz", X=rows[0], y=rows[1])
+    (good,) = judge(own(folder))
+    monkeypatch.setattr(peers, "_PEERS", {"PyOD KNN": ("pyod", failing)})
+    (judged,) = judge(own(folder))
+    assert {OURS, "random"} <= judged.results.keys()
+    assert "PyOD KNN failed (ArithmeticError('no such luck'))" in judged.doubts
+    assert "PyOD KNN" not in document([good, judged], ())["means"][folder.name]
 
 
 def test_a_folder_without_labels_is_refused_with_what_would_do(folder: Path) -> None:

@@ -6,14 +6,16 @@ apart rows without a clock lie, and how much of a file comes first.
 
 from __future__ import annotations
 
+import csv
 import gzip
 import re
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile, ZipFile
 
-import numpy as np
 import yaml
 
 from tocsin.config import Config, load, parse
@@ -37,9 +39,21 @@ class Case:
     """What a config says, or the config's file."""
     normal_only: bool = False
     """Learn from rows that are labelled normal; otherwise from all, and be told no label."""
+    refused: str = ""
+    """Why nothing can be made of the file."""
 
     def config(self, folder: Path) -> Config:
-        """The case as a config that keeps what it writes in a folder; raises ConfigError if there is none in it."""
+        """The case as a config that keeps what it writes in a folder.
+
+        Raises
+        ------
+        DataError
+            If nothing can be made of the file.
+        ConfigError
+            If there is no valid config in it.
+        """
+        if self.refused:
+            raise DataError(self.name, self.refused, "a file with rows and one label for each")
         if isinstance(self.values, Path):
             return load(self.values)
         values = {"version": 1, "name": "bench", **self.values}
@@ -79,20 +93,28 @@ def own(folder: Path) -> Iterator[Case]:
     """
     folder = folder.resolve()
     found = sorted(path for path in folder.rglob("*") if path.is_file())
-    cases = [case for path in found if (case := _of_file(path, folder)) is not None]
+    cases = [case for path in found if (case := _whole(path, folder)) is not None]
     if not cases:
         wanted = f"configs (*.yaml), arrays (*.npz), or *.csv with a column {', '.join(LABELS)}"
         raise DataError(f"bench {folder}", "no file with labels", wanted)
     yield from cases
 
 
-def _of_file(path: Path, folder: Path) -> Case | None:
+def _whole(path: Path, folder: Path) -> Case | None:
+    """A file that is broken is a case without figures: it stops none of the others."""
     name = str(path.relative_to(folder))
+    try:
+        return _of_file(path, name, folder)
+    except (OSError, EOFError, BadZipFile, zlib.error, UnicodeDecodeError, csv.Error) as error:
+        return Case(folder.name, name, {}, refused=f"a file that cannot be read ({error})")
+
+
+def _of_file(path: Path, name: str, folder: Path) -> Case | None:
     if path.suffix in (".yaml", ".yml"):
         return Case(folder.name, name, path)
     if path.suffix == ".npz":
-        with np.load(path, allow_pickle=False) as arrays:
-            held = set(arrays.files)
+        with ZipFile(path) as arrays:
+            held = {array.removesuffix(".npy") for array in arrays.namelist()}
         if held >= {"X", "y"}:
             return Case(folder.name, name, _rows(path))
         return Case(folder.name, name, _metrics(path, 60)) if held >= {"train", "test", "test_label"} else None
@@ -101,18 +123,24 @@ def _of_file(path: Path, folder: Path) -> Case | None:
 
 def _of_csv(path: Path, name: str, of: str) -> Case | None:
     """A series if it has a time or says in its name where its first part ends; rows of no order otherwise."""
-    with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as file:
-        header = [word.strip().strip('"') for word in re.split("[,;\t]", file.readline())]
+    opened = gzip.open if path.suffix == ".gz" else open
+    with opened(path, "rt", encoding="utf-8-sig") as file:
+        line = file.readline()
         rows = sum(1 for _ in file)
+    delimiter = max(",;\t", key=line.count)
+    header = [word.strip() for word in next(csv.reader([line], delimiter=delimiter), [])]
     columns = {word.lower(): word for word in header}
-    label = next((columns[word] for word in LABELS if word in columns), None)
-    if label is None:
+    known = [columns[word] for word in LABELS if word in columns]
+    if not known:
         return None
+    if len(known) > 1:  # the others would tell the label
+        return Case(of, name, {}, refused=f"columns that may all be the label: {', '.join(known)}")
+    label, source = known[0], {"type": "csv", "path": str(path), "delimiter": delimiter}
     labels = {"column": label, "normal": ["0", "0.0", "normal", "benign", "false"]}
     clock = next((columns[word] for word in _TIMES if word in columns), None)
     first = _SPLIT_IN_NAME.search(path.name)
     if clock is None and first is None:
-        return Case(of, name, {"preset": "tabular", "source": {"type": "csv", "path": str(path)}, "labels": labels})
+        return Case(of, name, {"preset": "tabular", "source": source, "labels": labels})
     time = {"timestamp": {"aliases": [clock]} if clock else {"interval_s": 60}}
     share = min(int(first[1]) / max(rows, 1), 0.9) if first else sum(_FIRST_PART.values())
     return Case(
@@ -121,7 +149,7 @@ def _of_csv(path: Path, name: str, of: str) -> Case | None:
         {
             "preset": "hosts/metrics",
             "schema": {"fields": time},
-            "source": {"type": "csv", "path": str(path)},
+            "source": source,
             "labels": labels,
             "split": {"train": share * 2 / 3, "calibration": share / 3},
         },

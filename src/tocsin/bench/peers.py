@@ -97,8 +97,9 @@ def scores_of_peers(
     seed
         Of those that draw random numbers.
     """
-    varying = (train != train[0]).any(axis=0)  # some of them divide by what a column varies
-    thinned, seen = train[:: max(1, -(-len(train) // MOST_ROWS)), varying], test[:, varying]
+    thinned = train[:: max(1, -(-len(train) // MOST_ROWS))]
+    varying = (thinned != thinned[0]).any(axis=0)  # some of them divide by what a column varies
+    thinned, seen = thinned[:, varying], test[:, varying]
     for name, (package, peer) in _PEERS.items():
         if find_spec(package) is not None:
             yield name, partial(_quietly, peer, thinned, seen, seed)

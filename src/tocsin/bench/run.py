@@ -11,11 +11,14 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
+from tocsin import observe
 from tocsin.bench.cases import Case
 from tocsin.bench.peers import scores_of_peers
 from tocsin.calibration import codes_of
 from tocsin.config import Config
-from tocsin.errors import TocsinError
+from tocsin.errors import DataError, TocsinError
+from tocsin.evaluation.doubts import OPPOSITE_AUC
+from tocsin.evaluation.leaks import TELLING_AUC, find_leaks
 from tocsin.evaluation.measures import Ranking, average_precision, roc_auc
 from tocsin.evaluation.volume import volume_figure
 from tocsin.model.anomaly_model import AnomalyModel
@@ -28,6 +31,8 @@ from tocsin.training.limits import Limits
 from tocsin.training.split import split
 
 OURS = "Tocsin"
+MOST_RARE = 0.5
+"""Share of anomalies beyond which they are the rule."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,8 @@ class Judged:
     generated: bool = False
     results: Mapping[str, Result] = field(default_factory=dict)
     reason: str = ""
+    doubts: tuple[str, ...] = ()
+    """What makes the figures of all contenders worth little."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +90,8 @@ def _judge(case: Case, folder: Path, seed: int, progress: Callable[[str], None])
     project = Project(case.config(folder))
     config = project.met(source_of(project.config))
     train, test, warm = rows_of(project, config)
+    if LABEL not in test:
+        raise DataError(case.name, "rows without labels", "`labels` in the config")
     generated = GENERATED in test and bool(test[GENERATED].any())
     known = test[LABEL] >= 0
     truth = test[LABEL][known] == 1
@@ -93,13 +102,28 @@ def _judge(case: Case, folder: Path, seed: int, progress: Callable[[str], None])
     rows = _ours(config, train if case.normal_only else untold(train), test, warm=warm)
     series = None if rows.series is None else rows.series[known]
     results = {OURS: _result(truth, rows.scores[known], series, perf_counter() - start)}
+    doubts = list(_doubts(test.take(np.flatnonzero(known)), truth, results[OURS].roc_auc))
     for name, peer in scores_of_peers(rows.train, rows.test, rows.series, seed):
         progress(f"{case.name}: {name}")
         start = perf_counter()
-        scores, taken = peer()[known], perf_counter() - start
+        try:
+            scores, taken = peer()[known], perf_counter() - start
+        except Exception as error:  # noqa: BLE001  # of another package, and stops nobody else
+            doubts.append(f"{name} failed ({error!r:.200})")
+            continue
         results[name] = _result(truth, scores, series, taken)
     detector = str(config.detector.to_json())
-    return Judged(case.set, case.name, test.rows, int(truth.sum()), detector, generated, results)
+    return Judged(case.set, case.name, test.rows, int(truth.sum()), detector, generated, results, doubts=tuple(doubts))
+
+
+def _doubts(test: Batch, truth: Mask, area: float) -> Iterator[str]:
+    if truth.mean() > MOST_RARE:
+        yield f"{truth.mean():.0%} of the labelled rows are anomalies, and so high is the precision of chance"
+    if area < OPPOSITE_AUC:
+        yield f"normal rows score higher than anomalies (ROC-AUC {area:.2f}): the labels may mean the opposite"
+    leaks = find_leaks({name: column for name, column in test.items() if not name.startswith("_")}, truth)
+    if (single := leaks.single) and single.roc_auc > TELLING_AUC:
+        yield f"the column {single.column} ({single.by}) alone reaches a ROC-AUC of {single.roc_auc:.4f}"
 
 
 def rows_of(project: Project, config: Config) -> tuple[Batch, Batch, bool]:
@@ -119,7 +143,8 @@ def untold(rows: Batch) -> Batch:
 
 def _ours(config: Config, train: Batch, test: Batch, *, warm: bool) -> _Rows:
     """No figure here needs a threshold, so that all rows are learnt from and none is held back for one."""
-    model = AnomalyModel(Design.of(config)).fit(train, train)
+    with observe.quiet():  # what is said of a threshold here is said of none
+        model = AnomalyModel(Design.of(config)).fit(train, train)
     state = model.start()
     before = model.features(train, state).values
     after = model.features(test, state if warm else model.start()).values

@@ -44,9 +44,10 @@ def grid(judged: Sequence[Judged]) -> list[list[str]]:
 
 
 def remarks(judged: Sequence[Judged], missing: Sequence[str]) -> list[str]:
-    """What a reader of the table must know: generated rows, cases left out, contenders that were not asked."""
+    """What a reader of the table must know: generated rows, cases left out or in doubt, contenders not asked."""
     lines = [f"{of} is made from generated rows." for of in sorted({case.set for case in judged if case.generated})]
     lines += [f"Left out: {case.set} {case.name}: {case.reason}" for case in judged if case.reason]
+    lines += [f"Doubtful: {case.set} {case.name}: {doubt}." for case in judged for doubt in case.doubts]
     if missing:
         lines.append(f"Not installed, so not asked: {', '.join(missing)} (pip install 'tocsin[bench]').")
     return lines
@@ -70,7 +71,8 @@ def _by_set(judged: Sequence[Judged]) -> dict[str, list[Judged]]:
 def _means(cases: Sequence[Judged]) -> dict[str, dict[str, float]]:
     results = [case.results for case in cases if case.results]
     found: dict[str, dict[str, float]] = {}
-    for name in results[0] if results else ():
+    # A mean of fewer cases than the others' would not compare.
+    for name in [name for name in results[0] if all(name in result for result in results)] if results else ():
         columns = {figure: [getattr(result[name], figure) for result in results] for figure in FIGURES}
         found[name] = {figure: fmean(values) for figure, values in columns.items() if None not in values}
     return found

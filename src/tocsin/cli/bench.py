@@ -35,15 +35,16 @@ def bench(
             "set TOCSIN_DATA to the folder of the named sets, or give a folder of your own: --data"
         )
     cases = list(own(data) if data is not None else named(tuple(sets or ()), Path(os.environ["TOCSIN_DATA"])))
-    judged = []
+    output.mkdir(parents=True, exist_ok=True)
+    judged, found = [], document([], missing())
     with screens.counted_progress(len(cases)) as step:
         for done in judge(cases, seed, step):
             judged.append(done)
+            found = document(judged, missing())
+            # After each, so that whoever interrupts it keeps what is there.
+            (output / "bench.json").write_bytes(orjson.dumps(found, option=orjson.OPT_INDENT_2))
+            (output / "bench.md").write_text(markdown(judged, missing()), "utf-8")
             step("", 1)
-    found = document(judged, missing())
-    output.mkdir(parents=True, exist_ok=True)
-    (output / "bench.json").write_bytes(orjson.dumps(found, option=orjson.OPT_INDENT_2))
-    (output / "bench.md").write_text(markdown(judged, missing()), "utf-8")
     best, all_sets = won(judged)
     if settings.json:
         screens.document(found)
