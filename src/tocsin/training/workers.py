@@ -8,11 +8,13 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing.connection import wait
 from typing import Any, TypeVar
 
 from tocsin import observe
+from tocsin.errors import LimitExceeded
 
 Answer = TypeVar("Answer")
 Spread = Callable[[list[Any]], Iterator[tuple[Any, Any]]]
@@ -32,6 +34,11 @@ def spread_over(workers: int, work: Callable[[Any], Any]) -> Iterator[Spread]:
         Processes.
     work
         Called with a task; it and the tasks are copied to other processes.
+
+    Raises
+    ------
+    LimitExceeded
+        While tasks are done, if a process is ended from outside: by an operator, or for want of memory.
     """
     if workers == 1:
         yield lambda tasks: ((task, work(task)) for task in tasks)
@@ -44,7 +51,12 @@ def spread_over(workers: int, work: Callable[[Any], Any]) -> Iterator[Spread]:
     def spread(tasks: list[Any]) -> Iterator[tuple[Any, Any]]:
         asked: dict[Future[Any], Any] = {pool.submit(_answer, task): task for task in tasks}
         for done in as_completed(asked):
-            yield asked[done], done.result()
+            try:
+                answer = done.result()
+            except BrokenProcessPool:
+                hint = "look whether memory was short, and take fewer --workers; what was finished is kept"
+                raise LimitExceeded("workers", "a process that was ended from outside", "", hint) from None
+            yield asked[done], answer
 
     try:
         yield spread
