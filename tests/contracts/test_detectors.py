@@ -10,6 +10,7 @@ import pytest
 from tocsin.checks import detector as checks
 from tocsin.component import catalogue, part
 from tocsin.detectors.base import Detector, Labels, State
+from tocsin.errors import IntegrityError
 from tocsin.records import Matrix, Vector
 
 
@@ -42,6 +43,16 @@ class Honest(Detector):
 
     def state(self) -> State:
         return {"mean": self._mean, "scale": self._scale}
+
+
+@pytest.mark.parametrize("name", ["_class__", "_dict__", "score_of"])
+def test_an_array_never_takes_the_place_of_what_a_class_needs(name: str, rng: np.random.Generator) -> None:
+    class WithMethod(Honest):
+        def _score_of(self) -> None: ...
+
+    learnt = WithMethod().fit(rng.normal(size=(50, 2))).state()
+    with pytest.raises(IntegrityError, match="another use"):
+        WithMethod.restore({}, {**learnt, name: np.zeros(2)}, 2)
 
 
 class UpsideDown(Honest):

@@ -12,9 +12,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from tocsin.component import Part
+from tocsin.component import Part, snake_case
 from tocsin.detectors.base_course import Course
-from tocsin.errors import NotFittedError, SchemaError
+from tocsin.errors import IntegrityError, NotFittedError, SchemaError
 from tocsin.records import Matrix, Vector
 
 Labels = NDArray[np.int8]
@@ -98,6 +98,10 @@ class Detector(Part):
         """The detector that had these parameters and this state, fitted on `columns` columns."""
         detector = cls(**parameters)
         for name, array in state.items():
+            if hasattr(cls, f"_{name}"):
+                raise IntegrityError(
+                    f"{snake_case(cls.__name__)}.{name}", "a name that the class has another use for", "its state"
+                )
             setattr(detector, f"_{name}", array)
         detector._columns = columns
         detector.validate_state(columns)
