@@ -14,7 +14,7 @@ from tocsin.config import parse
 from tocsin.errors import DataError
 from tocsin.model.anomaly_model import AnomalyModel
 from tocsin.model.design import Design
-from tocsin.records import SECOND, Batch, Scores
+from tocsin.records import LABEL, SECOND, Batch, Scores
 
 STEPS = 3
 DETECTORS = {
@@ -130,3 +130,11 @@ def test_hosts_with_fewer_rows_than_a_sequence_teach_nothing_and_are_told(detect
     told = rf"(?s)got 0 usable rows.*steps={STEPS}.* learns from {STEPS} rows of an entity"
     with pytest.raises(DataError, match=told):
         fitted(detector, short)
+
+
+def test_a_few_labels_are_not_blamed_for_sequences_that_are_too_long() -> None:
+    short = rows("".join(chr(0x4E00 + host) * (STEPS - 1) for host in range(200)))
+    labelled = Batch({**short, LABEL: (np.arange(short.rows) % 20 == 7).astype(np.int8)})
+    model = AnomalyModel(Design.of(parse(CONFIG.format(detector=DETECTORS["pca_reconstruction"]))))
+    with pytest.raises(DataError, match="take fewer steps"):
+        model.fit(labelled, labelled)

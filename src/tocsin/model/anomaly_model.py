@@ -134,10 +134,11 @@ class AnomalyModel:
         return self
 
     def _why_few(self, anomalies: int, learnable: int, usable: int) -> str:
+        if self.detector.steps > 1 and learnable >= LEAST_ROWS:
+            steps = self.detector.steps
+            return f"{self.detector!r} learns from {steps} rows of an entity that follow each other: take fewer steps"
         if anomalies > usable:
             return f"{anomalies} rows are labelled as anomalies: look at labels.normal"
-        if self.detector.steps > 1 and learnable >= LEAST_ROWS:
-            return f"{self.detector!r} learns from {self.detector.steps} rows of an entity that follow each other"
         return "give more history, or look at the quarantine file if rows were refused"
 
     def _calibrate(self, calibration: Batch, matrix: FeatureMatrix) -> None:
