@@ -10,8 +10,6 @@ from tocsin.records import Mask
 BLOCKS = 20
 """Neighbouring rows are alike: whole runs of rows are held out, never single ones."""
 EVERY = 4
-LEAST_HELD = 4
-"""Rows of one label below which none of them is held out."""
 
 
 def held_out(y: Labels) -> Mask:

@@ -13,14 +13,13 @@ from typing import Self
 import numpy as np
 
 from tocsin.detectors.base import Detector, Labels, State
+from tocsin.detectors.base_scaling import scaled, standard_scaling, validate_scaling
 from tocsin.errors import IntegrityError, SchemaError
 from tocsin.kernel.sequences import MAX_STEPS
 from tocsin.records import Matrix, Vector
 
 MAX_KEPT = 10_000_000
 """Values of all stretches that are kept, 80 MB."""
-# Values further out count as this far out, so that no square overflows.
-_FURTHEST = 1e150
 # Differences that are held at once: they stay in the processor's cache.
 _TOGETHER = 50_000
 
@@ -88,10 +87,7 @@ class MatrixProfile(Detector):
         if size > MAX_KEPT:
             hint = "take fewer references or fewer columns"
             raise SchemaError(repr(self), f"{size:,} values in all stretches", f"at most {MAX_KEPT:,}", hint)
-        rows = np.clip(x[:, -1], -_FURTHEST, _FURTHEST)
-        self._center, spread = rows.mean(axis=0), rows.std(axis=0)
-        constant = (rows == rows[0]).all(axis=0)  # its mean may be off by a rounding, and so its deviation above 0
-        self._scale = np.where(constant | (spread <= 0), 1.0, spread)
+        self._center, self._scale = standard_scaling(x[:, -1])
         self._references = self._standard(x[kept])
         return self
 
@@ -116,24 +112,21 @@ class MatrixProfile(Detector):
         return {"center": self._center, "scale": self._scale, "references": self._references}
 
     def validate_state(self, columns: int) -> None:
-        kept = getattr(self, "_references", None)
-        stretches = kept.shape[0] if isinstance(kept, np.ndarray) and kept.ndim == 3 else 0
-        if not 1 <= stretches <= self.references:
-            raise IntegrityError("matrix_profile.references", repr(kept)[:80], f"1 to {self.references} stretches")
-        shapes = {"center": (columns,), "scale": (columns,), "references": (stretches, self.steps, columns)}
-        for name, shape in shapes.items():
-            array, where = vars(self).get(f"_{name}"), f"matrix_profile.{name}"
-            if not isinstance(array, np.ndarray) or array.dtype != np.float64 or array.shape != shape:
-                raise IntegrityError(where, repr(array)[:80], f"float64 of shape {shape}")
-            if not (np.abs(array) <= 2 * _FURTHEST).all() or (name == "scale" and not (array > 0).all()):
-                raise IntegrityError(where, repr(array)[:80], "finite numbers, scales above 0")
+        learnt = vars(self)
+        validate_scaling(learnt.get("_center"), learnt.get("_scale"), columns, "matrix_profile")
+        kept, where = learnt.get("_references"), "matrix_profile.references"
+        wanted = f"float64 of shape (1 to {self.references}, {self.steps}, {columns}), within {self.clip:g}"
+        if not isinstance(kept, np.ndarray) or kept.dtype != np.float64 or kept.shape[1:] != (self.steps, columns):
+            raise IntegrityError(where, repr(kept)[:80], wanted)
+        if not 1 <= len(kept) <= self.references or not (np.abs(kept) <= self.clip).all():
+            raise IntegrityError(where, repr(kept)[:80], wanted)
 
     @property
     def _place(self) -> int:
         return min(self.neighbours, len(self._references)) - 1
 
     def _standard(self, x: Matrix) -> Matrix:
-        return np.clip((np.clip(x, -_FURTHEST, _FURTHEST) - self._center) / self._scale, -self.clip, self.clip)
+        return scaled(x, self._center, self._scale, self.clip)
 
     def _measured(self, x: Matrix) -> Iterator[tuple[slice, Matrix, Matrix]]:
         """Rows that are measured together, in standard deviations, and their distance to every stretch."""
