@@ -8,7 +8,7 @@ import yaml
 from tocsin.component import PartSpec
 from tocsin.config import Config, parse
 from tocsin.config.places import with_values, written
-from tocsin.config.search import Range
+from tocsin.config.search import Range, TuneConfig
 from tocsin.errors import ConfigError
 from tocsin.presets import merged
 from tocsin.system import check
@@ -97,3 +97,17 @@ def test_a_search_that_cannot_be_is_found_by_check(section: str, said: str) -> N
     assert said in message
     assert "$.tune" in message
     assert "tocsin.yaml:6" in message
+
+
+@pytest.mark.parametrize(
+    ("search", "every"),
+    [
+        ("{search: {detector.trees: [1, 2], detector.samples: [2, 3]}, trials: 4}", True),
+        ("{search: {detector.trees: [1, 2], detector.samples: [2, 3]}, trials: 3}", False),
+        ("{search: {detector.trees: {low: 1, high: 4}}}", False),
+        ("{search: {detector.trees: {low: 1, high: 4, step: 1}}}", True),
+        ("{search: {detector.trees: [1, 2]}, sampler: tpe}", False),
+    ],
+)
+def test_few_combinations_are_all_tried(search: str, every: bool) -> None:
+    assert TuneConfig.model_validate(yaml.safe_load(search)).every is every

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import prod
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
@@ -80,7 +81,8 @@ class TuneConfig(Section):
         Place -> values: `detector.trees`, `preparation.clip`, `features.derive[2].windows`, or a whole part as
         `detector`. A list of values, or a range as `{low: 64, high: 1024, log: true}`.
     sampler
-        `tpe` tries where it has been good (Bergstra et al., NeurIPS 2011), `grid` every combination.
+        `tpe` tries where it has been good (Bergstra et al., NeurIPS 2011), `grid` every combination. `auto` is a grid
+        where there are no more combinations than trials.
     trials
         How many combinations `tpe` tries.
     folds
@@ -90,22 +92,36 @@ class TuneConfig(Section):
     """
 
     search: Mapping[str, Values] = Field(min_length=1)
-    sampler: Literal["tpe", "grid"] = "tpe"
+    sampler: Literal["auto", "tpe", "grid"] = "auto"
     trials: int = Field(default=30, ge=1, le=MAX_POINTS)
     folds: int = Field(default=3, ge=1, le=MOST_FOLDS)
     seed: int = Field(default=0, ge=0, lt=2**32)
 
     @model_validator(mode="after")
     def _grid_is_finite(self) -> Self:
-        if self.sampler == "tpe":
+        if self.sampler != "grid":
             return self
         if "trials" in self.model_fields_set:
             raise ValueError("trials would have no effect, wanted a grid without; every combination is tried")
-        if endless := [place for place, values in self.search.items() if isinstance(values, Range) and not values.step]:
+        if endless := self._endless:
             raise ValueError(f"wanted a list, or a range with a step, at {endless[0]}: a grid tries every value")
-        if (points := int(np.prod([float(len(self.points(place))) for place in self.search]))) > MAX_POINTS:
-            raise ValueError(f"wanted at most {MAX_POINTS:,} combinations, not {points:,}")
+        if self._combinations > MAX_POINTS:
+            raise ValueError(f"wanted at most {MAX_POINTS:,} combinations, not {self._combinations:,}")
         return self
+
+    @property
+    def every(self) -> bool:
+        """Whether every combination is tried."""
+        few = not self._endless and self._combinations <= self.trials
+        return self.sampler == "grid" or (self.sampler == "auto" and few)
+
+    @property
+    def _endless(self) -> list[str]:
+        return [place for place, values in self.search.items() if isinstance(values, Range) and not values.step]
+
+    @property
+    def _combinations(self) -> int:
+        return prod(len(self.points(place)) for place in self.search)
 
     def points(self, place: str) -> tuple[Any, ...]:
         """The values that are named one by one at a place; of a range without a step its ends."""

@@ -58,7 +58,7 @@ class Study:
         self._study = study
         self._search = search
         self._distributions = {place: _distribution(search, place) for place in search.search}
-        self._grid = list(product(*map(search.points, search.search))) if search.sampler == "grid" else []
+        self._grid = list(product(*map(search.points, search.search))) if search.every else []
         self.total = len(self._grid) or search.trials
 
     @property
@@ -184,7 +184,7 @@ def _sampler(seed: int) -> optuna.samplers.BaseSampler:
 def _distribution(search: TuneConfig, place: str) -> Distribution:
     """What Optuna draws from; of a list, and in a grid, JSON texts."""
     values = search.search[place]
-    if search.sampler == "grid" or not isinstance(values, Range):
+    if search.every or not isinstance(values, Range):
         return CategoricalDistribution([orjson.dumps(value).decode() for value in search.points(place)])
     high = values.points[-1] if values.step else values.high
     if values.whole:

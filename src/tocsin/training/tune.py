@@ -138,7 +138,7 @@ def tune(config: Config, rows: Fold, means: Means) -> Tuning:
     before = trial.value({})  # and with it the features that all trials share
     with open_study(file, config.name, search, _identity(config, search, rows)) as study:
         workers = min(means.workers or os.cpu_count() or 1, study.total)
-        together = TOGETHER if search.sampler == "tpe" else 4 * workers
+        together = 4 * workers if search.every else TOGETHER
         with spread_over(min(workers, together), trial) as spread:
             while points := study.next(together):
                 for point, (value, reason) in spread(points):
