@@ -51,6 +51,7 @@ def flagged(
         contents=[bytes([row % 256]) for row in range(len(rows))],
         level_p=0.001,
         reasons=reasons,
+        confidence=lambda rows: (1.0 / (rows + 1)).tolist(),
         ease=np.full(len(rows), ease),
         seen=START + np.array([second for second, _ in rows] if seen is None else seen, dtype=np.int64) * SECOND,
     )
@@ -72,6 +73,7 @@ def test_rows_of_an_episode_are_one_alert() -> None:
     assert (first.p_value, first.score, first.origin, first.model) == (0.001 / 3, 7.0, "flows.csv:0", "edge 3")
     assert (second.start, second.rows) == (START + 400 * SECOND, 1)
     assert explained == [0, 3]
+    assert (first.confidence, second.confidence) == (1.0, 0.25)
 
 
 def test_alerts_come_in_order_of_time() -> None:
@@ -148,6 +150,7 @@ def test_beyond_the_limit_a_day_has_one_digest_and_the_rest_is_counted() -> None
     assert [alert.entity for alert in found] == ["a", "a", ""]
     assert found[2].origin == "3 alerts beyond the first 2 on 2026-01-01: they and later ones are counted, not sent"
     assert (found[2].rows, found[2].reasons, found[2].start) == (3, (), START + 2_000 * SECOND)
+    assert found[2].confidence is None
     assert explained == [0, 1]
     assert deciding.decide(flagged([(9_000, "a")])) == ()
     assert folded() - before == 4
@@ -197,12 +200,14 @@ def test_rows_that_are_warming_up_never_ring(clock: str | None) -> None:
         entities=lambda batch: batch["host"],
         threshold=SimpleNamespace(promise=lambda: {"level_p": 0.002}),
         reasons=lambda values: [(Reason("bytes", row[0], 0.0, 1.0, 1.0),) for row in values],
+        confidence=lambda values: [1.0 / row[0] for row in values],
     )
     matrix = FeatureMatrix(np.arange(8.0).reshape(4, 2), np.ones(4, dtype=bool))
     rows = flagged_rows(cast("AnomalyModel", model), Batch(columns), matrix, scores)
     assert rows.level_p == 0.002
     found = [(alert.entity, alert.state, alert.origin, alert.reasons[0].value) for alert in policy().decide(rows)]
     assert found == [("b", "ready", "flows.csv:2", 2.0), ("d", "degraded", "flows.csv:4", 6.0)]
+    assert [alert.confidence for alert in policy().decide(rows)] == [1 / 2, 1 / 6]
 
 
 @pytest.mark.parametrize(

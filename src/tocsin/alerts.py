@@ -65,6 +65,8 @@ class FlaggedRows:
     """The p-value from which rows are flagged."""
     reasons: Callable[[NDArray[np.intp]], Sequence[tuple[Reason, ...]]]
     """Explains the rows at these indices; asked for rows that are sent, and no others."""
+    confidence: Callable[[NDArray[np.intp]], Sequence[float | None]]
+    """How far a blend agrees on the rows at these indices, see `Alert.confidence`; asked for as reasons are."""
     ease: Vector
     """How many times the budget must be for a row to ring, see `Threshold.ease`; flagged rows have at most 1."""
     seen: Times | None = None
@@ -82,6 +84,7 @@ class FlaggedRows:
             origins=self.origins[rows],
             contents=[self.contents[row] for row in rows.tolist()],
             reasons=lambda chosen: self.reasons(rows[chosen]),
+            confidence=lambda chosen: self.confidence(rows[chosen]),
             ease=self.ease[rows],
         )
 
@@ -107,6 +110,7 @@ def flagged_rows(
         contents=[values.tobytes() for values in matrix.values[rows]],
         level_p=float(model.threshold.promise()["level_p"]),
         reasons=lambda chosen: model.reasons(matrix.values[rows[chosen]]),
+        confidence=lambda chosen: model.confidence(matrix.values[rows[chosen]]),
         ease=ease[rows],
         seen=batch[schema.time] if schema.time else None,
     )
@@ -341,7 +345,7 @@ class AlertPolicy:
         """One message in place of all others of a day."""
         date = np.datetime64(day, "D")
         return replace(
-            self._alert(rows, np.concatenate(beyond), ()),
+            self._alert(rows, np.concatenate(beyond)),
             id=_identify("digest", f"day {date}"),
             entity="",
             origin=f"{len(beyond)} alerts beyond the first {limit} on {date}: "
@@ -350,10 +354,11 @@ class AlertPolicy:
 
     def _alerts(self, rows: FlaggedRows, sent: list[NDArray[np.intp]]) -> list[Alert]:
         """One alert per episode; all are explained in one go."""
-        reasons = rows.reasons(np.array([episode[0] for episode in sent], dtype=np.intp))
-        return [self._alert(rows, episode, why) for episode, why in zip(sent, reasons, strict=True)]
+        firsts = np.array([episode[0] for episode in sent], dtype=np.intp)
+        said = zip(sent, rows.reasons(firsts), rows.confidence(firsts), strict=True)
+        return [replace(self._alert(rows, episode), reasons=why, confidence=agreed) for episode, why, agreed in said]
 
-    def _alert(self, rows: FlaggedRows, episode: NDArray[np.intp], reasons: tuple[Reason, ...]) -> Alert:
+    def _alert(self, rows: FlaggedRows, episode: NDArray[np.intp]) -> Alert:
         first = int(episode[0])
         entity = "" if rows.entities is None else str(rows.entities[first])
         origin = str(rows.origins[first])
@@ -370,7 +375,7 @@ class AlertPolicy:
             severity=severity(p_value, rows.level_p, len(episode)),
             state=rows.state[first],
             model=self.model,
-            reasons=reasons,
+            reasons=(),
             origin=origin,
             generated=self.generated,
         )

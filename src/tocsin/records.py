@@ -181,6 +181,9 @@ class Alert:
     origin: str = ""
     """Where the first flagged row was read."""
     generated: bool = False
+    confidence: float | None = None
+    """The part of a blend, 0 to 1, that finds the first flagged row as rare as its most surprised member; None if a
+    single detector says so, or if the alert stands for several."""
 
 
 @dataclass(frozen=True, slots=True)

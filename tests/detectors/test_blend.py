@@ -195,12 +195,38 @@ def test_members_agree_or_they_do_not(rng: np.random.Generator) -> None:
     base = rng.normal(size=(2_000, 1))
     rows = np.hstack([base, base + 0.05 * rng.normal(size=(2_000, 1))])
     blend = Blend(of=(PartSpec("robust_zscore"), DENOISING)).fit(rows)
-    both, one_alone = blend.confidence(np.array([[9.0, -9.0], [0.7, -0.7]]))
-    assert both > 0.99
-    assert one_alone < 0.6
-    usual = blend.confidence(rows)
-    assert usual.min() >= 0
-    assert usual.max() <= 1
+    agreed = blend.confidence(np.array([[9.0, -9.0], [0.7, -0.7]]))
+    assert agreed is not None
+    both, one_alone = agreed
+    assert both == pytest.approx(1.0)
+    assert 0.5 <= one_alone < 0.7
+
+
+def test_confidence_tells_rows_that_ring_apart(rng: np.random.Generator) -> None:
+    """Where each p is next to nothing, agreement is no foregone conclusion, and certainty no agreement."""
+    rows = rng.normal(size=(4_000, 4))
+    blend = Blend(of=(PartSpec("robust_zscore"), DENOISING)).fit(rows)
+    seen = 1.5 * rng.normal(size=(4_000, 4))
+    agreed = blend.confidence(seen[blend.score(seen) > np.log(100)])
+    assert agreed is not None
+    assert agreed.min() < 0.8
+    assert np.ptp(np.quantile(agreed, (0.1, 0.9))) > 0.05
+
+
+def test_a_member_that_is_heard_alone_has_nobody_to_agree_with(rng: np.random.Generator) -> None:
+    x = rng.normal(size=(500, 2))
+    assert Blend(of=(DENOISING,)).fit(x).confidence(x) is None
+    assert Blend(of=(DENOISING, BOOSTED)).fit(x).confidence(x) is None
+    y = (np.arange(500) % 10 == 0).astype(np.int8)
+    x[y == 1] *= 0.1  # nothing is as usual as these: labels take the weight of all but the trees
+    assert Blend(of=(FOREST, BOOSTED, DENOISING)).fit(x, y).confidence(x) is None
+
+
+def test_agreement_survives_a_restart(rng: np.random.Generator) -> None:
+    x, y, unseen = told(rng)
+    blend = Blend(of=(FOREST, BOOSTED, PartSpec("robust_zscore"))).fit(x, y)
+    again = Blend.restore(blend.parameters(), blend.state(), 6)
+    np.testing.assert_array_equal(again.confidence(unseen), blend.confidence(unseen))
 
 
 @pytest.mark.parametrize(

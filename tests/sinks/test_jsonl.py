@@ -55,6 +55,7 @@ def test_an_alert_is_one_line_of_json(path: Path) -> None:
              "similar_low": None, "similar_high": None, "normal": None},
         ],
         "origin": "flows.csv:1",
+        "confidence": 0.75,
     }  # fmt: skip
 
 

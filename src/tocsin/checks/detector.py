@@ -284,6 +284,11 @@ def _scored(detector: Detector, rows: Matrix) -> None:
         reasons.shape == rows.shape and np.isfinite(reasons).all(),
         f"{detector!r}.explain gave shape {reasons.shape}: {reasons[:2]}, wanted finite {rows.shape}",
     )
+    agreed = detector.confidence(rows)
+    require(
+        agreed is None or (agreed.shape == scores.shape and bool(((agreed >= 0) & (agreed <= 1)).all())),
+        f"{detector!r}.confidence gave {agreed}, wanted a number from 0 to 1 per row, or None",
+    )
 
 
 def _refuses(error: type[Exception], method: Callable[..., object], rows: Matrix, what: str) -> None:

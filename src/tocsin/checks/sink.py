@@ -35,6 +35,7 @@ def example_alert(number: int = 0) -> Alert:
         ),
         origin=f"flows.csv:{number + 1}",
         generated=True,
+        confidence=0.75,
     )
 
 
@@ -67,7 +68,13 @@ def check_an_alert_may_come_twice(kind: type[Sink], folder: Path) -> None:
 def check_alerts_without_clock_entity_or_reasons_are_delivered(kind: type[Sink], folder: Path) -> None:
     """What telemetry may lack, an alert may lack."""
     with _opened(kind, folder) as sink:
-        sink.write([replace(example_alert(), entity="", start=None, end=None, reasons=(), model="", origin="")])
+        sink.write(
+            [
+                replace(
+                    example_alert(), entity="", start=None, end=None, reasons=(), model="", origin="", confidence=None
+                )
+            ]
+        )
 
 
 def check_names_with_control_characters_are_delivered(kind: type[Sink], folder: Path) -> None:

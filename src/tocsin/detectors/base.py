@@ -33,9 +33,9 @@ class Supervision(StrEnum):
 class Detector(Part):
     """Scores rows of a matrix; higher = more anomalous.
 
-    Subclasses write `fit`, `score`, `explain` and `state` and nothing else: shape, type and NaN checks, the
-    fitted check and `restore` are added here, once, around what they write. A detector holds no history, no time
-    and no entity, and scoring never changes it.
+    Subclasses write `fit`, `score`, `explain` and `state`, and `confidence` where several make a score: shape, type
+    and NaN checks, the fitted check and `restore` are added here, once, around what they write. A detector holds no
+    history, no time and no entity, and scoring never changes it.
 
     One that looks at more than a row says how many as `steps`. It is then given sequences instead of rows, (n, steps,
     d): each row behind those of its entity that came before it, the oldest first. Whatever is said of a row below
@@ -80,6 +80,10 @@ class Detector(Part):
     def explain(self, x: Matrix) -> Matrix:
         """Each value's share in each row's score, of the shape of x; higher = pushed the score further up."""
 
+    def confidence(self, x: Matrix) -> Vector | None:
+        """How far those agree that make the score of each row of x, (n,) in [0, 1]; None of one that stands alone."""
+        return None
+
     @abstractmethod
     def state(self) -> State:
         """All that was learnt, as arrays; `name` is kept in the attribute `_name`."""
@@ -109,8 +113,9 @@ class Detector(Part):
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        for name, check in (("fit", _checked_fit), ("score", _checked), ("explain", _checked)):
+        for name in ("fit", "score", "explain", "confidence"):
             if name in vars(cls):
+                check = _checked_fit if name == "fit" else _checked
                 setattr(cls, name, check(vars(cls)[name]))
 
 

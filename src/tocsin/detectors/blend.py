@@ -159,16 +159,20 @@ class Blend(Detector):
             self._seen(member, shares)[...] += theirs
         return shares
 
-    def confidence(self, x: Matrix) -> Vector:
-        """How far the members agree on each row of x, (n,) in [0, 1].
+    def confidence(self, x: Matrix) -> Vector | None:
+        """The part of the members, by weight, that finds a row as rare as the most surprised of them does, (n,).
 
-        1: each finds the row rarer than the same share of normal rows. 0: it is the rarest of all for half of their
-        weight, and the most usual for the other half. A usual row that all find usual has a confidence of 1, too.
+        1: all of them. No more than the weight of one: the others find the row most usual. What is compared is -log p,
+        since p itself is close to 0 for whatever rings. Beyond the rarest row held out, where nobody has counted, more
+        surprise is no disagreement. A blend of which a single member is heard has nobody to agree with.
         """
-        rarer = -np.expm1(-self._surprised(x))
-        middle = (self._present * rarer).sum(axis=0)
-        apart = (self._present * np.abs(rarer - middle)).sum(axis=0)
-        return np.asarray(np.clip(1.0 - 2.0 * apart, 0.0, 1.0))
+        if len(self._heard) == 1:
+            return None
+        highest = np.array([learnt.surprises[-1] for learnt in self._learnt])
+        counted = np.minimum(self._surprised(x), highest[:, None])
+        most = counted.max(axis=0)
+        agreeing = (self._present * counted).sum(axis=0) / np.where(most > 0, most, 1.0)
+        return np.where(most > 0, np.minimum(agreeing, 1.0), 1.0)
 
     def state(self) -> State:
         arrays = {"weights": self._weights}
@@ -201,6 +205,10 @@ class Blend(Detector):
         return [self._members[at] for at in np.flatnonzero(self._weights)]
 
     @property
+    def _learnt(self) -> list[Surprise]:
+        return [cast("Surprise", self._surprises[at]) for at in np.flatnonzero(self._weights)]
+
+    @property
     def _present(self) -> Matrix:
         """The weights of those that are heard, (members, 1)."""
         return self._weights[self._weights > 0, None]
@@ -230,12 +238,8 @@ class Blend(Detector):
 
     def _surprised(self, x: Matrix) -> Matrix:
         """-log p of each member that is heard, (members, n)."""
-        return np.stack(
-            [
-                cast("Surprise", self._surprises[at])(self._members[at].score(self._seen(self._members[at], x)))
-                for at in np.flatnonzero(self._weights)
-            ]
-        )
+        pairs = zip(self._heard, self._learnt, strict=True)
+        return np.stack([learnt(member.score(self._seen(member, x))) for member, learnt in pairs])
 
 
 def _fisher(surprises: Matrix) -> Vector:

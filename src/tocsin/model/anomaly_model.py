@@ -236,6 +236,11 @@ class AnomalyModel:
         """For each row of features (n, d) those that pushed its score up the most, strongest first."""
         return self.explainer.reasons(values)
 
+    def confidence(self, values: Matrix) -> list[float | None]:
+        """For each row of features (n, d) how far those agree that score it; None where a detector stands alone."""
+        agreed = self.detector.confidence(self.prepared(values)) if len(values) else None
+        return [None] * len(values) if agreed is None else agreed.tolist()
+
     @cached_property
     def explainer(self) -> Explainer:
         """Says why rows scored as they did."""

@@ -73,7 +73,8 @@ def _lines(alert: Alert, reasons: int) -> Iterator[Text]:
     yield head
     rows = "1 row" if alert.rows == 1 else f"{alert.rows} rows"
     model = f"  model {visible(alert.model)}" if alert.model else ""
-    yield Text(f"   p {alert.p_value:.2g}  score {alert.score:.4g}  {rows}{model}", "dim")
+    agreed = "" if alert.confidence is None else f"  confidence {alert.confidence:.0%}"
+    yield Text(f"   p {alert.p_value:.2g}  score {alert.score:.4g}{agreed}  {rows}{model}", "dim")
     strong = [reason for reason in alert.reasons if not _is_weak(reason, alert.reasons[0])]
     for reason in strong[:reasons]:
         yield Text(f"   {_explained(reason)}")
