@@ -124,7 +124,7 @@ def test_a_study_of_another_version_is_refused_with_the_next_step(configure: Cal
         study.execute("UPDATE version_info SET schema_version = 99, library_version = '99.0.0'")
     done = tocsin("tune", "--workers", "1")
     assert done.returncode == 1
-    assert "cannot read as a study" in done.stderr
+    assert "cannot read or write as a study" in done.stderr
     STUDY.write_bytes(b"no database at all")
     done = tocsin("tune", "--workers", "1")
     assert (done.returncode, "tocsin tune --anew" in done.stderr) == (1, True)
@@ -198,3 +198,14 @@ def test_a_founding_grid_runs(example: Path, folder: Path, tocsin: Run) -> None:
     assert found["generated"]
     assert found["trials"] == {"mnemosyne": 18, "helios": 9}[example.stem]
     assert found["refused"] == 0
+
+
+def test_a_study_that_is_damaged_within_is_refused(configure: Callable[..., Path], tocsin: Run) -> None:
+    configure(more=CLIPPED + SEARCH)
+    tuned(tocsin)
+    with sqlite3.connect(STUDY) as study:
+        study.execute("UPDATE trial_params SET param_value = 77")
+    done = tocsin("tune", "--workers", "1")
+    assert done.returncode == 1
+    assert "cannot read or write as a study" in done.stderr
+    assert "--anew" in done.stderr

@@ -138,19 +138,23 @@ def open_study(file: Path, name: str, search: TuneConfig, identity: Mapping[str,
     with ExitStack() as stack:
         stack.enter_context(_alone(file))
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        study = _created(file, name)
+        stack.enter_context(_readable(file, optuna.exceptions.StorageInternalError))
+        with _readable(file, Exception):  # SQLAlchemy, alembic and Optuna each have their own
+            storage = optuna.storages.RDBStorage(f"sqlite:///{file}")
+            study = optuna.create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True)
+            study.get_trials()
         wanted = {"format": str(STUDY_FORMAT), **identity}
         _same(file, study, wanted)
         yield Study(study, search)
 
 
-def _created(file: Path, name: str) -> optuna.Study:
+@contextmanager
+def _readable(file: Path, kind: type[Exception]) -> Iterator[None]:
     try:
-        storage = optuna.storages.RDBStorage(f"sqlite:///{file}")
-        return optuna.create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True)
-    except Exception as error:  # SQLAlchemy, alembic and Optuna each have their own
-        first = str(error).partition("\n")[0]
-        got = f"a file that this Optuna ({optuna.__version__}) cannot read as a study: {first}"
+        yield
+    except kind as error:
+        first = str(error.__cause__ or error).partition("\n")[0]
+        got = f"a file that this Optuna ({optuna.__version__}) cannot read or write as a study: {first}"
         raise IntegrityError(str(file), got, "a study that this version wrote", _BEGIN_ANEW) from error
 
 
