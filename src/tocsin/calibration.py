@@ -260,8 +260,10 @@ def rows_band(flagged: int, rows: int, coverage: float) -> tuple[int, int]:
     """How many of the next `rows` rows reach a level that stands just above the next of `rows` exchangeable rows.
 
     The count is beta-binomial with parameters `flagged` + 1 and `rows` - `flagged`; the band holds at least
-    `coverage` of it.
+    `coverage` of it. Where all have reached the level, all of the next do.
     """
+    if flagged == rows:
+        return rows, rows
     count = np.arange(rows, dtype=np.float64)
     alpha, beta = flagged + 1.0, float(rows - flagged)
     return _band(np.log((rows - count) * (alpha + count)) - np.log((count + 1) * (beta + rows - count - 1)), coverage)

@@ -24,6 +24,12 @@ def test_it_promises_what_was_counted(rng: np.random.Generator, capsys: pytest.C
     assert "Alert budget not held." in capsys.readouterr().out
 
 
+def test_a_level_that_every_row_reaches_promises_every_row(rng: np.random.Generator) -> None:
+    promise = Fixed(level=-9.0).fit(Calibration(rng.normal(size=2_000)), AlertBudget(per_row=0.01)).promise()
+    assert promise["served"] == 1.0
+    assert promise["interval"] == [1.0, 1.0]
+
+
 def test_a_level_that_rings_less_than_budgeted_is_no_news(
     rng: np.random.Generator, capsys: pytest.CaptureFixture[str]
 ) -> None:
