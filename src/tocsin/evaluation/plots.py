@@ -176,6 +176,8 @@ def _alerts_by_day(evidence: Evidence) -> Canvas | None:
         axes.axhline(served, color=ORANGE, linestyle=":", linewidth=1.5, label=f"budget, {served:.3g} a day")
         canvas.legend(loc="outside lower center", frameon=False)
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))  # whole days, never hours between two bars
+    axes.xaxis.set_major_formatter(lambda day, _: str(np.datetime64(round(day), "D"))[5:])
     axes.grid(visible=False, axis="x")
     axes.tick_params(axis="x", rotation=30)
     return canvas
