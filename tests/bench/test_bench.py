@@ -146,6 +146,8 @@ def test_a_folder_without_labels_is_refused_with_what_would_do(folder: Path) -> 
     (folder / "rows.csv").write_text("a,b\n1,2\n", "utf-8")
     with pytest.raises(DataError, match=r"no file with labels.*\*\.npz"):
         list(own(folder))
+    with pytest.raises(DataError, match="no folder"):
+        list(own(folder / "rows.csv"))
 
 
 def test_a_misspelt_set_is_named(folder: Path) -> None:

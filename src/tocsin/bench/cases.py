@@ -91,6 +91,8 @@ def own(folder: Path) -> Iterator[Case]:
     DataError
         If nothing of the kind is there.
     """
+    if not folder.is_dir():
+        raise DataError(f"bench {folder}", "no folder", "a folder of files with labels")
     folder = folder.resolve()
     found = sorted(path for path in folder.rglob("*") if path.is_file())
     cases = [case for path in found if (case := _whole(path, folder)) is not None]
