@@ -103,7 +103,10 @@ class LevelThreshold(Threshold):
     def _checked(self, scores: Vector, budget: AlertBudget) -> float:
         where = self._where
         if not len(scores):
-            hint = "rows of one moment stay together: history that shares one moment leaves none to calibrate on"
+            hint = (
+                "rows of one moment stay together, and those of one entity where split.by is entity: history of one "
+                "moment, or of few entities, leaves none to calibrate on"
+            )
             raise DataError(where, "no calibration rows", f"at least {LEAST_ROWS}", hint)
         if len(scores) < LEAST_ROWS:
             hint = "give more history; nothing that wakes somebody can be learnt from less"
