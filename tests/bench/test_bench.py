@@ -142,6 +142,16 @@ def test_a_contender_that_fails_is_left_out_and_named(
     assert "PyOD KNN" not in document([good, judged], ())["means"][folder.name]
 
 
+def test_a_contender_without_finite_scores_is_not_taken_for_chance(
+    folder: Path, rows: tuple[Matrix, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    np.savez(folder / "mine.npz", X=rows[0], y=rows[1])
+    monkeypatch.setattr(peers, "_PEERS", {"PyOD PCA": ("pyod", lambda _, test, __: np.full(len(test), np.inf))})
+    (judged,) = judge(own(folder))
+    assert "PyOD PCA" not in judged.results
+    assert "no row has a finite score" in judged.doubts[0]
+
+
 def test_a_folder_without_labels_is_refused_with_what_would_do(folder: Path) -> None:
     (folder / "rows.csv").write_text("a,b\n1,2\n", "utf-8")
     with pytest.raises(DataError, match=r"no file with labels.*\*\.npz"):
