@@ -117,7 +117,7 @@ def _quietly(peer: Peer, train: Matrix, test: Matrix, seed: int) -> Vector:
 
 
 def _finite(scores: Vector) -> Vector:
-    """Infinite scores are the highest; where there are no others, a contender has said nothing, and chance is not it."""
+    """Infinite scores are the highest; a contender that has no others has said nothing, which is not chance."""
     if not np.isfinite(scores).any():
         raise ArithmeticError("no row has a finite score")
     return np.nan_to_num(scores, posinf=np.finfo(np.float64).max)
