@@ -16,11 +16,13 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from importlib import import_module
 from importlib.metadata import entry_points
+from math import inf
 from pathlib import Path
 from pkgutil import iter_modules
 from types import ModuleType
 from typing import Annotated, Any, Literal, Self, cast, get_type_hints
 
+import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationError, create_model
 from pydantic_core import ErrorDetails
 
@@ -88,6 +90,20 @@ class PartSpec:
     def to_json(self) -> dict[str, Any]:
         """The mapping a config would hold."""
         return {"type": self.type, **self.parameters}
+
+    def __str__(self) -> str:
+        """`robust_zscore`, or `robust_zscore with min_scale: 1.0`, as a config has its parameters."""
+        values = yaml.safe_dump(_plain(self.parameters), default_flow_style=True, sort_keys=False, width=inf).strip()
+        return f"{self.type} with {values[1:-1]}" if self.parameters else self.type
+
+
+def _plain(value: Any) -> Any:
+    """Lists and mappings in place of tuples and parts."""
+    if isinstance(value, PartSpec):
+        return _plain(value.to_json())
+    if isinstance(value, Mapping):
+        return {name: _plain(item) for name, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def part_spec(value: object) -> object:

@@ -112,7 +112,7 @@ def _judge(case: Case, folder: Path, seed: int, progress: Callable[[str], None])
             doubts.append(f"{name} failed ({error!r:.200})")
             continue
         results[name] = _result(truth, scores, series, taken)
-    detector = str(config.detector.to_json())
+    detector = str(config.detector)
     return Judged(case.set, case.name, test.rows, int(truth.sum()), detector, generated, results, doubts=tuple(doubts))
 
 

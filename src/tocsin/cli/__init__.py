@@ -1,5 +1,14 @@
 """The command line: one command per verb, the same options everywhere."""
 
-from tocsin.cli.commands import main
+import sys
 
-__all__ = ["main"]
+INTERRUPTED = 130
+
+
+def main() -> None:
+    """Run the command line and end with its exit code, also where Ctrl-C comes before it has begun."""
+    try:
+        from tocsin.cli.commands import main as run
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    run()

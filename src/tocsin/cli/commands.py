@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from tocsin import observe
-from tocsin.cli import screens
+from tocsin.cli import INTERRUPTED, screens
 from tocsin.cli.bench import bench
 from tocsin.cli.data import data_app
 from tocsin.cli.exporting import ExportFormat, exporting
@@ -28,7 +28,7 @@ from tocsin.cli.tune import tune
 from tocsin.component import seconds
 from tocsin.errors import ConfigError, TocsinError
 
-DONE, REFUSED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
+DONE, REFUSED, WRONG_USAGE = 0, 1, 2
 STOPPED = "Stopped; nothing half done was published."
 
 app = typer.Typer(

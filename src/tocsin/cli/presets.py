@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.resources import files
 from itertools import takewhile
-from math import inf
 from typing import Annotated
 
 import typer
-import yaml
 from rich.markdown import Markdown
 
 from tocsin.cli import screens
 from tocsin.cli.settings import Settings
-from tocsin.component import PartSpec
 from tocsin.config import Config, parse
 from tocsin.model.catalogue import Column, columns
 from tocsin.model.design import Design
@@ -114,21 +111,15 @@ def _computes(catalogue: Sequence[Column]) -> Iterator[str]:
 
 
 def _decides(config: Config, brought: dict[str, object]) -> Iterator[str]:
-    yield from ("## What it decides", "", f"- Detector: {_part(config.detector)}")
+    yield from ("## What it decides", "", f"- Detector: `{config.detector}`")
     if "threshold" in brought:
-        yield f"- Threshold: {_part(config.threshold)}"
+        yield f"- Threshold: `{config.threshold}`"
     yield f"- Alert budget: {config.alerts.budget.text or '3/day'}, cool-down {config.alerts.cooldown:g} s"
     if config.source is not None:
         yield f"- Source: `{config.source.type}`"
     if config.labels is not None and "labels" in brought:
         yield f"- Labels: column `{config.labels.column}`"
     yield from (f"- Gate: `{name}` {target}" for name, target in config.gate.items())
-
-
-def _part(spec: PartSpec) -> str:
-    """As a config has it, without the braces around its parameters."""
-    parameters = yaml.safe_dump(dict(spec.parameters), default_flow_style=True, sort_keys=False, width=inf).strip()
-    return f"`{spec.type}`" + (f" with `{parameters[1:-1]}`" if spec.parameters else "")
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:

@@ -112,8 +112,8 @@ def _parts(model: AnomalyModel) -> Mapping[str, str]:
     design = model.design
     return {
         "features": f"{len(model.program.outputs)} columns, fingerprint {model.program.fingerprint[:12]}",
-        "detector": repr(model.detector),
-        "threshold": repr(model.threshold),
+        "detector": str(design.detector),
+        "threshold": str(design.threshold),
         "learnt from files (SHA-256)": ", ".join(digest[:12] for digest in sorted(model.inputs)[:FILES]),
         "needs": ", ".join(design.schema.fields)[:NEEDS],
     }
