@@ -174,7 +174,8 @@ def may_ring(threshold: Threshold, scores: Vector, times: Times) -> FlaggedRows:
     names = np.full(len(rows), "", dtype=object)
     return FlaggedRows(
         times[rows], None, scores[rows], threshold.p_value(scores[rows]), names, names, [b""] * len(rows),
-        float(threshold.promise()["level_p"]), lambda chosen: [()] * len(chosen), ease[rows], times,
+        float(threshold.promise()["level_p"]), lambda chosen: [()] * len(chosen),
+        lambda chosen: [None] * len(chosen), ease[rows], times,
     )  # fmt: skip
 
 
