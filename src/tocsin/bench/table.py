@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from statistics import fmean
 from typing import Any
@@ -46,8 +46,8 @@ def grid(judged: Sequence[Judged]) -> list[list[str]]:
 def remarks(judged: Sequence[Judged], missing: Sequence[str]) -> list[str]:
     """What a reader of the table must know: generated rows, cases left out or in doubt, contenders not asked."""
     lines = [f"{of} is made from generated rows." for of in sorted({case.set for case in judged if case.generated})]
-    lines += [f"Left out: {case.set} {case.name}: {case.reason}" for case in judged if case.reason]
-    lines += [f"Doubtful: {case.set} {case.name}: {doubt}." for case in judged for doubt in case.doubts]
+    lines += _grouped("Left out", ((case.reason, case) for case in judged if case.reason))
+    lines += _grouped("Doubtful", ((doubt, case) for case in judged for doubt in case.doubts))
     if missing:
         lines.append(f"Not installed, so not asked: {', '.join(missing)} (pip install 'tocsin[bench]').")
     return lines
@@ -59,6 +59,20 @@ def markdown(judged: Sequence[Judged], missing: Sequence[str]) -> str:
     rule = f"|---|{'---|' * len(_by_set(judged))}"
     said = [f"- {line}" for line in remarks(judged, missing)]
     return "\n".join([EXPLAINED, "", heads, rule, *rows, *([""] if said else []), *said]) + "\n"
+
+
+def _grouped(word: str, said: Iterable[tuple[str, Judged]]) -> list[str]:
+    """A line for each thing that is said, and of what."""
+    cases: dict[str, list[Judged]] = {}
+    for what, case in said:
+        cases.setdefault(what.rstrip("."), []).append(case)
+    return [f"{word}: {_those(of)}: {what}." for what, of in cases.items()]
+
+
+def _those(cases: Sequence[Judged]) -> str:
+    if len(cases) == 1:
+        return f"{cases[0].set} {cases[0].name}"
+    return f"{len(cases)} cases of {', '.join(_by_set(cases))}"
 
 
 def _by_set(judged: Sequence[Judged]) -> dict[str, list[Judged]]:
