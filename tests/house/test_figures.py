@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+from tocsin.bench.run import Judged, Result
+from tocsin.bench.table import grid, won
+
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -118,6 +121,18 @@ def test_labels_beside_what_nobody_labelled() -> None:
     sides = (found["radio"][side] for side in ("ours", "xgboost"))
     ours, peer = (f"{side['roc_auc']:.4f} / {side['average_precision']:.4f}" for side in sides)
     assert f"labels told of: ROC-AUC / average precision | {ours} | {peer}, XGBoost |" in README
+
+
+def test_the_table_of_contenders() -> None:
+    judged = [
+        Judged(**{**case, "results": {name: Result(**result) for name, result in case["results"].items()}})
+        for case in results("beside")["cases"]
+    ]
+    page = (ROOT / "docs" / "bench.md").read_text(encoding="utf-8")
+    for row in grid(judged):
+        assert f"| {' | '.join(row)} |" in page
+    best, sets = won(judged)
+    assert f"highest mean average precision | in {best} of {sets} |" in README
 
 
 @pytest.mark.parametrize(
