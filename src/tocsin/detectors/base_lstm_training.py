@@ -161,7 +161,7 @@ def _epoch(standing: Standing, sequences: Tensor, learnt: Tensor, held: Tensor, 
         clean = sequences[shuffled[start : start + recipe.batch]]
         noisy = torch.empty_like(clean).normal_(0.0, recipe.noise**0.5, generator=noise).add_(clean)
         optimizer.zero_grad()
-        mse_loss(network(noisy), clean).backward()  # type: ignore[no-untyped-call]
+        mse_loss(network(noisy), clean).backward()  # type: ignore[no-untyped-call]  # PyTorch leaves it without types
         nn.utils.clip_grad_norm_(network.parameters(), STEEPEST)
         optimizer.step()
     error = _error(network, sequences, held)

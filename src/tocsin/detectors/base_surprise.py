@@ -72,11 +72,13 @@ class Surprise:
         IntegrityError
             If an array is missing, or could give anything but finite surprise that grows with the score.
         """
-        arrays = {name: state.get(name) for name in ("levels", "surprises", "scale")}
-        for name, array in arrays.items():
+        arrays: dict[str, Vector] = {}
+        for name in ("levels", "surprises", "scale"):
+            array = state.get(name)
             if not isinstance(array, np.ndarray) or array.dtype != np.float64 or array.ndim != 1 or not len(array):
                 raise IntegrityError(f"{where}.{name}", repr(array)[:80], "one dimension of float64")
-        whole = cls(**arrays)  # type: ignore[arg-type]
+            arrays[name] = array
+        whole = cls(**arrays)
         levels, surprises, scale = whole.levels, whole.surprises, whole.scale
         ordered = (np.diff(levels) > 0).all() and (np.diff(surprises) >= 0).all() and len(levels) == len(surprises)
         within = (np.abs(levels) <= _FURTHEST).all() and 0 <= surprises[0] <= surprises[-1] <= MAX_SURPRISE
