@@ -35,7 +35,8 @@ demo: setup ## The main job in a minute, on generated telemetry
 bench: setup ## Run the benchmarks into benchmarks/results
 	@$(BIN)/python -m benchmarks
 
-soak: setup ## The tests again under other seeds (SEEDS="1 2 3")
+soak: setup ## Fuzz, kill and flip in the long form, then all tests again under other seeds (SEEDS="1 2 3")
+	@echo "== long forms"; TOCSIN_SOAK=1 $(PYTEST) -m soak
 	@for seed in $(SEEDS); do echo "== seed $$seed"; \
 	TOCSIN_SEED=$$seed $(PYTEST) --hypothesis-seed=$$seed || exit 1; done
 

@@ -31,7 +31,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
-from tocsin import observe
+from tocsin import log
 from tocsin.component import PartSpec, build
 from tocsin.config import PreparationConfig
 from tocsin.detectors.base import Detector
@@ -60,7 +60,7 @@ Scorer = Callable[[Matrix, Matrix, int], Vector]
 
 def main(out: Path) -> None:
     """Measure, print a table, write the JSON."""
-    observe.configure("error")
+    log.configure("error")
     folder = Path(os.environ.get("TOCSIN_DATA", "")) / "adbench"
     if not folder.is_dir():
         raise SystemExit("TOCSIN_DATA does not name the folder of real data")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import orjson
 
-from tocsin import observe
+from tocsin import log
 from tocsin.bench.cases import named
 from tocsin.bench.peers import missing
 from tocsin.bench.run import judge
@@ -21,7 +21,7 @@ DATA = Path(os.environ.get("TOCSIN_DATA", ""))
 
 def main(out: Path) -> None:
     """Measure, print a table, write the JSON."""
-    observe.configure("error")
+    log.configure("error")
     judged = list(judge(named((), DATA)))
     print(markdown(judged, missing()))
     out.write_bytes(orjson.dumps(document(judged, missing()), option=orjson.OPT_INDENT_2))

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tocsin import observe
+from tocsin import log
 from tocsin.alerts import AlertPolicy, BudgetController, FlaggedRows
 from tocsin.calibration import episodes, rows_band
 from tocsin.records import SECOND, Column, Times, Vector
@@ -38,7 +38,7 @@ NORMAL_MAD = 0.6745
 
 
 def main(out: Path) -> None:
-    observe.configure("error")
+    log.configure("error")
     figures: dict[str, Any] = {
         "independent": independent(seeds=1_000),
         "autocorrelated": [*everything_autocorrelated()],

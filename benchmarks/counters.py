@@ -42,7 +42,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from tocsin import observe
+from tocsin import log
 from tocsin.features.base import compile_program
 from tocsin.features.rate import Rate
 from tocsin.kernel.entities import STEPPED_BACK, TOO_LATE
@@ -115,7 +115,7 @@ class Link:
 
 
 def main(out: Path) -> None:
-    observe.configure("error")
+    log.configure("error")
     figures = {"as_meant": truth(KINDS, LINKS), "beyond_rfc_2863": truth(BEYOND, LINKS // 10)}
     for name, runs in figures.items():
         show(name, runs)

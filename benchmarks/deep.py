@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 from sklearn.metrics import average_precision_score
 
-from tocsin import observe
+from tocsin import log
 from tocsin.detectors import base_lstm_training as training
 from tocsin.detectors.base_course import Course
 from tocsin.detectors.lstm_autoencoder import LstmAutoencoder
@@ -41,7 +41,7 @@ SMOOTHED = 10
 
 def main(out: Path) -> None:
     """Measure, print, write the JSON."""
-    observe.configure("error")
+    log.configure("error")
     torch.zeros(1)
     small, large, smd = _small(), _large(), {}
     print("small", small, "large", large)

@@ -27,7 +27,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from tocsin import observe
+from tocsin import log
 from tocsin.component import PartSpec, build, catalogue, part
 from tocsin.config import PreparationConfig
 from tocsin.detectors.base import Detector, Labels, Supervision
@@ -50,7 +50,7 @@ Figures = dict[str, float]
 
 def main(out: Path) -> None:
     """Measure, print a table, write the JSON."""
-    observe.configure("error")
+    log.configure("error")
     data = Path(os.environ.get("TOCSIN_DATA", ""))
     if not (data / "nsl_kdd").is_dir():
         raise SystemExit("TOCSIN_DATA does not name the folder of real data")

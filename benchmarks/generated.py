@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from tocsin import observe
+from tocsin import log
 from tocsin.system import Project
 
 WORLDS = range(1, 9)
@@ -25,7 +25,7 @@ LEAST = {"flows": 6, "hosts": 6, "services": 7, "wifi": 2, "frames": 6}
 
 def main(out: Path) -> None:
     """Measure, print, write the JSON."""
-    observe.configure("error")
+    log.configure("error")
     results = {preset: _worlds(preset) for preset in DAYS}
     for preset, found in results.items():
         print(preset, orjson.dumps(found).decode())

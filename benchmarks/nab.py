@@ -33,7 +33,7 @@ import orjson
 from benchmarks.telemetry import config_of, rows_of
 from numpy.typing import NDArray
 
-from tocsin import observe
+from tocsin import log
 from tocsin.calibration import episodes, first_rows
 from tocsin.errors import DataError
 from tocsin.evaluation.volume import volume_figure
@@ -129,7 +129,7 @@ def sigmoid(position: Vector) -> Vector:
 
 def main(out: Path) -> None:
     """Measure, print a table, write the JSON."""
-    observe.configure("error")
+    log.configure("error")
     walks = {name: walk(name) for name in NAMES}
     judged = [walks[name] for name in JUDGING]
     every = list(walks.values())

@@ -19,7 +19,7 @@ import orjson
 from sklearn.ensemble import IsolationForest as Peer
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from tocsin import observe
+from tocsin import log
 from tocsin.component import PartSpec
 from tocsin.config import Config, load
 from tocsin.model.anomaly_model import AnomalyModel
@@ -35,7 +35,7 @@ SEEDS = 10
 
 def main(out: Path) -> None:
     """Measure, print a table, write the JSON."""
-    observe.configure("error")
+    log.configure("error")
     with TemporaryDirectory() as folder:
         results = {
             "nsl_kdd": compare(Path(folder), "nsl_kdd.yaml"),

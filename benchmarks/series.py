@@ -24,7 +24,7 @@ from sklearn.decomposition import PCA
 from sklearn.metrics import average_precision_score
 from sklearn.preprocessing import StandardScaler
 
-from tocsin import observe
+from tocsin import log
 from tocsin.evaluation.volume import volume_figure
 from tocsin.records import LABEL, Mask
 
@@ -46,7 +46,7 @@ Figures = dict[str, float]
 
 def main(out: Path) -> None:
     """Measure, print a table, write the JSON."""
-    observe.configure("error")
+    log.configure("error")
     results: dict[str, Any] = {}
     for half, machines in (("choosing", CHOOSING), ("judging", JUDGING)):
         for name, chosen in machines.items():

@@ -23,7 +23,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from tocsin import observe
+from tocsin import log
 from tocsin.config import parse
 from tocsin.model.anomaly_model import AnomalyModel
 from tocsin.model.design import Design
@@ -83,7 +83,7 @@ SHIFTED = {
 
 def main(out: Path) -> None:
     """Measure, print, write the JSON."""
-    observe.configure("error")
+    log.configure("error")
     results: dict[str, Any] = {}
     for days in HISTORIES:
         results[f"{days} days"] = _judged(_model(days), _weeks())

@@ -20,7 +20,7 @@ import numpy as np
 import orjson
 from benchmarks.telemetry import config_of, rows_of
 
-from tocsin import observe
+from tocsin import log
 from tocsin.evaluation.measures import Confusion, flag_figures
 from tocsin.model.anomaly_model import AnomalyModel
 from tocsin.model.design import Design
@@ -53,7 +53,7 @@ CONFIG = """
 
 def main(out: Path) -> None:
     """Measure, print a table, write the JSON."""
-    observe.configure("error")
+    log.configure("error")
     found = {file: flagged(file) for file in FILES}
     results: dict[str, Any] = {
         "all": _figures([found[file] for file in FILES]),

@@ -15,7 +15,7 @@ import numpy as np
 import orjson
 from benchmarks.features import START, held, program
 
-from tocsin import observe
+from tocsin import log
 from tocsin.config import parse
 from tocsin.kernel.program import Program
 from tocsin.kernel.run import Kernel
@@ -104,7 +104,7 @@ def batch(kernel: Kernel, hosts: list[str], time: int) -> Batch:
 
 def through_a_limit() -> Figures:
     """Every entity has two rows, of which the second lets it in where all places are taken."""
-    observe.configure("error")
+    log.configure("error")
     kernel = Kernel(program_named("flows"), entities=LIMIT)
     state = kernel.start()
     random = np.random.default_rng(0)

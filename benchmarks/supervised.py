@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from sklearn.ensemble import IsolationForest as Forest
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score
 
-from tocsin import observe
+from tocsin import log
 from tocsin.component import PartSpec, build
 from tocsin.config import Config, load
 from tocsin.detectors.base import Detector
@@ -74,7 +74,7 @@ Truth = NDArray[np.bool_]
 
 def main(out: Path) -> None:
     """Measure, print a table, write the JSON."""
-    observe.configure("error")
+    log.configure("error")
     with TemporaryDirectory() as name:
         folder = Path(name)
         results: dict[str, Any] = {

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from sklearn.ensemble import IsolationForest as Peer
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from tocsin import observe
+from tocsin import log
 from tocsin.config import load
 from tocsin.config.parsing import Config
 from tocsin.model.anomaly_model import AnomalyModel
@@ -54,7 +54,7 @@ Numbers = NDArray[np.float64]
 
 def main(out: Path) -> None:
     """Measure, print a table, write the JSON."""
-    observe.configure("error")
+    log.configure("error")
     with TemporaryDirectory() as name:
         folder = Path(name)
         results: dict[str, Any] = {

@@ -15,7 +15,7 @@ from time import perf_counter
 import orjson
 from sklearn.ensemble import IsolationForest as Peer
 
-from tocsin import observe
+from tocsin import log
 from tocsin.config import load
 from tocsin.model.anomaly_model import AnomalyModel
 from tocsin.model.design import Design
@@ -30,7 +30,7 @@ ROUNDS = 5
 
 def main(out: Path) -> None:
     """Measure, print, write the JSON."""
-    observe.configure("error")
+    log.configure("error")
     with TemporaryDirectory() as folder:
         path = Path(folder) / "tocsin.yaml"
         shutil.copy(EXAMPLE, path)

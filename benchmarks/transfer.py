@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from tocsin import observe
+from tocsin import log
 from tocsin.bench.cases import named
 from tocsin.bench.run import rows_of, untold
 from tocsin.evaluation.measures import Ranking, average_precision, roc_auc
@@ -32,7 +32,7 @@ Figures = dict[str, float]
 
 def main(out: Path) -> None:
     """Measure, print a table, write the JSON."""
-    observe.configure("error")
+    log.configure("error")
     results = {name: _transfer(name) for name in ("smd", "asd", "jumpstarter")}
     for name, found in results.items():
         print(name, orjson.dumps(found).decode())

@@ -30,7 +30,7 @@ import numpy as np
 import orjson
 from benchmarks.telemetry import DATA, _figures, config_of, rows_of, scores_of
 
-from tocsin import observe
+from tocsin import log
 from tocsin.config.parsing import Config
 from tocsin.config.places import with_values
 from tocsin.records import LABEL
@@ -94,7 +94,7 @@ SAID = re.compile(r"Trial finished\..*number=(\d+) value=(\S+)")
 
 def main(out: Path) -> None:
     """Search, kill, print, write the JSON."""
-    observe.configure("error")
+    log.configure("error")
     results: dict[str, Any] = {name: _searched(text) for name, text in SETS.items()}
     results["killed"] = _killed(KILLS)
     results["better_on_test_rows"] = {

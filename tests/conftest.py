@@ -32,6 +32,12 @@ def _need() -> Callable[[bool, str], None]:
     return need
 
 
+@pytest.fixture(scope="session")
+def rounds() -> Callable[[int, int], int]:
+    """How often a test does the same thing: the short number, or the long one of `make soak`."""
+    return lambda short, long: long if os.environ.get("TOCSIN_SOAK") == "1" else short
+
+
 @pytest.fixture
 def seed(request: pytest.FixtureRequest) -> int:
     """A seed that can be set by TOCSIN_SEED and is shown when the test fails."""

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from tocsin import alerts, observe
+from tocsin import alerts, log
 from tocsin.alerts import AlertPolicy, BudgetController, FlaggedRows, flagged_rows, severity
 from tocsin.calibration import episodes
 from tocsin.errors import DataError
@@ -62,7 +62,7 @@ def policy(at_most_per_day: int | None = None) -> AlertPolicy:
 
 
 def folded() -> int:
-    return observe.counters().get("tocsin_alerts_folded_total", 0)
+    return log.counters().get("tocsin_alerts_folded_total", 0)
 
 
 def test_rows_of_an_episode_are_one_alert() -> None:
@@ -168,13 +168,13 @@ def test_days_that_are_over_are_not_remembered() -> None:
 def test_open_episodes_are_bounded_and_what_is_given_up_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(alerts, "OPEN_EPISODES", 3)
     evicted = 'tocsin_entities_evicted_total{reason="open_episodes"}'
-    before, deciding = observe.counters().get(evicted, 0), policy()
+    before, deciding = log.counters().get(evicted, 0), policy()
     deciding.decide(flagged([(second, str(second)) for second in range(5)]))
     assert list(deciding._last) == ["2", "3", "4"]
-    assert observe.counters()[evicted] - before == 2
+    assert log.counters()[evicted] - before == 2
     deciding.decide(flagged([(500, "late")]))
     assert list(deciding._last) == ["late"]
-    assert observe.counters()[evicted] - before == 2
+    assert log.counters()[evicted] - before == 2
 
 
 def test_nothing_flagged_is_no_alert() -> None:

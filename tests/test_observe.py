@@ -10,7 +10,7 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tocsin import observe
+from tocsin import log, observe
 
 
 @pytest.fixture(autouse=True)
@@ -20,12 +20,12 @@ def _as_it_was() -> Iterator[None]:
 
 
 def moved(name: str, before: dict[str, int]) -> int:
-    return observe.counters().get(name, 0) - before.get(name, 0)
+    return log.counters().get(name, 0) - before.get(name, 0)
 
 
 def test_an_event_is_a_line_and_a_count(capsys: pytest.CaptureFixture[str]) -> None:
-    observe.configure("info", "json")
-    before = observe.counters()
+    log.configure("info", "json")
+    before = log.counters()
     observe.rows_quarantined("csv", 3, "out_of_range")
     printed = capsys.readouterr()
     assert printed.out == ""
@@ -37,7 +37,7 @@ def test_an_event_is_a_line_and_a_count(capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_a_person_reads_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
-    observe.configure("info", "text")
+    log.configure("info", "text")
     observe.model_promoted("edge", 3, "champion")
     line = capsys.readouterr().err
     assert "Model promoted." in line
@@ -46,18 +46,18 @@ def test_a_person_reads_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_below_the_level_nothing_is_said_and_all_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
-    observe.configure("error")
-    before = observe.counters()
+    log.configure("error")
+    before = log.counters()
     observe.rows_quarantined("csv", 2, "missing")
     assert capsys.readouterr().err == ""
     assert moved('tocsin_rows_quarantined_total{reason="missing",source="csv"}', before) == 2
 
 
 def test_counters_add_up_by_their_labels_in_whatever_order_they_come() -> None:
-    before = observe.counters()
-    observe.count("tocsin_test_total", 2, b="2", a="1")
-    observe.count("tocsin_test_total", 3, a="1", b="2")
-    observe.count("tocsin_test_total")
+    before = log.counters()
+    log.count("tocsin_test_total", 2, b="2", a="1")
+    log.count("tocsin_test_total", 3, a="1", b="2")
+    log.count("tocsin_test_total")
     assert moved('tocsin_test_total{a="1",b="2"}', before) == 5
     assert moved("tocsin_test_total", before) == 1
 
@@ -68,12 +68,12 @@ def test_counters_add_up_by_their_labels_in_whatever_order_they_come() -> None:
      "access_token", "Authorization", "private_key", "salt"],
 )  # fmt: skip
 def test_a_secret_is_hidden_by_its_key(key: str) -> None:
-    assert observe.redact(None, "", {key: "hunter2"}) == {key: observe.HIDDEN}
+    assert log.redact(None, "", {key: "hunter2"}) == {key: log.HIDDEN}
 
 
 def test_what_is_no_secret_is_said() -> None:
     event = {"event": "Alerts sent.", "bypass_rate": 3, "passed": True, "monkey": "see", "model": "abc"}
-    assert observe.redact(None, "", dict(event)) == event
+    assert log.redact(None, "", dict(event)) == event
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_what_is_no_secret_is_said() -> None:
     ],
 )
 def test_credentials_in_an_address_are_hidden(said: str, shown: str) -> None:
-    assert observe.redact(None, "", {"url": said}) == {"url": shown}
+    assert log.redact(None, "", {"url": said}) == {"url": shown}
 
 
 SECRETS = st.from_regex(r"[A-Za-z0-9!$%^&*()_+=.,;-]{6,20}", fullmatch=True)
@@ -95,12 +95,12 @@ SECRETS = st.from_regex(r"[A-Za-z0-9!$%^&*()_+=.,;-]{6,20}", fullmatch=True)
 
 @given(SECRETS, st.sampled_from(["redis", "amqp", "https", "postgresql+psycopg"]))
 def test_no_password_of_an_address_is_ever_said(secret: str, scheme: str) -> None:
-    hidden = observe.redact(None, "", {"detail": f"cannot reach {scheme}://service:{secret}@host/path, gave up"})
-    assert hidden == {"detail": f"cannot reach {scheme}://{observe.HIDDEN}@host/path, gave up"}
+    hidden = log.redact(None, "", {"detail": f"cannot reach {scheme}://service:{secret}@host/path, gave up"})
+    assert hidden == {"detail": f"cannot reach {scheme}://{log.HIDDEN}@host/path, gave up"}
 
 
 def test_secrets_in_an_exception_are_hidden_too(capsys: pytest.CaptureFixture[str]) -> None:
-    observe.configure("info", "json")
+    log.configure("info", "json")
     try:
         raise ConnectionError("redis://user:hunter2@cache refused")
     except ConnectionError:
@@ -112,4 +112,4 @@ def test_secrets_in_an_exception_are_hidden_too(capsys: pytest.CaptureFixture[st
 
 def test_secrets_inside_lists_and_mappings_are_hidden() -> None:
     event = {"sinks": [{"url": "https://a:hunter2@b", "token": "hunter2"}], "tried": ("amqp://a:hunter2@b",)}
-    assert "hunter2" not in str(observe.redact(None, "", event))
+    assert "hunter2" not in str(log.redact(None, "", event))

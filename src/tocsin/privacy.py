@@ -100,7 +100,7 @@ class Privacy:
             if len(self._names) < NAMES_LIMIT:
                 self._names[pseudonym] = name
             else:
-                observe.count("tocsin_names_not_kept_total")
+                observe.name_not_kept()
         return pseudonym
 
     def _make(self, name: str) -> str:

@@ -197,6 +197,8 @@ class Judgement:
     reason: str
     asked: bool = True
     """Whether it could be: a target for labelled rows is not asked of others."""
+    soft: bool = False
+    """A bound that a person may wave through: missed, it asks for an approval and refuses nothing."""
 
 
 @dataclass(frozen=True, slots=True)

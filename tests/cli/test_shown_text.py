@@ -13,7 +13,7 @@ from tocsin.cli import screens
 from tocsin.cli.doctor import Finding
 from tocsin.errors import ConfigError, DataError, Problem
 from tocsin.model.footprint import Footprint, Share
-from tocsin.model.ledger import Version
+from tocsin.registry import Version
 from tocsin.sinks.base_terminal import Terminal
 from tocsin.sources.base import Tally
 

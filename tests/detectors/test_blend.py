@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tocsin import observe
+from tocsin import log
 from tocsin.checks import detector as checks
 from tocsin.component import PartSpec, build
 from tocsin.detectors.base import Supervision
@@ -135,9 +135,9 @@ def test_no_method_degenerates_at_certainty(method: Any, rng: np.random.Generato
 def test_a_member_without_labels_of_both_kinds_is_left_out_and_told(rng: np.random.Generator) -> None:
     rows = rng.normal(size=(400, 3))
     counter = "tocsin_members_left_out_total"
-    before = observe.counters().get(counter, 0)
+    before = log.counters().get(counter, 0)
     blend = Blend(of=(BOOSTED, FOREST, DENOISING)).fit(rows, np.zeros(400, dtype=np.int8))
-    assert observe.counters()[counter] == before + 1
+    assert log.counters()[counter] == before + 1
     assert blend.state()["weights"].tolist() == [0.0, 0.5, 0.5]
     assert not any(name.startswith("0.") for name in blend.state())
     assert np.array_equal(blend.score(rows), Blend(of=(FOREST, DENOISING)).fit(rows).score(rows))

@@ -13,7 +13,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from tocsin import observe
+from tocsin import log
 from tocsin.detectors import base_lstm_training as training
 from tocsin.detectors.base import State
 from tocsin.detectors.base_course import Course
@@ -197,10 +197,10 @@ def test_a_gpu_that_vanishes_is_told_and_the_training_goes_on_without_it(
 
     monkeypatch.setattr(training, "_device", lambda: torch.device("cpu:0"))
     monkeypatch.setattr(training, "_epoch", vanishing)
-    before = observe.counters().get('tocsin_gpus_lost_total{detector="lstm_autoencoder"}', 0)
+    before = log.counters().get('tocsin_gpus_lost_total{detector="lstm_autoencoder"}', 0)
     assert same(small().fit(x), whole)
     assert rounds == [0, 1, 2, 2, 3]
-    assert observe.counters()['tocsin_gpus_lost_total{detector="lstm_autoencoder"}'] == before + 1
+    assert log.counters()['tocsin_gpus_lost_total{detector="lstm_autoencoder"}'] == before + 1
     said = capsys.readouterr()
     assert "free the GPU and train again to use it" in said.out + said.err
     assert "launch failure" in said.out + said.err

@@ -29,7 +29,7 @@ HOME_OF = {
     "matplotlib": {"evaluation/plots.py", "training/exports/pictures.py"},
     "jinja2": {"evaluation/page.py"},
     "optuna": {"training/study.py"},
-    "structlog": {"observe.py"},
+    "structlog": {"log.py"},
     "torch": {"detectors/base_lstm_training.py"},
     "xgboost": {"detectors/xgboost.py"},
     "httpx2": {"sources/base_http.py"},

@@ -9,7 +9,7 @@ from subprocess import CompletedProcess
 
 import pytest
 
-from tocsin import observe
+from tocsin import log
 
 Run = Callable[..., CompletedProcess[str]]
 WINDOWS = ("columns: [bytes, packets]", "columns: [bytes], derive: [{type: rolling, columns: [bytes], windows: [1h]}]")
@@ -21,10 +21,10 @@ def passes(tocsin: Run) -> Callable[..., tuple[int, int, str]]:
 
     def run(*words: str) -> tuple[int, int, str]:
         names = [f'tocsin_feature_passes_total{{result="{result}"}}' for result in ("computed", "spared")]
-        before = [observe.counters().get(name, 0) for name in names]
+        before = [log.counters().get(name, 0) for name in names]
         done = tocsin(*words, "--no-plots", "--json")
         assert done.returncode == 0, done.stdout + done.stderr
-        computed, spared = (observe.counters().get(name, 0) - had for name, had in zip(names, before, strict=True))
+        computed, spared = (log.counters().get(name, 0) - had for name, had in zip(names, before, strict=True))
         return computed, spared, str(json.loads(done.stdout)["model"])
 
     return run

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from tests.kernel.streams import TEN_YEARS, Row, one_pass, steady_streams
 
-from tocsin import observe
+from tocsin import log
 from tocsin.kernel import build
 from tocsin.kernel.entities import COLD, LATE, NOT_ADMITTED, STEP_ROWS, TOO_LATE
 from tocsin.kernel.program import Operation, Program
@@ -90,9 +90,9 @@ def test_row_15_a_silence_longer_than_the_window_forgets_keys_too_whether_the_pl
 
 def test_row_15_what_is_given_up_is_counted_by_whether_it_still_mattered() -> None:
     idle, active = (f'tocsin_entities_evicted_total{{reason="{reason}"}}' for reason in ("idle", "limit"))
-    before = observe.counters()
+    before = log.counters()
     counted(counting(1), ("a", 0), ("b", 61), ("c", 62), ("c", 63), ("d", 64))
-    after = observe.counters()
+    after = log.counters()
     assert after[idle] == before.get(idle, 0) + 1
     assert after[active] == before.get(active, 0) + 1
 

@@ -23,10 +23,10 @@ UNAVAILABLE = 69
 
 GOLDEN = """
 import platform
-from tocsin import observe
+from tocsin import log
 from tocsin.kernel.golden import golden
 
-observe.configure()  # log lines go elsewhere
+log.configure()  # log lines go elsewhere
 print(platform.machine(), golden())
 """
 FUSED = re.compile(r"\t(v?fn?m(?:add|sub|la|ls|ad|sb)\w*)|<(fmaf?)@plt>")

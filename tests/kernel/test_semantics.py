@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tocsin import observe
+from tocsin import log
 from tocsin.kernel.entities import LATE, STEP_ROWS, STEPPED_BACK, TOO_LATE
 from tocsin.kernel.program import Operation, Program
 from tocsin.kernel.repeats import REMEMBERED
@@ -75,9 +75,9 @@ def test_row_04_a_repeat_is_marked_tells_nothing_and_moves_nothing() -> None:
 
 def test_row_04_repeats_are_counted() -> None:
     name = 'tocsin_rows_marked_total{mark="repeated"}'
-    before = observe.counters().get(name, 0)
+    before = log.counters().get(name, 0)
     run(summing(key=("id",)), rows_of(("a", 0, 1.0), ("a", 1, 2.0), id=["p", "p"]))
-    assert observe.counters()[name] == before + 1
+    assert log.counters()[name] == before + 1
 
 
 def test_row_04_a_repeat_is_known_in_another_batch_and_one_by_one() -> None:
@@ -135,9 +135,9 @@ def test_row_05_a_row_too_late_is_computed_as_if_alone_and_moves_nothing() -> No
 
 def test_row_05_late_rows_are_counted_by_how_late_they_are() -> None:
     names = [f'tocsin_rows_marked_total{{mark="{mark}"}}' for mark in ("late", "too_late")]
-    before = [observe.counters().get(name, 0) for name in names]
+    before = [log.counters().get(name, 0) for name in names]
     run(summing(), rows_of(("a", 100, 1.0), ("a", 99, 2.0), ("a", 40, 4.0), ("a", 39, 8.0)))
-    assert [observe.counters()[name] for name in names] == [before[0] + 1, before[1] + 2]
+    assert [log.counters()[name] for name in names] == [before[0] + 1, before[1] + 2]
 
 
 def back(seconds: float, rows: int) -> list[tuple[str, float, float]]:

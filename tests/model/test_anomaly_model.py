@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tocsin import observe
+from tocsin import log
 from tocsin.config import parse
 from tocsin.errors import DataError, IntegrityError, LimitExceeded, NotFittedError, SchemaError
 from tocsin.kernel.entities import COLD, LATE, NOT_ADMITTED, STEPPED_BACK, TOO_LATE
@@ -133,9 +133,9 @@ def test_no_column_is_gone_where_rows_of_two_kinds_have_different_ones(make_rows
     only = "{columns: [load], derive: [{type: product, left: load, right: temperature, name: both}]}"
     train, calibration, test = (mixed(make_rows(rows)) for rows in (600, 300, 2 * ENOUGH_ROWS))
     model = AnomalyModel(design(only)).fit(train, calibration)
-    before = observe.counters().get("tocsin_lost_columns_total", 0)
+    before = log.counters().get("tocsin_lost_columns_total", 0)
     assert (model.score(test).state == "ready").sum() == ENOUGH_ROWS
-    assert observe.counters().get("tocsin_lost_columns_total", 0) == before
+    assert log.counters().get("tocsin_lost_columns_total", 0) == before
 
 
 def test_rows_are_degraded_where_a_column_that_training_had_is_gone(
@@ -145,12 +145,12 @@ def test_rows_are_degraded_where_a_column_that_training_had_is_gone(
     test = make_rows(ENOUGH_ROWS, 1_054_000)
     model = AnomalyModel(design()).fit(train, calibration)
     lost = test.replace({"load": np.full(test.rows, np.nan)})
-    before = observe.counters().get("tocsin_lost_columns_total", 0)
+    before = log.counters().get("tocsin_lost_columns_total", 0)
     assert set(model.score(test).state) == {"ready"}
     assert set(model.score(lost.take(np.arange(ENOUGH_ROWS - 1))).state) == {"ready"}, "too few to say so"
-    assert observe.counters().get("tocsin_lost_columns_total", 0) == before
+    assert log.counters().get("tocsin_lost_columns_total", 0) == before
     assert set(model.score(lost).state) == {"degraded"}
-    assert observe.counters()["tocsin_lost_columns_total"] == before + 1
+    assert log.counters()["tocsin_lost_columns_total"] == before + 1
 
 
 @pytest.mark.parametrize(

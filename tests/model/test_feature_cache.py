@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tocsin import observe
+from tocsin import log
 from tocsin.errors import NotFittedError, SchemaError
 from tocsin.kernel import checkpoint
 from tocsin.kernel.program import Operation, Program
@@ -60,9 +60,9 @@ def same(got: list[FeatureMatrix], wanted: list[FeatureMatrix]) -> None:
 def counted(step: Callable[[], object]) -> tuple[int, int]:
     """How many batches were computed and how many spared."""
     names = [f'tocsin_feature_passes_total{{result="{result}"}}' for result in ("computed", "spared")]
-    before = [observe.counters().get(name, 0) for name in names]
+    before = [log.counters().get(name, 0) for name in names]
     step()
-    computed, spared = (observe.counters().get(name, 0) - had for name, had in zip(names, before, strict=True))
+    computed, spared = (log.counters().get(name, 0) - had for name, had in zip(names, before, strict=True))
     return computed, spared
 
 
@@ -150,9 +150,9 @@ def test_a_damaged_entry_is_computed_and_written_anew(share: float, rows: Batch,
     flipped = data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
     for harmed in (data[:place], data[:place] + b"!" + data[place:], flipped):
         entry.write_bytes(harmed)
-        before = observe.counters().get("tocsin_feature_cache_damaged_total", 0)
+        before = log.counters().get("tocsin_feature_cache_damaged_total", 0)
         assert counted(lambda: same(passed(thirds(rows)[:1], tmp_path), plain)) == (1, 0)
-        assert observe.counters()["tocsin_feature_cache_damaged_total"] == before + 1
+        assert log.counters()["tocsin_feature_cache_damaged_total"] == before + 1
         assert entry.read_bytes() == data
     assert counted(lambda: passed(thirds(rows)[:1], tmp_path)) == (0, 1)
 
@@ -185,17 +185,17 @@ def test_entries_that_were_not_used_for_longest_make_way(rows: Batch, tmp_path: 
 
 def test_what_is_larger_than_the_limit_is_not_kept(rows: Batch, tmp_path: Path) -> None:
     passed(thirds(rows)[:1], tmp_path)
-    before = observe.counters().get("tocsin_feature_cache_refused_total", 0)
+    before = log.counters().get("tocsin_feature_cache_refused_total", 0)
     FeaturePass(FeatureCache(tmp_path, 1_000)).begin(kernel()).run(rows)
-    assert observe.counters()["tocsin_feature_cache_refused_total"] == before + 1
+    assert log.counters()["tocsin_feature_cache_refused_total"] == before + 1
     assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_a_folder_that_cannot_be_written_is_no_reason_to_stop(rows: Batch, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
-    before = observe.counters().get("tocsin_feature_cache_refused_total", 0)
+    before = log.counters().get("tocsin_feature_cache_refused_total", 0)
     same(passed(thirds(rows), tmp_path / "file" / "features"), passed(thirds(rows), None))
-    assert observe.counters()["tocsin_feature_cache_refused_total"] == before + 3
+    assert log.counters()["tocsin_feature_cache_refused_total"] == before + 3
 
 
 def test_a_folder_that_is_only_read_gives_what_it_has(

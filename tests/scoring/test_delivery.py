@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from tocsin import observe
+from tocsin import log
 from tocsin.errors import DeliveryError
 from tocsin.records import Alert
 from tocsin.scoring.delivery import Delivery
@@ -60,10 +60,10 @@ def test_names_go_only_where_they_stay_on_this_machine() -> None:
 
 def test_a_sink_that_fails_stops_no_other_and_is_told_at_once_and_at_the_end() -> None:
     broken, working = Kept(fails=True), Kept()
-    before = observe.counters().get('tocsin_sinks_failed_total{sink="Kept"}', 0)
+    before = log.counters().get('tocsin_sinks_failed_total{sink="Kept"}', 0)
     with pytest.raises(DeliveryError):
         send([broken, working])
-    assert observe.counters()['tocsin_sinks_failed_total{sink="Kept"}'] == before + 1
+    assert log.counters()['tocsin_sinks_failed_total{sink="Kept"}'] == before + 1
     assert len(working.got) == 2
     assert broken.life == working.life == ["open", "close"]
 

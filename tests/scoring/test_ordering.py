@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tocsin import observe
+from tocsin import log
 from tocsin.kernel.entities import STEP_ROWS
 from tocsin.records import SECOND, Batch
 from tocsin.scoring.ordering import EventTime
@@ -47,11 +47,11 @@ def test_nothing_is_released_before_the_watermark_has_passed_it() -> None:
 
 def test_rows_beyond_the_limit_are_released_early_and_counted() -> None:
     name = 'tocsin_rows_marked_total{mark="released_early"}'
-    before = observe.counters().get(name, 0)
+    before = log.counters().get(name, 0)
     order = EventTime("time", 1_000 * SECOND, limit=3)
     assert numbers(order.push(stream(5, 1, 4, 2, 3)).in_order) == [1, 3]
     assert numbers(order.push(stream(1.5)).too_late) == [0]
-    assert observe.counters()[name] == before + 2
+    assert log.counters()[name] == before + 2
 
 
 def test_one_clock_far_ahead_does_not_blind_the_stream() -> None:

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tocsin import observe
+from tocsin import log
 from tocsin.checks.source import batches_of
 from tocsin.records import FILE, ROW, Batch
 from tocsin.schema import Field, Schema
@@ -300,8 +300,8 @@ def test_metrics_beyond_the_limit_are_left_out_and_counted(tmp_path: Path) -> No
     rows = [device(f"k{part}", [{1: f"m{part}_{n}", 3: 1.0} for n in range(600)]) for part in range(3)]
     path = stored(tmp_path / "a.db", rows)
     counter = 'tocsin_columns_left_out_total{reason="too_many_columns",source="sqlite_wal"}'
-    before = observe.counters().get(counter, 0)
+    before = log.counters().get(counter, 0)
     batches = batches_of(SqliteWal(path=str(path), message="device", rows=2))
     assert len({name for batch in batches for name in batch} - {FILE, ROW}) == 1_024
     assert {"device_id", "timestamp", "idempotency_key"} <= set(batches[-1])
-    assert observe.counters()[counter] - before == 1_800 + 5 - 1_024
+    assert log.counters()[counter] - before == 1_800 + 5 - 1_024

@@ -8,7 +8,7 @@ import numpy as np
 import orjson
 import pytest
 
-from tocsin import observe
+from tocsin import log
 from tocsin.annotations import Labeller
 from tocsin.errors import SchemaError
 from tocsin.records import CLASS, LABEL, Batch, Column, Rejected
@@ -60,9 +60,9 @@ def test_every_row_that_came_in_is_accounted_for(tmp_path: Path) -> None:
 
 
 def test_counters_move_with_the_tally(tmp_path: Path) -> None:
-    before = observe.counters()
+    before = log.counters()
     list(Intake(Csv(path=write(tmp_path, "1,a,5", "1,a,5", "2,b,-1", "3,x,1")), SCHEMA, labels=ByFirstLetter()))
-    moved = {name: count - before.get(name, 0) for name, count in observe.counters().items()}
+    moved = {name: count - before.get(name, 0) for name, count in log.counters().items()}
     assert {name: count for name, count in moved.items() if count} == {
         'tocsin_rows_received_total{source="csv"}': 4,
         'tocsin_rows_passed_on_total{source="csv"}': 1,
@@ -179,14 +179,14 @@ def test_a_stopped_intake_closes_its_source(tmp_path: Path) -> None:
 
 def test_the_quarantine_is_for_its_owner_alone_and_has_a_limit(tmp_path: Path) -> None:
     quarantine = Quarantine(tmp_path / "quarantine.jsonl", limit_bytes=250)
-    before = observe.counters().get("tocsin_quarantine_full_total", 0)
+    before = log.counters().get("tocsin_quarantine_full_total", 0)
     for row in range(1, 9):
         quarantine.add([Rejected("rows.csv", row, "out_of_range", "too high", "x" * 20)])
     assert stat.S_IMODE(quarantine.path.stat().st_mode) == 0o600
     kept = [orjson.loads(line)["row"] for line in quarantine.path.read_bytes().splitlines()]
     assert kept == [1, 2]
     assert quarantine.path.stat().st_size <= 250
-    assert observe.counters()["tocsin_quarantine_full_total"] == before + 1
+    assert log.counters()["tocsin_quarantine_full_total"] == before + 1
 
 
 def test_a_quarantine_without_rows_makes_no_file(tmp_path: Path) -> None:

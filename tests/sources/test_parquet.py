@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from tocsin import observe
+from tocsin import log
 from tocsin.checks.source import batches_of
 from tocsin.records import FILE, ROW, Position
 from tocsin.schema import Field, Schema
@@ -45,10 +45,10 @@ def test_columns_keep_their_types_and_nulls_stay_missing(tmp_path: Path) -> None
         }
     )
     frame.write_parquet(tmp_path / "a.parquet")
-    before = observe.counters()
+    before = log.counters()
     (batch,) = batches_of(Parquet(path=str(tmp_path / "a.parquet")))
     left_out = 'tocsin_columns_left_out_total{reason="unsupported_type",source="parquet"}'
-    assert observe.counters()[left_out] - before.get(left_out, 0) == 3
+    assert log.counters()[left_out] - before.get(left_out, 0) == 3
     assert set(batch) - {FILE, ROW} == {"whole", "real", "word", "kind", "yes", "price", "time", "day"}
     assert batch["time"][0] == np.datetime64("2026-01-05T12:00:00")
     assert (batch["price"][0], batch["kind"][0], batch["yes"].tolist()) == (1.5, "x", [True, None])

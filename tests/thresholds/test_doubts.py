@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tocsin import observe
+from tocsin import log
 from tocsin.records import SECOND, Vector
 from tocsin.thresholds.base import AlertBudget, Calibration
 from tocsin.thresholds.conformal import Conformal
@@ -28,9 +28,9 @@ def test_two_weeks_of_calm_are_beyond_doubt(rng: np.random.Generator) -> None:
 
 
 def test_scores_that_grow_over_the_span_are_told(rng: np.random.Generator, capsys: pytest.CaptureFixture[str]) -> None:
-    before = observe.counters().get('tocsin_budget_doubted_total{reason="trend"}', 0)
+    before = log.counters().get('tocsin_budget_doubted_total{reason="trend"}', 0)
     assert promised(rng.normal(size=WEEKS) + np.linspace(0.0, 1.0, WEEKS)) == "trend"
-    assert observe.counters()['tocsin_budget_doubted_total{reason="trend"}'] - before == 1
+    assert log.counters()['tocsin_budget_doubted_total{reason="trend"}'] - before == 1
     assert "scores grow over the span" in capsys.readouterr().out
     assert promised(rng.normal(size=WEEKS) - np.linspace(0.0, 1.0, WEEKS)) == "trend"
 

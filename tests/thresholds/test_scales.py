@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tocsin import observe
+from tocsin import log
 from tocsin.calibration import episodes
 from tocsin.errors import IntegrityError
 from tocsin.records import SECOND, Column, Times, Vector
@@ -82,12 +82,12 @@ def test_memory_is_bounded_and_what_goes_without_is_counted(
 ) -> None:
     monkeypatch.setattr(base_scales, "MOST_SCALES", 2)
     evicted = 'tocsin_entities_evicted_total{reason="calibration"}'
-    before = observe.counters().get(evicted, 0)
+    before = log.counters().get(evicted, 0)
     hosts = np.repeat(names("a", "b", "c"), [600, 900, 700])
     scales = EntityScales.of(rng.normal(size=2_200) * np.repeat([1.0, 2.0, 4.0], [600, 900, 700]), hosts)
     assert len(scales.keys) == 2
     assert scales.apply(np.ones(1), names("a")) == scales.apply(np.ones(1), None)
-    assert observe.counters()[evicted] - before == 1
+    assert log.counters()[evicted] - before == 1
 
 
 def test_no_name_is_kept_in_the_state(rng: np.random.Generator) -> None:

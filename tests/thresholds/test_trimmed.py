@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tocsin import observe
+from tocsin import log
 from tocsin.records import SECOND, Mask, Vector
 from tocsin.thresholds.base import AlertBudget, Calibration
 from tocsin.thresholds.conformal import Conformal
@@ -25,7 +25,7 @@ def with_incidents(rng: np.random.Generator, rows: int, share: float) -> tuple[V
 
 
 def set_aside() -> int:
-    return observe.counters().get("tocsin_calibration_rows_set_aside_total", 0)
+    return log.counters().get("tocsin_calibration_rows_set_aside_total", 0)
 
 
 @pytest.mark.parametrize("rows", [400, 2_000, 8_000])

@@ -10,7 +10,7 @@ from subprocess import CompletedProcess
 import numpy as np
 import pytest
 
-from tocsin import observe
+from tocsin import log
 from tocsin.config import LimitsConfig
 from tocsin.errors import LimitExceeded
 from tocsin.system import Project
@@ -71,9 +71,9 @@ def test_a_damaged_file_is_as_good_as_none(place: int, course: KeptCourse, tmp_p
 
 def test_a_disk_that_takes_nothing_ends_no_training(course: KeptCourse, tmp_path: Path) -> None:
     (tmp_path / "fit").write_text("a file where a folder should be")
-    before = observe.counters().get("tocsin_fits_not_kept_total", 0)
+    before = log.counters().get("tocsin_fits_not_kept_total", 0)
     course.keep("one", STANDING)
-    assert observe.counters()["tocsin_fits_not_kept_total"] == before + 1
+    assert log.counters()["tocsin_fits_not_kept_total"] == before + 1
     assert course.find("one") is None
 
 
@@ -110,9 +110,9 @@ def test_a_training_that_was_stopped_goes_on_and_makes_the_model_it_would_have_m
     assert rounds == [(done, 6) for done in range(5)]
     assert not Path("runs").exists()
     resumed = 'tocsin_fits_resumed_total{detector="lstm_autoencoder"}'
-    before = observe.counters().get(resumed, 0)
+    before = log.counters().get(resumed, 0)
     gone_on = json.loads(tocsin("train", "--no-plots", "--json").stdout)["model"]
-    assert observe.counters()[resumed] == before + 1
+    assert log.counters()[resumed] == before + 1
     Path(".tocsin/fit/fit").unlink()
     assert json.loads(tocsin("train", "--no-plots", "--json").stdout)["model"] == gone_on
-    assert observe.counters()[resumed] == before + 1
+    assert log.counters()[resumed] == before + 1

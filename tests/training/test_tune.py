@@ -17,7 +17,7 @@ from tocsin.training.folds import Fold, folds
 from tocsin.training.judging import Judging, can_rank
 from tocsin.training.objective import PRECISION, RECALL, Answers, allowed_alerts, gain, level_within
 from tocsin.training.selection import selected
-from tocsin.training.tune import Means, tune
+from tocsin.training.tune import SearchMeans, tune
 
 CONFIG = """\
 version: 1
@@ -33,7 +33,7 @@ detector: {type: robust_zscore}
 alerts: {budget: 2%}
 """
 SEARCH = "tune: {sampler: grid, folds: 2, search: {preparation.clip: [null, 0.5], detector.two_sided: [true, false]}}\n"
-ALONE = Means(workers=1)
+ALONE = SearchMeans(workers=1)
 
 
 def configured(folder: Path, more: str = SEARCH) -> Config:
@@ -157,7 +157,7 @@ def test_a_search_finds_the_same_by_one_process_and_by_two(rng: np.random.Genera
     (folder / "other").mkdir()
     rows = halves(rng, labelled=True)
     by_one, by_two = (
-        tune(configured(folder / place, drawn), rows, Means(workers=workers))
+        tune(configured(folder / place, drawn), rows, SearchMeans(workers=workers))
         for place, workers in (("", 1), ("other", 2))
     )
     assert (by_one.values, by_one.after, by_one.trials) == (by_two.values, by_two.after, 6)

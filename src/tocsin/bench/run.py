@@ -11,7 +11,7 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
-from tocsin import observe
+from tocsin import log
 from tocsin.bench.cases import Case
 from tocsin.bench.peers import scores_of_peers
 from tocsin.calibration import codes_of
@@ -144,7 +144,7 @@ def untold(rows: Batch) -> Batch:
 
 def _ours(config: Config, train: Batch, test: Batch, *, warm: bool) -> _Rows:
     """No figure here needs a threshold, so that all rows are learnt from and none is held back for one."""
-    with observe.quiet():  # what is said of a threshold here is said of none
+    with log.quiet():  # what is said of a threshold here is said of none
         model = AnomalyModel(Design.of(config)).fit(train, train)
     state = model.start()
     before = model.features(train, state).values

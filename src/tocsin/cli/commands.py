@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from tocsin import observe
+from tocsin import log
 from tocsin.cli import INTERRUPTED, screens
 from tocsin.cli.bench import bench
 from tocsin.cli.data import data_app
@@ -69,7 +69,7 @@ def _run(words: list[str]) -> int:
     as_json = "--json" in words
     try:
         settings, rest = take_settings(words)
-        observe.configure(settings.level or "info")
+        log.configure(settings.level or "info")
         ended = app(args=rest, prog_name="tocsin", obj=settings, standalone_mode=False)
         # The parser turns Ctrl-C into this number.
         return _stopped(as_json=as_json) if ended == INTERRUPTED else int(ended or DONE)
@@ -265,7 +265,7 @@ def doctor(ctx: typer.Context) -> None:
     from tocsin.cli.doctor import examine
 
     settings: Settings = ctx.obj
-    observe.configure(settings.level or "error")  # what the golden rows go through is no news
+    log.configure(settings.level or "error")  # what the golden rows go through is no news
     findings = list(examine(settings.config))
     if settings.json:
         screens.document({"findings": findings})

@@ -8,7 +8,7 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING
 
-from tocsin import observe
+from tocsin import log
 from tocsin.cli import screens
 from tocsin.cli.pictures import illustrated
 from tocsin.errors import ConfigError, Problem
@@ -47,7 +47,7 @@ def run_demo(folder: Path, *, as_json: bool) -> int:
     config = folder / "tocsin.yaml"
     config.write_text(CONFIG, "utf-8")
     project = Project.load(config)
-    observe.configure(project.config.logging.level)
+    log.configure(project.config.logging.level)
     with screens.progress_of(project):
         outcome = project.train(promote=True)
         page = illustrated(outcome)

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from tocsin.cli.doctor import Finding
     from tocsin.evaluation.report import Report
     from tocsin.model.footprint import Footprint
-    from tocsin.model.ledger import Version
     from tocsin.records import Alert, Verdict
+    from tocsin.registry import Version
     from tocsin.sources.base import Tally
     from tocsin.system import Outcome, Project
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
-from tocsin import observe
+from tocsin import log
 from tocsin.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Settings:
 
         project = Project.load(self.config)
         logging = project.config.logging
-        observe.configure(self.level or logging.level, logging.format)
+        log.configure(self.level or logging.level, logging.format)
         return project
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tocsin import observe
+from tocsin import log
 from tocsin.cli import screens
 from tocsin.cli.demo import fresh
 from tocsin.component import PartSpec
@@ -65,7 +65,7 @@ def run_watch(folder: Path, watch_s: float, *, as_json: bool) -> int:
     config = folder / "tocsin.yaml"
     config.write_text(CONFIG, "utf-8")
     project = Project.load(config)
-    observe.configure(project.config.logging.level)
+    log.configure(project.config.logging.level)
     if not as_json:
         screens.say(f"Learning what is normal on this machine: {LEARN_S} s of what its processes do. Leave it alone.")
     with screens.progress_of(project):

@@ -16,6 +16,7 @@ from tocsin.config.search import TuneConfig
 from tocsin.config.sections import (
     AlertsConfig,
     FeaturesConfig,
+    HistoryConfig,
     LabelsConfig,
     LimitsConfig,
     LoggingConfig,
@@ -25,6 +26,7 @@ from tocsin.config.sections import (
     Section,
     SplitConfig,
     Targets,
+    TrackingConfig,
 )
 from tocsin.errors import ConfigError, Problem
 from tocsin.presets import merged, merged_part, read_preset
@@ -46,6 +48,7 @@ class Config(Section):
     schema_: Schema = Field(alias="schema")
     source: Spec | None = None
     test: Spec | None = None
+    history: HistoryConfig = HistoryConfig()
     labels: LabelsConfig | None = None
     test_labels: LabelsConfig | None = None
     features: FeaturesConfig = FeaturesConfig()
@@ -57,6 +60,7 @@ class Config(Section):
     alerts: AlertsConfig = AlertsConfig()
     gate: Targets = Field(default_factory=dict)
     registry: RegistryConfig = RegistryConfig()
+    tracking: TrackingConfig | None = None
     sinks: tuple[Spec, ...] = (PartSpec("console"),)
     privacy: PrivacyConfig = PrivacyConfig()
     limits: LimitsConfig = LimitsConfig()

@@ -194,10 +194,61 @@ class AlertsConfig(Section):
 
 
 class RegistryConfig(Section):
-    """Where versions are kept, and how many."""
+    """Where versions are kept, how many, and who may move them.
+
+    Parameters
+    ----------
+    path
+        A folder, or a bucket: `s3://bucket/prefix`, `gs://bucket/prefix` (Firebase Storage is one).
+    keep, max_age
+        Versions that stay beside those that a channel needs; older ones than `max_age` go, too.
+    max_size
+        Bytes that one version may have.
+    keys
+        Folder of the signing keys of this machine.
+    audience
+        Which machines the versions are for, such as a site or a fleet: others refuse them.
+    expires
+        For how long a step of a channel counts as fresh.
+    precision
+        How arrays of numbers are stored: `float32` halves them, and the report says what that does to the scores.
+    """
 
     path: PathText = "registry"
     keep: int = Field(default=5, ge=1, le=10_000)
+    max_age: Duration | None = None
+    max_size: Size = 32 * 2**20
+    keys: PathText = ".tocsin/keys"
+    audience: str = Field(default="", max_length=64, pattern=r"^[a-z0-9._-]*$")
+    expires: Duration = 90 * 86_400.0
+    precision: Literal["float64", "float32"] = "float64"
+
+
+class HistoryConfig(Section):
+    """Which part of what a source holds is learnt from.
+
+    Parameters
+    ----------
+    last
+        Rows from this long before now on; by default all.
+    """
+
+    last: Duration | None = None
+
+
+class TrackingConfig(Section):
+    """An MLflow that is told of every training (extra `mlflow`); nothing is ever loaded from it.
+
+    Parameters
+    ----------
+    uri
+        Of the tracking server or database, `sqlite:///mlflow.db`.
+    experiment
+        By default the name of the config.
+    """
+
+    uri: PathText
+    experiment: str | None = None
 
 
 class PrivacyConfig(Section):
@@ -218,12 +269,16 @@ class LimitsConfig(Section):
         How many of them hold state at once.
     feature_cache
         Bytes on disk for features that the next training on the same rows need not compute.
+    requests, transfer
+        Requests to, and bytes from and to, storage elsewhere that a run may take.
     """
 
     memory: Size | None = None
     entities: int = Field(default=20_000, ge=1)
     train_time: Duration | None = None
     feature_cache: Size = 2 * 10**9
+    requests: int = Field(default=5_000, ge=1)
+    transfer: Size = 10**9
 
 
 class LoggingConfig(Section):

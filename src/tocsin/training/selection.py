@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from tocsin import observe
+from tocsin import log, observe
 from tocsin.config import SplitConfig
 from tocsin.errors import TocsinError
 from tocsin.model.catalogue import Column, columns
@@ -60,7 +60,7 @@ def selected(design: Design, train: Batch, split: SplitConfig, cache: FeatureCac
         return design
     halves = list(folds(train, design.schema, split, 1))
     judging = Judging(halves, can_rank(halves), SEED, cache)
-    with observe.quiet():
+    with log.quiet():
         names, learnt = judging.learnt(design, 0)
         kept = _eliminated(names, _idle(names, learnt), _groups(design, names), _asked(judging, design, names))
     aside = tuple(name for name in names if name not in kept)

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import orjson
 
-from tocsin import observe
+from tocsin import log, observe
 from tocsin.config import Config
 from tocsin.config.places import with_values, written
 from tocsin.config.search import Range, TuneConfig
@@ -76,7 +76,7 @@ class Tuning:
 
 
 @dataclass(frozen=True, slots=True)
-class Means:
+class SearchMeans:
     """What a search works with.
 
     Parameters
@@ -100,7 +100,7 @@ class Means:
     generated: bool = False
 
 
-def tune(config: Config, rows: Fold, means: Means) -> Tuning:
+def tune(config: Config, rows: Fold, means: SearchMeans) -> Tuning:
     """Search, then compare the best with the config; goes on with a study that was cut off.
 
     Parameters
@@ -188,7 +188,7 @@ class _Trial:
     def value(self, values: Mapping[str, Any]) -> float:
         """The mean of the objective over the folds."""
         design = Design.of(with_values(self.config, values))
-        with observe.quiet():
+        with log.quiet():
             found = [self.judging.answers(design, number).value() for number in range(len(self.judging.folds))]
         return float(np.mean(found))
 

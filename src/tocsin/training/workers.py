@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from multiprocessing.connection import wait
 from typing import Any, TypeVar
 
-from tocsin import observe
+from tocsin import log
 from tocsin.errors import LimitExceeded
 
 Answer = TypeVar("Answer")
@@ -69,7 +69,7 @@ def spread_over(workers: int, work: Callable[[Any], Any]) -> Iterator[Spread]:
 def _begin(work: Callable[[Any], Any]) -> None:
     global _work  # noqa: PLW0603  # a worker has nothing else to keep it in
     _work = work
-    observe.configure("error")
+    log.configure("error")
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

@@ -2,7 +2,7 @@
 
 ``registry.json``                format of the whole registry
 ``objects/sha256/<aa>/<hash>``   manifests, arrays and reports, each named by the hash of its bytes
-``models/<name>/...``            what is written about one name, see `tocsin.model.ledger`
+``models/<name>/...``            what is written about one name, see `tocsin.registry.ledger`
 
 Nothing is overwritten, so of two writers one wins and the other is told. What a version needs is stored before the
 version, and the version before a channel points at it: a process that is killed leaves orphans, never a hole.
@@ -33,8 +33,8 @@ from tocsin.errors import (
 )
 from tocsin.model.bundle import LIMITS, MANIFEST, Bundle, pack, unpack
 from tocsin.model.documents import MAX_DOCUMENT_BYTES, canonical, seal, sha256, unseal
-from tocsin.model.ledger import CANDIDATE, CHAMPION, ChannelEntry, Ledger, Record, StoredObject, Version
 from tocsin.records import Verdict
+from tocsin.registry.ledger import CANDIDATE, CHAMPION, ChannelEntry, Ledger, Record, StoredObject, Version
 from tocsin.storage import SEGMENT, Store
 
 __all__ = ["CANDIDATE", "CHAMPION", "ChannelEntry", "Registry", "Version"]

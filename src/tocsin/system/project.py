@@ -13,40 +13,37 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import partial as bound
 from pathlib import Path
 from typing import Self, cast
 
 from tocsin import observe
 from tocsin.alerts import AlertPolicy, BudgetController
-from tocsin.component import PartSpec, Room
-from tocsin.config import Config, LabelsConfig, LimitsConfig, load
+from tocsin.component import PartSpec
+from tocsin.config import Config, LimitsConfig, load
 from tocsin.errors import ConfigError, ConflictError, Problem
 from tocsin.evaluation.evidence import Evidence
-from tocsin.evaluation.gate import check_limits, gate
+from tocsin.evaluation.gate import gate
 from tocsin.evaluation.report import Report, evaluate
 from tocsin.evaluation.runs import appearing, new_run, write_documents
 from tocsin.model.anomaly_model import AnomalyModel, part_types
-from tocsin.model.design import Design, check_design, problems_in
 from tocsin.model.feature_cache import FeatureCache, FeaturePass
-from tocsin.model.ledger import Version
 from tocsin.privacy import Privacy
 from tocsin.records import Batch, Verdict
-from tocsin.registry import Registry
+from tocsin.registry import Registry, Version
 from tocsin.scoring.delivery import Delivery
 from tocsin.scoring.scorer import Scored, Scorer
 from tocsin.scoring.trial import Circumstances, trial
 from tocsin.sinks.base import Sink
 from tocsin.sources.base import Tally
 from tocsin.storage import LocalStore
+from tocsin.system.checking import check
 from tocsin.training.exports import Export, Material
+from tocsin.training.fit import Means, fit
 from tocsin.training.folds import Fold
-from tocsin.training.history import History, Progress, Reader, check_part, local_part, losses, source_of, with_path
-from tocsin.training.kept_course import KeptCourse
+from tocsin.training.history import History, Progress, Reader, local_part, losses, source_of, with_path
 from tocsin.training.limits import Limits, peak_memory_bytes
-from tocsin.training.selection import selected
 from tocsin.training.split import split
-from tocsin.training.tune import Means, Tuning, check_search, tune
+from tocsin.training.tune import SearchMeans, Tuning, tune
 
 RUNS = "runs"
 FEATURES = ".tocsin/features"
@@ -132,12 +129,9 @@ class Project:
         limits = Limits(self.config.limits)
         config, history = self._history(limits)
         elsewhere = self.reader.read(config.test, config.test_labels or config.labels, limits) if config.test else None
-        parts = split(history.batch, config.schema_, config.split, test_elsewhere=elsewhere is not None)
-        design = selected(Design.of(config), parts.train, config.split, self._cache)
-        model = AnomalyModel(design, history.tally.digests.values())
-        model.detector.course = KeptCourse(self.config.resolve(FIT), limits, self.progress)
-        features = FeaturePass(self._cache)
-        model.fit(parts.train, parts.calibration, parts.share, self._checkpoint(limits), features)
+        means = Means(limits, self._cache, self.progress, config.resolve(FIT))
+        fitted = fit(config, history, means, test_elsewhere=elsewhere is not None)
+        model, parts, features = fitted.model, fitted.parts, fitted.features
         known = Circumstances(
             title=config.name,
             version=model.digest[:12],
@@ -147,7 +141,7 @@ class Project:
             seen_in_training=elsewhere is not None and model.learnt_from(elsewhere.tally.digests),
             remarks=losses(history.tally) + (losses(elsewhere.tally) if elsewhere else ()),
         )
-        self._checkpoint(limits)("evaluation")
+        means.checkpoint("evaluation")
         if elsewhere:
             features.begin(model.kernel)
         test = elsewhere.batch if elsewhere else parts.test
@@ -161,7 +155,7 @@ class Project:
             "generated": known.generated,
             "inputs": {digest: Path(file).name for file, digest in history.tally.digests.items()},
         }
-        self._checkpoint(limits)("publishing")
+        means.checkpoint("publishing")
         folder = self._new_run(model.digest)
         inputs = {"training": history.tally, "test": elsewhere.tally if elsewhere else None}
         with appearing(folder) as partial:
@@ -191,7 +185,7 @@ class Project:
         """
         config, history = self._history(Limits(LimitsConfig(memory=self.config.limits.memory)))
         parts = split(history.batch, config.schema_, config.split, test_elsewhere=config.test is not None)
-        means = Means(self.progress, self._cache, workers, anew, history.tally.generated)
+        means = SearchMeans(self.progress, self._cache, workers, anew, history.tally.generated)
         return tune(config, Fold(parts.train, parts.calibration, parts.share), means)
 
     def promote(self, version: int) -> None:
@@ -318,13 +312,6 @@ class Project:
             controller=BudgetController.of(model.promise) if self.config.alerts.adapt else None,
         )
 
-    def _checkpoint(self, limits: Limits) -> Callable[[str], None]:
-        def checkpoint(stage: str) -> None:
-            limits.check(stage)
-            self.progress(stage, 0)
-
-        return checkpoint
-
     @property
     def _cache(self) -> FeatureCache:
         """Rows that an earlier run took through the same features need not go through them again."""
@@ -352,49 +339,3 @@ class Project:
     def _write(self, folder: Path, report: Report, verdict: Verdict, inputs: Mapping[str, Tally | None]) -> None:
         (folder / "tocsin.yaml").write_text(self.config.text, "utf-8")
         write_documents(folder, {"report": report.to_json(), "verdict": verdict, "inputs": inputs})
-
-
-def check(config: Config) -> None:
-    """Whether the parts of a config exist and fit together; opens nothing.
-
-    Raises
-    ------
-    ConfigError
-        With every problem found.
-    """
-    problems = [
-        *check_design(config),
-        *problems_in(lambda: check_limits(config.gate)),
-        *(
-            problem
-            for place, room, spec in _outer_parts(config)
-            for problem in problems_in(bound(check_part, config, place, room, spec))
-        ),
-    ] or check_search(config)
-    if problems:
-        raise ConfigError([config.located(problem) for problem in problems])
-
-
-def _outer_parts(config: Config) -> Iterator[tuple[str, Room, PartSpec]]:
-    if config.source is not None:
-        yield "$.source", "sources", config.source
-    if config.test is not None:
-        yield "$.test", "sources", config.test
-    for index, spec in enumerate(config.sinks):
-        yield f"$.sinks[{index}]", "sinks", spec
-
-
-def probe(project: Project) -> list[Problem]:
-    """Whether the sources can be read: opens each, reads its first rows through the schema, closes it."""
-    config = project.config
-    specs = [("$.source", config.source, config.labels), ("$.test", config.test, config.test_labels or config.labels)]
-    return [
-        config.located(problem)
-        for place, spec, labels in specs
-        if spec is not None
-        for problem in problems_in(bound(_first_rows, project, spec, labels), place)
-    ]
-
-
-def _first_rows(project: Project, spec: PartSpec, labels: LabelsConfig | None) -> Batch | None:
-    return next(project.reader.batches(spec, labels, Tally(), keep_refused=False), None)

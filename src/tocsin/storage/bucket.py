@@ -1,0 +1,70 @@
+"""Objects under any key, on a machine or in the cloud: what telemetry is read from and run artefacts are put into.
+
+A `Store` holds what Tocsin writes for itself, under names that it chose. A bucket also holds what others wrote.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An object as a listing tells it."""
+
+    key: str
+    size: int
+    """Bytes."""
+    modified: datetime
+    """UTC."""
+    etag: str
+    """Other bytes under the same key have another one."""
+
+
+class Bucket(ABC):
+    """Objects of one bucket below one prefix; keys are relative to it.
+
+    Every request is counted, and so are the bytes: see `tocsin.storage.meter`.
+    """
+
+    url: str
+    """`s3://bucket/prefix`, `gs://bucket/prefix` or the path of a folder; without credentials."""
+
+    @abstractmethod
+    def list(self, prefix: str = "") -> Iterator[Entry]:
+        """Objects whose keys begin so, by key; pages are asked for as they are needed.
+
+        Raises
+        ------
+        SourceLost
+            If the bucket does not answer after all tries, or refuses.
+        """
+
+    @abstractmethod
+    def read(self, key: str, *, start: int = 0, length: int | None = None, etag: str | None = None) -> bytes:
+        """Bytes of an object; by default all of them.
+
+        Raises
+        ------
+        NotStored
+            If there is no such object.
+        ConflictError
+            If its etag is another than asked for: somebody has written it meanwhile.
+        SourceLost
+            As `list`.
+        """
+
+    @abstractmethod
+    def create(self, key: str, data: bytes) -> None:
+        """Write an object that must not exist; raises ConflictError if it does, SourceLost as `list`."""
+
+    @abstractmethod
+    def write(self, key: str, data: bytes) -> None:
+        """Write an object, whether it exists or not; raises SourceLost as `list`."""
+
+    @abstractmethod
+    def delete(self, key: str) -> None:
+        """Forget an object; one that does not exist is forgotten already. Raises SourceLost as `list`."""
