@@ -8,12 +8,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from tocsin.errors import ConflictError, IntegrityError
+from tocsin.errors import IntegrityError
 from tocsin.model.documents import Shelf
 from tocsin.records import Verdict
 from tocsin.storage import Store
@@ -170,18 +169,6 @@ class Ledger:
     def retired(self) -> set[int]:
         """Versions that carry a mark of retirement."""
         return set(self.retirements.numbers())
-
-    def retire(self, keep: int, issued: str) -> None:
-        """Give up the versions that are neither among the last nor needed by a channel.
-
-        The mark comes first and the second look after it, while a promotion points first and then looks for a mark:
-        whichever way the two meet, one of them sees the other and the mark goes.
-        """
-        for number in sorted(set(self.versions.numbers()[:-keep]) - self.retired() - self.needed()):
-            with suppress(ConflictError):
-                self.retirements.create(number, Retirement(number, issued))
-            if number in self.needed():
-                self.retirements.delete(number)
 
     def living(self, retired_before: datetime | None = None) -> list[int]:
         """Versions that are not retired, or were not yet at a given time."""

@@ -15,7 +15,6 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import Any
 
 import orjson
@@ -23,7 +22,6 @@ import orjson
 from tocsin.errors import (
     ConflictError,
     GateRefused,
-    IntegrityError,
     LimitExceeded,
     NotStored,
     Problem,
@@ -31,20 +29,18 @@ from tocsin.errors import (
     TocsinError,
     did_you_mean,
 )
-from tocsin.model.bundle import LIMITS, MANIFEST, Bundle, pack, unpack
+from tocsin.model.bundle import MANIFEST, Bundle, pack
 from tocsin.model.documents import MAX_DOCUMENT_BYTES, canonical, seal, sha256, unseal
 from tocsin.records import Verdict
+from tocsin.registry import retention, verification
 from tocsin.registry.ledger import CANDIDATE, CHAMPION, ChannelEntry, Ledger, Record, StoredObject, Version
+from tocsin.registry.objects import MAX_REPORT_BYTES, REPORT, Objects
 from tocsin.storage import SEGMENT, Store
 
 __all__ = ["CANDIDATE", "CHAMPION", "ChannelEntry", "Registry", "Version"]
 
 FORMAT = 1
-REPORT = "report.json"
-MAX_REPORT_BYTES = 16 * 2**20
 MAX_SUMMARY = 100
-GRACE = timedelta(hours=1)
-"""Nothing younger is collected: longer than any add takes from its first object to its version."""
 
 _ROOT = "registry.json"
 
@@ -68,6 +64,7 @@ class Registry:
         if keep < 1:
             raise ValueError(f"keep is {keep}, wanted at least 1")
         self._store = store
+        self._objects = Objects(store)
         self._keep = keep
         self._clock = clock
 
@@ -102,13 +99,13 @@ class Registry:
         )
         self._mark_format()
         for file, data in files.items():
-            self._keep_object(objects[file].name, data)
+            self._objects.keep(objects[file].name, data)
         record = ledger.versions.append(
             lambda number: Record(replace(version, version=number), objects, _writable(verdict))
         )
         self._nominate(ledger, record.version)
         with suppress(TocsinError):  # a damaged channel keeps everything, and stops no model either
-            ledger.retire(self._keep, self._now())
+            retention.retire(ledger, self._keep, self._now())
         return record.version
 
     def load(self, name: str, version: int | str) -> tuple[Bundle, Version]:
@@ -122,11 +119,11 @@ class Registry:
             If any stored byte is not what was added.
         """
         record = self._record(name, version)
-        return self._bundle(record), record.version
+        return self._objects.bundle(record), record.version
 
     def report(self, name: str, version: int | str) -> Mapping[str, Any]:
         """The report that a version was added with; raises as `load` does."""
-        report: dict[str, Any] = orjson.loads(self._object(self._record(name, version), REPORT, MAX_REPORT_BYTES))
+        report: dict[str, Any] = orjson.loads(self._objects.report(self._record(name, version)))
         return report
 
     def verdict(self, name: str, version: int | str) -> Verdict:
@@ -209,7 +206,7 @@ class Registry:
         ledger = self._known(name)
         return {channel: entry.version for channel in ledger.channels() if (entry := ledger.last(channel))}
 
-    def collect_garbage(self, grace: timedelta = GRACE) -> int:
+    def collect_garbage(self, grace: timedelta = retention.GRACE) -> int:
         """Delete objects that no living version needs and that are older than `grace`; returns their number.
 
         Raises
@@ -217,39 +214,11 @@ class Registry:
         IntegrityError
             If a version cannot be read; nothing is deleted then, for it might need anything.
         """
-        oldest = self._clock() - grace
-        needed = {
-            item.name
-            for ledger in map(self._ledger, self.names())
-            for number in ledger.living(retired_before=oldest)
-            for item in ledger.record(number).objects.values()
-        }
-        collected = 0
-        for item in self._store.list("objects"):
-            with suppress(NotStored):  # another collector was here
-                if item not in needed and self._store.modified(item) < oldest:
-                    self._store.delete(item)
-                    collected += 1
-        return collected
+        return retention.collect_garbage(self._store, map(self._ledger, self.names()), self._clock() - grace)
 
     def verify(self, name: str) -> list[Problem]:
         """Hold every stored byte of a name against its hash; an empty list is a clean bill."""
-        ledger = self._known(name)
-        problems = list(ledger.versions.gaps())
-        for number in ledger.versions.numbers():
-            problems += _problems_of(partial(self._verify_version, ledger, number))
-        for channel in ledger.channels():
-            shelf = ledger.channel(channel)
-            problems += shelf.gaps()
-            for number in shelf.numbers():
-                problems += _problems_of(partial(_verify_step, ledger, channel, number))
-        return problems
-
-    def _verify_version(self, ledger: Ledger, number: int) -> None:
-        record = ledger.record(number)
-        if number not in ledger.retired():
-            self._bundle(record)
-            self._object(record, REPORT, MAX_REPORT_BYTES)
+        return verification.verify(self._known(name), self._objects)
 
     def _record(self, name: str, version: int | str) -> Record:
         ledger = self._known(name)
@@ -266,37 +235,6 @@ class Registry:
             wanted = f"one of: {', '.join(known)}"
             raise RegistryError(f"model {name}", f'no channel "{version}"', wanted, did_you_mean(version, known))
         return ledger.follow(entry)
-
-    def _bundle(self, record: Record) -> Bundle:
-        bundle = unpack({file: self._object(record, file, limit) for file, limit in LIMITS.items()})
-        if bundle.digest != record.version.digest:
-            where = f"{record.version.name} version {record.version.version}"
-            raise IntegrityError(where, f"a model with the digest {bundle.digest[:12]}", record.version.digest[:12])
-        return bundle
-
-    def _object(self, record: Record, file: str, limit_bytes: int) -> bytes:
-        where = f"{record.version.name} version {record.version.version} {file}"
-        stored = record.objects.get(file)
-        if stored is None:
-            raise IntegrityError(where, "no such file", f"{', '.join(LIMITS)} and {REPORT}")
-        try:
-            data = self._store.get(stored.name, min(stored.size, limit_bytes))
-        except NotStored as error:
-            raise IntegrityError(where, "nothing stored", f"{stored.size} bytes") from error
-        if sha256(data) != stored.sha256:
-            raise IntegrityError(where, f"bytes with the hash {sha256(data)[:12]}", stored.sha256[:12])
-        return data
-
-    def _keep_object(self, where: str, data: bytes) -> None:
-        """Store bytes under their hash; damaged ones that stand there are replaced by what they should be."""
-        try:
-            self._store.put(where, data)
-        except ConflictError:
-            with suppress(IntegrityError):
-                if self._store.get(where, len(data)) == data:
-                    return
-            self._store.delete(where)
-            self._store.put(where, data)
 
     def _nominate(self, ledger: Ledger, version: Version) -> None:
         """Move the candidate forward to a version, unless a later one is there already."""
@@ -328,18 +266,6 @@ class Registry:
 
     def _now(self) -> str:
         return self._clock().isoformat(timespec="milliseconds")
-
-
-def _verify_step(ledger: Ledger, channel: str, number: int) -> Record:
-    return ledger.follow(ledger.channel(channel).read(number))
-
-
-def _problems_of(step: Callable[[], object]) -> list[Problem]:
-    try:
-        step()
-    except TocsinError as error:
-        return [error.problem]
-    return []
 
 
 def _expect_name(name: str) -> None:

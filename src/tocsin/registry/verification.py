@@ -1,0 +1,42 @@
+"""Hold every stored byte of a name against its hash."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from tocsin.errors import Problem, TocsinError
+from tocsin.registry.ledger import Ledger
+from tocsin.registry.objects import Objects
+
+
+def verify(ledger: Ledger, objects: Objects) -> list[Problem]:
+    """Everything that is wrong with the versions and channels of a name; an empty list is a clean bill."""
+    problems = list(ledger.versions.gaps())
+    for number in ledger.versions.numbers():
+        problems += _problems_of(partial(_verify_version, ledger, objects, number))
+    for channel in ledger.channels():
+        shelf = ledger.channel(channel)
+        problems += shelf.gaps()
+        for number in shelf.numbers():
+            problems += _problems_of(partial(_verify_step, ledger, channel, number))
+    return problems
+
+
+def _verify_version(ledger: Ledger, objects: Objects, number: int) -> None:
+    record = ledger.record(number)
+    if number not in ledger.retired():
+        objects.bundle(record)
+        objects.report(record)
+
+
+def _verify_step(ledger: Ledger, channel: str, number: int) -> None:
+    ledger.follow(ledger.channel(channel).read(number))
+
+
+def _problems_of(step: Callable[[], None]) -> list[Problem]:
+    try:
+        step()
+    except TocsinError as error:
+        return [error.problem]
+    return []
