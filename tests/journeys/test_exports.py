@@ -14,6 +14,7 @@ import polars as pl
 import pytest
 
 from tocsin.cli.exporting import ExportFormat
+from tocsin.model.anomaly_model import AnomalyModel
 from tocsin.training.exports import Format
 
 Run = Callable[..., CompletedProcess[str]]
@@ -43,6 +44,25 @@ HELIOS = {
     "detection_delay.png",
     "alerts_by_day.png",
 }
+NETWORKING_TESTER = {
+    "training_run_config.json",
+    "evaluation_metrics.json",
+    "classification_report.json",
+    "confusion_matrix.csv",
+    "performance_analysis_results/performance_analysis_details.csv",
+    "performance_analysis_results/performance_analysis_summary.json",
+    "model_metadata.json",
+    "model/manifest.json",
+    "model/arrays.bin",
+}
+FRAMES = """\
+version: 1
+name: frames
+preset: frames
+source: {type: synthetic, kind: frames, days: 2, anomaly_rate: 0.05, seed: 5}
+labels: {column: label}
+alerts: {budget: 2%}
+"""
 HOSTS = """\
 version: 1
 name: devices
@@ -170,7 +190,39 @@ def test_helios_finds_its_files_columns_and_keys(folder: Path, tocsin: Run) -> N
                ("training_metrics", "model_config", "evaluation_metrics"))  # fmt: skip
 
 
-@pytest.mark.parametrize("system", ["amoskys", "helios"])
+def test_networking_tester_finds_its_files_and_keys(folder: Path, tocsin: Run) -> None:
+    (folder / "tocsin.yaml").write_text(FRAMES, "utf-8")
+    run = trained(tocsin, "--export", "networking-tester")
+    where = run / "exports" / "networking-tester"
+    assert files(where) == NETWORKING_TESTER
+    report = document(run / "report.json")
+    figures = {name: figure["value"] for name, figure in report["figures"].items()}
+    metrics = document(where / "evaluation_metrics.json")
+    assert (metrics["f1_score"], metrics["f1_score_anomaly"]) == (figures["macro_f1"], figures["f1"])
+    assert metrics["num_predictions"] == metrics["anomaly_count_predicted"] + metrics["normal_count_predicted"]
+    counts = report["confusion"]
+    assert metrics["confusion_matrix"] == [[counts["tn"], counts["fp"]], [counts["fn"], counts["tp"]]]
+    assert [int(row["predicted_anomaly"]) for row in lines(where / "confusion_matrix.csv")] == [
+        counts["fp"],
+        counts["tp"],
+    ]
+    config = document(where / "training_run_config.json")
+    metadata = document(where / "model_metadata.json")
+    assert config["model_name"] == "frames"
+    assert metadata["evaluation_metrics"] == metrics
+    assert AnomalyModel.load(where / metadata["model_artifact_path_in_run_abs"]).program.outputs == tuple(
+        config["feature_columns"]
+    )
+    analysis = where / "performance_analysis_results"
+    details = lines(analysis / "performance_analysis_details.csv")
+    summary = document(analysis / "performance_analysis_summary.json")
+    assert len(details) == summary["total_packets"] == metrics["num_predictions"]
+    small = sum(row["size_class"] == "small" for row in details)
+    assert summary["small_packet_share"] == pytest.approx(small / len(details))
+    assert all(document(path)["tocsin_generated"] for path in where.rglob("*.json") if path.name != "manifest.json")
+
+
+@pytest.mark.parametrize("system", ["amoskys", "helios", "networking-tester"])
 def test_real_rows_say_nothing_of_being_generated_and_stay_pseudonyms(system: str, site: Path, tocsin: Run) -> None:
     where = trained(tocsin, "--export", system) / "exports" / system
     for path in where.rglob("*"):
@@ -183,13 +235,20 @@ def test_real_rows_say_nothing_of_being_generated_and_stay_pseudonyms(system: st
         assert document(where / "pipeline_summary.json")["data_source"] == "csv"
 
 
-@pytest.mark.parametrize("system", ["amoskys", "helios"])
+@pytest.mark.parametrize("system", ["amoskys", "helios", "networking-tester"])
 def test_without_labels_nothing_is_claimed(system: str, configure: Callable[..., Path], tocsin: Run) -> None:
     configure(("labels: {column: label, normal: [normal]}\n", ""))
     where = trained(tocsin, "--export", system) / "exports" / system
     if system == "amoskys":
         results = document(where / "training_results" / "training_summary.json")["results"]["robust_zscore"]
         assert pl.read_parquet(where / "train_features.parquet")["is_anomaly"].null_count() > 0
+    elif system == "networking-tester":
+        results = document(where / "evaluation_metrics.json")
+        results["precision"], results["reasons"]["precision"] = (
+            results["precision_anomaly"],
+            results["reasons"]["precision_anomaly"],
+        )
+        assert {row["predicted_normal"] for row in lines(where / "confusion_matrix.csv")} == {""}
     else:
         results = document(where / "training_metrics.json")
         assert results["confusion_matrix"] is None

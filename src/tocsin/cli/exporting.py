@@ -17,6 +17,7 @@ class ExportFormat(StrEnum):
 
     AMOSKYS = "amoskys"
     HELIOS = "helios"
+    NETWORKING_TESTER = "networking-tester"
 
 
 def exporting(format: ExportFormat | None, folder: Path | None) -> Export | None:

@@ -16,7 +16,7 @@ from tocsin.training.exports.material import Material
 
 __all__ = ["Export", "Format", "Material", "export"]
 
-Format = Literal["amoskys", "helios"]
+Format = Literal["amoskys", "helios", "networking-tester"]
 Export = Callable[[Material, Path], None]
 """Called with a training and its run folder, before anything is registered."""
 
@@ -55,6 +55,10 @@ def _writer(name: Format) -> Export:
         from tocsin.training.exports import amoskys
 
         return amoskys.write
-    from tocsin.training.exports import helios
+    if name == "helios":
+        from tocsin.training.exports import helios
 
-    return helios.write
+        return helios.write
+    from tocsin.training.exports import networking_tester
+
+    return networking_tester.write

@@ -27,6 +27,11 @@ def numbers(name: str, values: Column) -> pl.Series:
     return pl.Series(name, values)
 
 
+def whole(name: str, values: Sequence[int | None]) -> pl.Series:
+    """Counts, null where there is none."""
+    return pl.Series(name, values, dtype=pl.Int64)
+
+
 def truths(name: str, values: Mask, known: Mask) -> pl.Series:
     """True and false, null where it is not known which."""
     return pl.Series(name, values).set(pl.Series(~known), None)
