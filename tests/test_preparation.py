@@ -7,7 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from tocsin.config import PreparationConfig
-from tocsin.errors import DataError, SchemaError
+from tocsin.errors import DataError, IntegrityError, SchemaError
 from tocsin.preparation import LARGEST, Preparation
 from tocsin.records import Matrix
 
@@ -98,7 +98,7 @@ def test_huge_values_stay_finite(rows: Matrix) -> None:
 def test_the_stored_state_prepares_the_same_bits(rows: Matrix) -> None:
     config = PreparationConfig(clip=5.0)
     fitted = Preparation(config).fit(rows, NAMES)
-    restored = Preparation.restore(config, fitted.state())
+    restored = Preparation.restore(config, fitted.state(), len(fitted.fill))
     np.testing.assert_array_equal(fitted.apply(rows), restored.apply(rows))
 
 
@@ -107,8 +107,8 @@ def test_a_state_that_cannot_scale_is_refused(rows: Matrix, name: str, value: fl
     config = PreparationConfig(clip=5.0)
     state = dict(Preparation(config).fit(rows, NAMES).state())
     state[name] = np.full(3, value)
-    with pytest.raises(SchemaError):
-        Preparation.restore(config, state)
+    with pytest.raises(IntegrityError):
+        Preparation.restore(config, state, len(state["fill"]))
 
 
 def test_a_sequence_is_prepared_as_its_rows_are(rows: Matrix) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from tocsin import observe
 from tocsin.config import PreparationConfig
-from tocsin.errors import DataError, SchemaError
+from tocsin.errors import DataError, IntegrityError, SchemaError
 from tocsin.records import Mask, Matrix, Vector
 
 OUTLIER_RANGES = 3.0
@@ -105,20 +105,25 @@ class Preparation:
         return {name: getattr(self, name) for name in ("fill", "low", "high", "center", "scale")}
 
     @classmethod
-    def restore(cls, config: PreparationConfig, state: Mapping[str, Any]) -> Self:
-        """The preparation that had this state.
+    def restore(cls, config: PreparationConfig, state: Mapping[str, Any], columns: int) -> Self:
+        """The preparation that had this state, of `columns` columns.
 
         Raises
         ------
-        SchemaError
-            If a border or a scale is not a usable number.
+        IntegrityError
+            If an array is no such thing, or a border or a scale is not a usable number.
         """
         preparation = cls(config)
+        if state.keys() != preparation.state().keys():
+            raise IntegrityError("preparation", f"the arrays {', '.join(sorted(state))[:200]}", "its five")
         for name, array in state.items():
+            if array.dtype != np.float64 or array.shape != (columns,):
+                got = f"{array.dtype} of shape {array.shape}"
+                raise IntegrityError(f"preparation.{name}", got, f"float64 of shape {(columns,)}")
             setattr(preparation, name, array)
         finite = all(np.isfinite(state[name]).all() for name in ("fill", "center", "scale"))
         if not finite or not (state["scale"] > 0).all() or not (state["low"] <= state["high"]).all():
-            raise SchemaError("preparation", "values that cannot scale anything", "finite ones, scales above 0")
+            raise IntegrityError("preparation", "values that cannot scale anything", "finite ones, scales above 0")
         return preparation
 
 

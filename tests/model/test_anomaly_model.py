@@ -16,9 +16,10 @@ from tocsin.errors import DataError, IntegrityError, LimitExceeded, NotFittedErr
 from tocsin.kernel.entities import COLD, LATE, NOT_ADMITTED, STEPPED_BACK, TOO_LATE
 from tocsin.kernel.run import FeatureMatrix
 from tocsin.kernel.state import WARMING_UP
-from tocsin.model.anomaly_model import ENOUGH_ROWS, GOLDEN_ROWS, LEAST_ROWS, AnomalyModel
+from tocsin.model.anomaly_model import ENOUGH_ROWS, LEAST_ROWS, AnomalyModel
 from tocsin.model.bundle import Bundle
 from tocsin.model.design import Design
+from tocsin.model.fitted import GOLDEN_ROWS
 from tocsin.records import LABEL, SECOND, Batch, Scores
 
 CONFIG = """\

@@ -9,16 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tocsin import observe
-from tocsin.component import Part, PartSpec, build, part_spec
-from tocsin.config import FeaturesConfig, PreparationConfig
+from tocsin.component import build
 from tocsin.detectors.base import Detector, Supervision
 from tocsin.errors import DataError, IntegrityError, NotFittedError
 from tocsin.features.base_units import units
@@ -29,17 +26,15 @@ from tocsin.kernel.state import WARMING_UP, KernelState
 from tocsin.model.bundle import Bundle, digest, read, write
 from tocsin.model.design import Design
 from tocsin.model.feature_cache import FeaturePass
+from tocsin.model.fitted import GOLDEN_ROWS, Fitted
 from tocsin.model.reasons import Explainer
 from tocsin.model.training_rows import TrainingRows, candidates, complete, lowest, presumed_normal
 from tocsin.preparation import Preparation
 from tocsin.records import LABEL, Batch, Column, Mask, Matrix, Reason, Scores, Times
-from tocsin.schema import Schema, describe
-from tocsin.thresholds.base import AlertBudget, Calibration, Threshold
+from tocsin.thresholds.base import Calibration, Threshold
 
-KIND = "tocsin.anomaly_model"
 LEAST_ROWS = 100
 """Training rows below which nothing can be learnt that deserves to wake somebody."""
-GOLDEN_ROWS = 16
 GOLDEN_TOLERANCE = 1e-9
 """Scores of the golden rows may differ by this much between machines, no more."""
 ENOUGH_ROWS = 1_000
@@ -260,46 +255,27 @@ class AnomalyModel:
     @property
     def digest(self) -> str:
         """The model's identity: the same data, config and seed give the same digest."""
-        content, arrays = self._content()
-        return digest(content, arrays)
+        fitted = self._fitted()
+        return digest(fitted.content(), fitted.arrays())
 
     def bundle(self, notes: Mapping[str, Any]) -> Bundle:
         """The model as arrays and a manifest; `notes` is what is known about it: report, times, verdict."""
-        content, arrays = self._content()
-        return Bundle(content, arrays, notes)
+        fitted = self._fitted()
+        return Bundle(fitted.content(), fitted.arrays(), notes)
 
-    def _content(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-        design = self.design
-        threshold = self.threshold.state()
-        detector = self.detector.state()
-        arrays: dict[str, NDArray[Any]] = {
-            **{f"preparation.{name}": array for name, array in self.preparation.state().items()},
-            **{f"detector.{name}": array for name, array in detector.items()},
-            **{f"threshold.{name}": value for name, value in threshold.items() if isinstance(value, np.ndarray)},
-            **self.training.state(),
-            "golden.features": self._golden,
-            "golden.scores": self.detector.score(self.prepared(self._golden)),
-        }
-        content = {
-            "kind": KIND,
-            "code": version("tocsin"),
-            "schema": describe(design.schema),
-            "features": design.features.model_dump(mode="json"),
-            "program": self.kernel.program.to_json(),
-            "preparation": design.preparation.model_dump(mode="json"),
-            "detector": _named(self.detector, design.detector),
-            "threshold": _named(self.threshold, design.threshold),
-            "threshold_state": {name: item for name, item in threshold.items() if not isinstance(item, np.ndarray)},
-            "budget": {
-                "per_day": design.budget.per_day,
-                "per_row": design.budget.per_row,
-                "cooldown_s": design.budget.cooldown_s,
-            },
-            "entities": design.entities,
-            "inputs": sorted(self.inputs),
-            "share": self.share,
-        }
-        return content, arrays
+    def _fitted(self) -> Fitted:
+        return Fitted(
+            design=self.design,
+            inputs=self.inputs,
+            share=self.share,
+            kernel=self.kernel,
+            preparation=self.preparation,
+            detector=self.detector,
+            threshold=self.threshold,
+            training=self.training,
+            golden=self._golden,
+            golden_scores=self.detector.score(self.prepared(self._golden)),
+        )
 
     @classmethod
     def from_bundle(cls, bundle: Bundle, outside: Collection[str] = ()) -> Self:
@@ -318,56 +294,14 @@ class AnomalyModel:
         IntegrityError
             If any part of it does not hold together, or the golden rows score otherwise than when it was stored.
         """
-        if bundle.content.get("kind") != KIND:
-            raise IntegrityError("model", f"kind {bundle.content.get('kind')!r}", KIND)
-        foreign = {name for name in part_types(bundle.content) if "/" in name} - set(outside)
-        if foreign:
-            hint = "name it in the config of this machine if you trust it"
-            raise IntegrityError("model", f"parts of other packages: {', '.join(sorted(foreign))}", "our own", hint)
-        try:
-            model = cls._rebuild(bundle)
-            replayed = model.detector.score(model.prepared(model._golden))
-            same = np.allclose(replayed, bundle.arrays["golden.scores"], rtol=0, atol=GOLDEN_TOLERANCE)
-        except IntegrityError:
-            raise
-        except Exception as error:  # a hostile manifest may break anything: every break is the same refusal
-            got = f"a manifest that cannot be rebuilt ({error})"
-            raise IntegrityError("model", got, "a model of Tocsin") from error
-        if not same:
+        fitted = Fitted.restore(bundle, outside)
+        model = cls(fitted.design, fitted.inputs)
+        model.share = fitted.share
+        model.preparation, model.detector, model.threshold = fitted.preparation, fitted.detector, fitted.threshold
+        model._kernel, model._training, model._golden = fitted.kernel, fitted.training, fitted.golden
+        replayed = model.detector.score(model.prepared(model._golden))
+        if not np.allclose(replayed, fitted.golden_scores, rtol=0, atol=GOLDEN_TOLERANCE):
             raise IntegrityError("model", "other scores for its golden rows", "the scores it was stored with")
-        return model
-
-    @classmethod
-    def _rebuild(cls, bundle: Bundle) -> Self:
-        content, arrays = bundle.content, bundle.arrays
-        design = Design(
-            Schema.model_validate(content["schema"]),
-            FeaturesConfig.model_validate(content["features"]),
-            PreparationConfig.model_validate(content["preparation"]),
-            cast("PartSpec", part_spec(content["detector"])),
-            cast("PartSpec", part_spec(content["threshold"])),
-            AlertBudget(**content["budget"]),
-            content["entities"],
-        )
-        model = cls(design, content["inputs"])
-        model._kernel = Kernel(Program.from_json(content["program"]), entities=design.entities)
-        model.share = float(content["share"])
-        model._golden = arrays["golden.features"]
-        seen = len(model.kernel.program.outputs)
-        width = len(model.program.outputs)
-        if seen != width * model.detector.steps:
-            raise IntegrityError("model program", f"{seen} columns", f"{width}, {model.detector.steps} times over")
-        model._training = TrainingRows.restore(arrays, width)
-        for name, shape in {"golden.features": (GOLDEN_ROWS, seen), "golden.scores": (GOLDEN_ROWS,)}.items():
-            if arrays[name].shape != shape:
-                raise IntegrityError(f"model array {name}", f"shape {arrays[name].shape}", str(shape))
-        if type(content["entities"]) is not int or content["entities"] < 1:
-            raise IntegrityError("model entities", repr(content["entities"])[:80], "a whole number of at least 1")
-        model.preparation = Preparation.restore(design.preparation, bundle.under("preparation."))
-        model.detector = type(model.detector).restore(model.detector.parameters(), bundle.under("detector."), width)
-        model.threshold = type(model.threshold).restore(
-            model.threshold.parameters(), {**content["threshold_state"], **bundle.under("threshold.")}
-        )
         return model
 
     def save(self, folder: Path, notes: Mapping[str, Any] | None = None) -> None:
@@ -378,18 +312,3 @@ class AnomalyModel:
     def load(cls, folder: Path) -> Self:
         """Read a model from a folder; see `from_bundle` for what is checked."""
         return cls.from_bundle(read(folder))
-
-
-def part_types(content: Any) -> set[str]:
-    """Every `type` anywhere in a manifest or a config: whatever could lead to an import."""
-    if isinstance(content, Mapping):
-        own = {content["type"]} if isinstance(content.get("type"), str) else set()
-        return own.union(*(part_types(item) for item in content.values()))
-    if isinstance(content, list | tuple):
-        return set().union(*(part_types(item) for item in content))
-    return set()
-
-
-def _named(fitted: Part, spec: PartSpec) -> dict[str, Any]:
-    """A part with all its parameters, under the name that finds it again: a class does not know its package."""
-    return {**fitted.spec().to_json(), "type": spec.type}

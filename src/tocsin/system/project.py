@@ -25,8 +25,9 @@ from tocsin.evaluation.evidence import Evidence
 from tocsin.evaluation.gate import gate
 from tocsin.evaluation.report import Report, evaluate
 from tocsin.evaluation.runs import appearing, new_run, write_documents
-from tocsin.model.anomaly_model import AnomalyModel, part_types
+from tocsin.model.anomaly_model import AnomalyModel
 from tocsin.model.feature_cache import FeatureCache, FeaturePass
+from tocsin.model.fitted import part_types
 from tocsin.privacy import Privacy
 from tocsin.records import Batch, Verdict
 from tocsin.registry import Registry, Version
