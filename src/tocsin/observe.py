@@ -219,3 +219,20 @@ def alerts_folded(alerts: int) -> None:
 def name_not_kept() -> None:
     """The table of pseudonyms is full: this name can be told to nobody."""
     count("tocsin_names_not_kept_total")
+
+
+def storage_asked(kind: str, sent_bytes: int) -> None:
+    """A request to a bucket is about to be made; every try counts."""
+    count("tocsin_storage_requests_total", kind=kind)
+    count("tocsin_storage_bytes_total", sent_bytes, way="sent")
+
+
+def storage_answered(received_bytes: int) -> None:
+    """Bytes came from a bucket."""
+    count("tocsin_storage_bytes_total", received_bytes, way="received")
+
+
+def storage_retried(kind: str, reason: str, wait_s: float) -> None:
+    """A bucket did not answer as it should and is asked again after a while."""
+    _log.info("Storage asked again.", kind=kind, reason=reason, wait_s=round(wait_s, 3))
+    count("tocsin_storage_retries_total", kind=kind)

@@ -27,7 +27,7 @@ class Entry:
 class Bucket(ABC):
     """Objects of one bucket below one prefix; keys are relative to it.
 
-    Every request is counted, and so are the bytes: see `tocsin.storage.meter`.
+    Elsewhere every request is counted, and so are the bytes: see `tocsin.storage.meter`.
     """
 
     url: str
@@ -41,11 +41,26 @@ class Bucket(ABC):
         ------
         SourceLost
             If the bucket does not answer after all tries, or refuses.
+        LimitExceeded
+            If the meter allows no more, here and in all that follow.
         """
 
     @abstractmethod
-    def read(self, key: str, *, start: int = 0, length: int | None = None, etag: str | None = None) -> bytes:
+    def read(
+        self, key: str, *, start: int = 0, length: int | None = None, etag: str | None = None, limit: int | None = None
+    ) -> bytes:
         """Bytes of an object; by default all of them.
+
+        Parameters
+        ----------
+        key
+            Which object.
+        start, length
+            The range that is wanted; what lies behind the end is left out.
+        etag
+            Of the listing that the range comes from.
+        limit
+            More bytes than this are refused, and are not read.
 
         Raises
         ------
@@ -53,6 +68,8 @@ class Bucket(ABC):
             If there is no such object.
         ConflictError
             If its etag is another than asked for: somebody has written it meanwhile.
+        IntegrityError
+            If there are more than `limit` bytes.
         SourceLost
             As `list`.
         """
