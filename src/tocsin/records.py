@@ -207,3 +207,8 @@ class Verdict:
 
     passed: bool
     judgements: tuple[Judgement, ...]
+
+    @property
+    def needs_approval(self) -> bool:
+        """Whether a soft bound was missed: nothing refuses the model, but a person has to say yes."""
+        return any(item.asked and item.soft and not item.passed for item in self.judgements)
