@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import structlog
@@ -113,3 +114,56 @@ def test_secrets_in_an_exception_are_hidden_too(capsys: pytest.CaptureFixture[st
 def test_secrets_inside_lists_and_mappings_are_hidden() -> None:
     event = {"sinks": [{"url": "https://a:hunter2@b", "token": "hunter2"}], "tried": ("amqp://a:hunter2@b",)}
     assert "hunter2" not in str(log.redact(None, "", event))
+
+
+IDENTITIES = st.one_of(
+    st.ip_addresses(v=4).filter(lambda address: not (address.is_loopback or address.is_unspecified)).map(str),
+    st.ip_addresses(v=6).filter(lambda address: not (address.is_loopback or address.is_unspecified)).map(str),
+    st.binary(min_size=6, max_size=6).map(lambda mac: mac.hex(":")),
+    st.binary(min_size=6, max_size=6).map(lambda mac: mac.hex("-").upper()),
+    st.binary(min_size=6, max_size=6).map(lambda mac: mac.hex(".", -2)),
+    st.from_regex(r"[a-z][a-z0-9.]{0,10}[a-z]@[a-z]{1,10}\.(org|example)", fullmatch=True),
+    st.from_regex(r"(AKIA|ASIA)[0-9A-Z]{16}", fullmatch=True),
+    st.from_regex(r"AIza[A-Za-z0-9_-]{35}", fullmatch=True),
+    st.from_regex(r"ghp_[A-Za-z0-9]{36}", fullmatch=True),
+    st.from_regex(r"Bearer [A-Za-z0-9]{12}[0-9]", fullmatch=True),
+)
+FRAMES = ("{}", "cannot reach {}, gave up", "peer={}: refused", "({})", "/data/{}/rows.csv", "rows_{}_new.csv", '"{}"')
+
+
+@given(IDENTITIES, st.sampled_from(FRAMES))
+def test_what_names_a_person_or_a_machine_is_hidden_by_its_form(identity: str, frame: str) -> None:
+    said = str(log.redact(None, "", {"detail": frame.format(identity), "names": [identity], identity: 1}))
+    assert identity.removeprefix("Bearer ") not in said
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "took 12:30:45, from 2026-03-02T10:00:00+00:00 on",
+        "numpy 2.4.6 and Python 3.11.7",
+        "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881",
+        "one bearer token, or user:password",
+        "$.source.path: no file matches data/*.csv",
+        "http://127.0.0.1:9090 and [::1]:9090 do not answer",
+        "tocsin::registry is no module",
+        "flow 1:2:3 of run edge-20260105T120000.007-01234567",
+        "s3://bucket/flows/2026/11/28.csv?versions",
+    ],
+)
+def test_ordinary_text_is_told(text: str) -> None:
+    assert log.hidden(text) == text
+
+
+@given(st.lists(st.from_regex(r"[A-Za-z]{1,12}|\d{1,9}|\d{1,3}\.\d{1,6}|\d\d:\d\d(:\d\d)?", fullmatch=True)))
+def test_words_numbers_and_times_are_told(words: list[str]) -> None:
+    assert log.hidden(" ".join(words)) == " ".join(words)
+
+
+def test_a_key_file_in_an_error_is_hidden_to_its_end() -> None:
+    key = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2Vw\n-----END PRIVATE KEY-----"
+    assert log.hidden(f"refused {key}, wanted a path") == f"refused {log.HIDDEN}, wanted a path"
+
+
+def test_what_is_no_text_is_hidden_as_its_text_would_be() -> None:
+    assert "203.0.113.9" not in str(log.redact(None, "", {"file": Path("/data/203.0.113.9.csv")}))

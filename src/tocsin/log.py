@@ -8,7 +8,8 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping, MutableMapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from ipaddress import ip_address
 from typing import Any, Literal
 
 import orjson
@@ -21,8 +22,28 @@ _counts: Counter[tuple[str, tuple[tuple[str, str], ...]]] = Counter()
 _lock = threading.Lock()
 
 _SECRET_KEY = re.compile(r"pass(word|wd|phrase)?$|secret|token|api_?key|authorization|private_?key|salt", re.I)
-_URL_CREDENTIALS = re.compile(r"(?<=://)[^/\s]+(?=@)")
 HIDDEN = "[hidden]"
+_FORMS = tuple(
+    re.compile(form, re.S)
+    for form in (
+        r"(?<=://)[^/\s]+(?=@)",  # credentials of an address
+        r"-----BEGIN [A-Z ]+-----.*?(?:-----END [A-Z ]+-----|\Z)",
+        r"(?i:(?<=authorization: basic )|(?<=authorization: bearer ))\S+",
+        r"(?i:(?<=bearer ))(?=\S*\d|\S{20})[\w.~+/-]{8,}=*",
+        r"(?i)([?&](?:[\w-]*(?:token|secret|password|signature|credential|key)|auth|sig)=)[^&\s\"'<>]+",
+        r"(?<![^\W_])(?:AKIA|ASIA)[0-9A-Z]{16}(?![^\W_])",
+        r"(?<![^\W_])AIza[\w-]{35}",
+        r"(?<![^\W_])(?:gh[pousr]_|github_pat_|glpat-|xox[abprs]-)[\w-]{16,}",
+        r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+",  # e-mail
+        r"(?<![^\W_]|[:.-])[0-9A-Fa-f]{2}(?:(?::[0-9A-Fa-f]{2}){5}|(?:-[0-9A-Fa-f]{2}){5})(?![^\W_]|[:-]\S)",  # MAC
+        r"(?<![^\W_]|\.)[0-9A-Fa-f]{4}(?:\.[0-9A-Fa-f]{4}){2}(?![^\W_]|\.\w)",  # MAC, as routers write it
+    )
+)
+"""Secrets, and names of people and machines, that are told by their form."""
+_ADDRESS = re.compile(
+    r"(?<![^\W_]|\.)(?:\d{1,3}\.){3}\d{1,3}(?![^\W_]|\.\d)"
+    r"|(?<![^\W_]|[:.])[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){1,6}:(?:(?:\d{1,3}\.){3}\d{1,3}|[0-9A-Fa-f]{0,4})(?![^\W_]|:\S)"
+)
 
 
 def configure(
@@ -63,17 +84,37 @@ def quiet() -> Iterator[None]:
 
 def redact(_: Any, __: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
     """Hide secrets by key and by form and show control characters; last in the chain, so that nothing slips past."""
-    return {key: _shown(key, value) for key, value in event.items()}
+    return {str(_shown("", key)): _shown(key, value) for key, value in event.items()}
+
+
+def hidden(text: str) -> str:
+    """The text without what is secret, or names a person or a machine, by its form.
+
+    >>> hidden("GET http://192.0.2.7/?token=abc by jo@example.org")
+    'GET http://[hidden]/?token=[hidden] by [hidden]'
+    """
+    for form in _FORMS:
+        text = form.sub(lambda match: (match[1] if match.re.groups else "") + HIDDEN, text)
+    return _ADDRESS.sub(_without_address, text)
+
+
+def _without_address(match: re.Match[str]) -> str:
+    for text in (match[0], match[0].removesuffix(":")):
+        with suppress(ValueError):
+            address = ip_address(text)
+            names_nobody = address.is_loopback or address.is_unspecified
+            return match[0] if names_nobody else HIDDEN + match[0][len(text) :]
+    return match[0]
 
 
 def _shown(key: object, value: Any) -> Any:
     if _SECRET_KEY.search(str(key)):
         return HIDDEN
-    if isinstance(value, str):
-        return visible(_URL_CREDENTIALS.sub(HIDDEN, value))
+    if value is None or isinstance(value, bool | int | float):
+        return value
     if isinstance(value, Mapping):
-        return {name: _shown(name, item) for name, item in value.items()}
-    return [_shown("", item) for item in value] if isinstance(value, list | tuple) else value
+        return redact(None, "", dict(value))
+    return [_shown("", item) for item in value] if isinstance(value, list | tuple) else visible(hidden(str(value)))
 
 
 def count(name: str, amount: int = 1, **labels: str) -> None:
