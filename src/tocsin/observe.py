@@ -236,3 +236,27 @@ def storage_retried(kind: str, reason: str, wait_s: float) -> None:
     """A bucket did not answer as it should and is asked again after a while."""
     _log.info("Storage asked again.", kind=kind, reason=reason, wait_s=round(wait_s, 3))
     count("tocsin_storage_retries_total", kind=kind)
+
+
+def database_engine_old(version: str) -> None:
+    """SQLite is one that two writers could damage a file with; Tocsin lets no second one in, other programs might."""
+    _log.debug("SQLite older than 3.51.3; leave its files to Tocsin alone.", version=version)
+    count("tocsin_database_engines_old_total")
+
+
+def database_migrated(file: str, before: int, after: int) -> None:
+    """A database took the steps to a newer schema; a backup of the earlier one lies beside it."""
+    _log.info("Database migrated.", file=file, before=before, after=after)
+    count("tocsin_databases_migrated_total")
+
+
+def run_not_logged(reason: str) -> None:
+    """What became of a training or an evaluation could not be written down for `tocsin status`."""
+    _log.warning("Run not logged.", reason=reason)
+    count("tocsin_runs_not_logged_total")
+
+
+def object_left_out(name: str, reason: str) -> None:
+    """An object is being written, or was written while it was read: it is left for the next time."""
+    _log.info("Object left for the next time.", object=name, reason=reason)
+    count("tocsin_objects_left_out_total", reason=reason)

@@ -38,6 +38,7 @@ from tocsin.sinks.base import Sink
 from tocsin.sources.base import Tally
 from tocsin.storage import LocalStore
 from tocsin.system.checking import check
+from tocsin.system.logbook import logged
 from tocsin.training.exports import Export, Material
 from tocsin.training.fit import Means, fit
 from tocsin.training.folds import Fold
@@ -71,7 +72,7 @@ class Project:
     config
         Parsed; `tocsin.load(path)` reads one from a file.
     clock
-        The time of day, for run folders and registry entries alone.
+        The time of day, for run folders, the logbook and registry entries alone.
     progress
         Told how far long work is.
     """
@@ -85,7 +86,7 @@ class Project:
     ) -> None:
         self.config = config
         self.progress = progress
-        self._clock = clock
+        self.clock = clock
         self._privacy: Privacy | None = None
 
     @classmethod
@@ -102,7 +103,7 @@ class Project:
     def registry(self) -> Registry:
         """Where this project's versions are kept."""
         kept = self.config.registry
-        return Registry(LocalStore(self.config.resolve(kept.path)), keep=kept.keep, clock=self._clock)
+        return Registry(LocalStore(self.config.resolve(kept.path)), keep=kept.keep, clock=self.clock)
 
     @property
     def privacy(self) -> Privacy:
@@ -112,6 +113,7 @@ class Project:
             self._privacy = Privacy(private.identities, self.config.resolve(private.key_file))
         return self._privacy
 
+    @logged("train")
     def train(self, *, promote: bool = False, export: Export | None = None) -> Outcome:
         """Source to judged version: read, split, fit, try on the test rows, judge, register.
 
@@ -164,7 +166,7 @@ class Project:
             self._write(partial, report, verdict, inputs)
             if export:
                 parts, found = replace(parts, test=test), (evidence, report, verdict, history.tally)
-                export(Material(config, model, parts, elsewhere is not None, features, *found, self._clock()), partial)
+                export(Material(config, model, parts, elsewhere is not None, features, *found, self.clock()), partial)
             version = self.registry.add(config.name, model.bundle(notes), report.to_json(), verdict)
         observe.model_registered(config.name, version.version, version.digest, passed=verdict.passed)
         if promote and verdict.passed:
@@ -200,6 +202,7 @@ class Project:
         observe.model_promoted(self.config.name, entry.version, "champion")
         return entry
 
+    @logged("evaluate")
     def evaluate(self, version: int | str | None = None, data: str | None = None) -> Outcome:
         """Judge a registered model on the config's test rows, or on those of another path.
 
@@ -335,7 +338,7 @@ class Project:
         return (parts.train, parts.calibration), History(parts.test, history.tally)
 
     def _new_run(self, digest: str) -> Path:
-        return new_run(self.config.resolve(RUNS), self.config.name, self._clock(), digest)
+        return new_run(self.config.resolve(RUNS), self.config.name, self.clock(), digest)
 
     def _write(self, folder: Path, report: Report, verdict: Verdict, inputs: Mapping[str, Tally | None]) -> None:
         (folder / "tocsin.yaml").write_text(self.config.text, "utf-8")
