@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import re
 import shutil
+import sqlite3
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from tocsin.config import load
+from tocsin.database import SOUND
 from tocsin.errors import ConfigError
 from tocsin.kernel import build, golden
 from tocsin.kernel.trees import walks
@@ -48,6 +50,7 @@ def examine(config: Path) -> Iterator[Finding]:
     yield _arithmetic()
     yield Finding("trees", "ok", f"walked by {walks()[0]}")
     yield _time_zones()
+    yield _engine()
     yield _config(config)
     yield from _folder(config.absolute().parent)
 
@@ -106,6 +109,15 @@ def _time_zones() -> Finding:
     except ZoneInfoNotFoundError:
         return Finding("time zones", "broken", f"no {A_ZONE}", "pip install --upgrade tzdata")
     return Finding("time zones", "ok", "known")
+
+
+def _engine() -> Finding:
+    found = f"SQLite {sqlite3.sqlite_version}"
+    if sqlite3.sqlite_version_info >= SOUND:
+        return Finding("databases", "ok", found)
+    sound = ".".join(map(str, SOUND))
+    found += f": before {sound} two writers could damage a file; Tocsin keeps every second one out"
+    return Finding("databases", "advice", found, "let no other program write to its databases")
 
 
 def _config(path: Path) -> Finding:
