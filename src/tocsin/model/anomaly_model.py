@@ -27,6 +27,7 @@ from tocsin.model.bundle import Bundle, digest, read, write
 from tocsin.model.design import Design
 from tocsin.model.feature_cache import FeaturePass
 from tocsin.model.fitted import GOLDEN_ROWS, Fitted
+from tocsin.model.profile import Profile
 from tocsin.model.reasons import Explainer
 from tocsin.model.training_rows import TrainingRows, candidates, complete, lowest, presumed_normal
 from tocsin.preparation import Preparation
@@ -61,6 +62,7 @@ class AnomalyModel:
         self.preparation = Preparation(design.preparation)
         self._kernel: Kernel | None = None
         self._training: TrainingRows | None = None
+        self._profile: Profile | None = None
         self._golden = np.empty((0, 0))
         self.inputs = frozenset(inputs)
         self.share = 1.0
@@ -123,6 +125,7 @@ class AnomalyModel:
         typical = lowest(normal, self.detector.score(self.prepared(values[normal])))
         times, entities = self._whose(train, rows)
         self._training = TrainingRows.of(latest, prepared, typical, times, entities)
+        self._profile = Profile.of(train.take(rows), self.design.schema)
         self._golden = values[np.linspace(0, len(values) - 1, GOLDEN_ROWS).astype(int)]
         checkpoint("threshold")
         self._calibrate(calibration, features.run(calibration))
@@ -168,6 +171,13 @@ class AnomalyModel:
         if self._training is None:
             raise NotFittedError("model", "no training rows yet", hint="call fit or load first")
         return self._training
+
+    @property
+    def profile(self) -> Profile:
+        """What these rows were like, field by field."""
+        if self._profile is None:
+            raise NotFittedError("model", "no profile yet", hint="call fit or load first")
+        return self._profile
 
     @property
     def program(self) -> Program:
@@ -273,6 +283,7 @@ class AnomalyModel:
             detector=self.detector,
             threshold=self.threshold,
             training=self.training,
+            profile=self.profile,
             golden=self._golden,
             golden_scores=self.detector.score(self.prepared(self._golden)),
         )
@@ -298,7 +309,8 @@ class AnomalyModel:
         model = cls(fitted.design, fitted.inputs)
         model.share = fitted.share
         model.preparation, model.detector, model.threshold = fitted.preparation, fitted.detector, fitted.threshold
-        model._kernel, model._training, model._golden = fitted.kernel, fitted.training, fitted.golden
+        model._kernel, model._training, model._profile = fitted.kernel, fitted.training, fitted.profile
+        model._golden = fitted.golden
         replayed = model.detector.score(model.prepared(model._golden))
         if not np.allclose(replayed, fitted.golden_scores, rtol=0, atol=GOLDEN_TOLERANCE):
             raise IntegrityError("model", "other scores for its golden rows", "the scores it was stored with")

@@ -18,7 +18,8 @@ from tocsin.kernel.program import Program
 from tocsin.kernel.run import Kernel
 from tocsin.model.bundle import Bundle
 from tocsin.model.design import Design
-from tocsin.model.training_rows import TrainingRows
+from tocsin.model.profile import Profile, described
+from tocsin.model.training_rows import PREFIX, TrainingRows
 from tocsin.preparation import Preparation
 from tocsin.records import Matrix, Vector
 from tocsin.schema import Schema, describe
@@ -42,6 +43,7 @@ class Fitted:
     detector: Detector
     threshold: Threshold
     training: TrainingRows
+    profile: Profile
     golden: Matrix
     """A few training rows as the kernel computed them, (`GOLDEN_ROWS`, steps times d)."""
     golden_scores: Vector
@@ -76,6 +78,7 @@ class Fitted:
             **_under("detector", self.detector.state()),
             **_under("threshold", threshold),
             **self.training.state(),
+            **self.profile.state(),
             "golden.features": self.golden,
             "golden.scores": self.golden_scores,
         }
@@ -131,7 +134,8 @@ class Fitted:
             threshold=type(threshold).restore(
                 threshold.parameters(), {**content["threshold_state"], **bundle.under("threshold.")}
             ),
-            training=TrainingRows.restore(arrays, width),
+            training=TrainingRows.restore(bundle.under(PREFIX), width),
+            profile=Profile.restore(arrays, len(described(design.schema))),
             golden=arrays["golden.features"],
             golden_scores=arrays["golden.scores"],
         )
