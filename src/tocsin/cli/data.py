@@ -8,6 +8,7 @@ from typing import Annotated, cast
 import typer
 
 from tocsin.cli import screens
+from tocsin.cli.periods import End, MaxAge, Since, Start, period_of
 from tocsin.cli.settings import Settings
 from tocsin.errors import DataError
 
@@ -37,15 +38,18 @@ def list_data(ctx: typer.Context) -> None:
 
 
 @data_app.command()
-def validate(ctx: typer.Context) -> None:
+def validate(
+    ctx: typer.Context, *, since: Since = None, start: Start = None, end: End = None, max_age_hours: MaxAge = None
+) -> None:
     """Read the whole source through the schema and count what would not be used, by reason."""
     from tocsin.sources.base import Tally
 
     settings: Settings = ctx.obj
+    period = period_of(since, start, end, max_age_hours)
     project = settings.project()
     tally = Tally()
     with screens.progress_of(project):
-        for _ in project.rows(tally=tally):
+        for _ in project.rows(tally=tally, period=period):
             pass
     if settings.json:
         screens.document(tally)

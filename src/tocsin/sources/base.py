@@ -7,6 +7,7 @@ from abc import abstractmethod
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from hashlib import blake2b
 from math import isnan
 from pathlib import Path
@@ -20,12 +21,24 @@ from tocsin import observe
 from tocsin.annotations import KEEP, Labeller
 from tocsin.component import Part, snake_case
 from tocsin.errors import SchemaError
-from tocsin.records import FILE, GENERATED, ROW, Batch, Position, Rejected
+from tocsin.records import FILE, GENERATED, ROW, Batch, Mask, Position, Rejected
 from tocsin.schema import Schema
 
 MAX_KEYS = 100_000
 """Keys remembered for deduplication, at about 150 bytes each."""
 _WAIT_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A file, an object or a record, as a listing tells of it."""
+
+    name: str
+    size: int | None
+    """Bytes; None if the listing does not say."""
+    modified: datetime | None
+    """UTC; None if the listing does not say."""
+
 
 RowsPerBatch = Annotated[int, Field(ge=1, le=100_000)]
 
@@ -78,6 +91,17 @@ class Source(Part):
         """Release what `open` took; may be called twice."""
 
     @property
+    def pieces(self) -> Iterator[Piece]:
+        """What there is to be read, listed without being read; nothing where that cannot be told.
+
+        Raises
+        ------
+        DataError, SourceLost
+            As `open`.
+        """
+        return iter(())
+
+    @property
     def digests(self) -> Mapping[str, str]:
         """SHA-256 of every file read to its end since `open`, by file."""
         return {}
@@ -92,7 +116,7 @@ class Tally:
     quarantined: int = 0
     duplicates: int = 0
     ignored: int = 0
-    """Left out on purpose, by the labels or by the source."""
+    """Left out on purpose, by the labels, by the source, or for their time."""
     files_refused: int = 0
     """Files that could not be read, or not to their end."""
     reasons: dict[str, int] = field(default_factory=dict)
@@ -150,6 +174,8 @@ class Intake:
         part of its key is none.
     labels
         What is known of the raw rows; where they or the source say `_keep` is False, a row is left out.
+    wanted
+        Which valid rows are used; the others are left out.
     pseudonymise
         What becomes of valid rows.
     quarantine
@@ -164,6 +190,7 @@ class Intake:
         schema: Schema,
         *,
         labels: Labeller | None = None,
+        wanted: Callable[[Batch], Mask] | None = None,
         pseudonymise: Callable[[Batch], Batch] | None = None,
         quarantine: Quarantine | None = None,
         tally: Tally | None = None,
@@ -173,6 +200,7 @@ class Intake:
         self._name = snake_case(type(source).__name__)
         self._schema = schema
         self._labels = labels
+        self._wanted = wanted
         self._pseudonymise = pseudonymise
         self._quarantine = quarantine
         self._seen: OrderedDict[bytes, None] = OrderedDict()
@@ -208,7 +236,9 @@ class Intake:
 
     def accept(self, raw: Batch) -> Batch:
         """The valid rows of a batch as a source read it; all others are counted and kept."""
-        valid, refused, ignored = self._typed(raw)
+        typed, refused, ignored = self._typed(raw)
+        valid = typed.take(self._wanted(typed)) if self._wanted and typed.rows else typed
+        ignored += typed.rows - valid.rows
         refused = (*raw.rejected, *refused)
         files = [item for item in refused if not item.row]
         fresh = self._unseen(valid)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from glob import glob
 from itertools import takewhile
 from pathlib import Path
@@ -15,8 +16,10 @@ from tocsin import observe
 from tocsin.component import snake_case
 from tocsin.errors import DataError, LimitExceeded
 from tocsin.records import FILE, ROW, Batch, Column, Position, Rejected
-from tocsin.sources.base import RowsPerBatch, Source
+from tocsin.sources.base import Piece, RowsPerBatch, Source
 
+FORMATS = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".parquet": "parquet"}
+"""What reads a file, by the ending of its name."""
 MAX_FILES = 100_000
 MAX_COLUMNS = 1_024
 MAX_RAW = 1_024
@@ -71,7 +74,7 @@ class FileSource(Source):
         self._behind = {file: row for file, row in offsets.items() if file in files}
         self._digests, self._left_out, self._ended = {}, set(), False
         self._batches = (
-            batch for file, path in files.items() for batch in self._read_file(file, path, self._behind.get(file, 0))
+            batch for file, path in files.items() for batch in self.read_file(file, path, self._behind.get(file, 0))
         )
 
     def read(self, timeout_s: float) -> Batch | None:
@@ -104,8 +107,25 @@ class FileSource(Source):
         return self._digests
 
     @abstractmethod
-    def _read_file(self, file: str, path: str, behind: int) -> Iterator[Batch]:
-        """Batches of one file behind a row; whatever is wrong with it becomes a `Rejected`, never an error."""
+    def read_file(self, file: str, path: str, behind: int) -> Iterator[Batch]:
+        """Batches of one file behind a row; whatever is wrong with it becomes a `Rejected`, never an error.
+
+        Parameters
+        ----------
+        file
+            The name under which it is known, in rows, digests and messages.
+        path
+            Where it lies.
+        behind
+            The last row that is done with; 0 for all.
+        """
+
+    @property
+    def pieces(self) -> Iterator[Piece]:
+        """The files, in order of their names."""
+        for file, path in self._find().items():
+            found = Path(path).stat()
+            yield Piece(file, found.st_size, datetime.fromtimestamp(found.st_mtime, UTC))
 
     def _find(self) -> dict[str, str]:
         """Paths by the name under which they are known: the same, unless a path is not UTF-8."""
@@ -140,6 +160,15 @@ class FileSource(Source):
         if fresh and len(self._left_out) < MAX_COLUMNS:
             self._left_out.update(fresh)
             observe.columns_left_out(snake_case(type(self).__name__), fresh, reason)
+
+
+def format_of(name: str) -> str:
+    """The type of source that reads a file, as the ending of its name tells; empty if it tells none.
+
+    >>> format_of("flows/2026-11-28.csv.gz")
+    'csv'
+    """
+    return FORMATS.get(Path(name.removesuffix(".gz")).suffix, "")
 
 
 def legible(text: str) -> str:

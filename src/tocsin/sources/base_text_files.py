@@ -73,7 +73,7 @@ class TextFileSource(FileSource):
         """Columns of consecutive records of one header; as it stands, header = names and values = texts."""
         return {name: object_column(column) for name, column in zip(header, zip(*values, strict=True), strict=True)}
 
-    def _read_file(self, file: str, path: str, behind: int) -> Iterator[Batch]:
+    def read_file(self, file: str, path: str, behind: int) -> Iterator[Batch]:
         part = Part()
         for item in self._unread(file, path, behind):
             start, size = 0, 1 if isinstance(item, Rejected) else len(item.rows)

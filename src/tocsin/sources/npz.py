@@ -57,7 +57,7 @@ class Npz(FileSource):
         (folder / "broken.npz").write_bytes(b"PK\x03\x04 and no more")
         return cls(path=str(folder / "*.npz"), array="train", rows=2)
 
-    def _read_file(self, file: str, path: str, behind: int) -> Iterator[Batch]:
+    def read_file(self, file: str, path: str, behind: int) -> Iterator[Batch]:
         try:
             values = self._load(path)
         except _BROKEN as error:

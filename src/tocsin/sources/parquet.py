@@ -44,7 +44,7 @@ class Parquet(FileSource):
         (folder / "second.parquet").write_text("no Parquet")
         return cls(path=str(folder / "*.parquet"), rows=2)
 
-    def _read_file(self, file: str, path: str, behind: int) -> Iterator[Batch]:
+    def read_file(self, file: str, path: str, behind: int) -> Iterator[Batch]:
         try:
             for columns in self._pieces(path, behind):
                 rows = len(next(iter(columns.values())))

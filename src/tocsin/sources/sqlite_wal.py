@@ -103,7 +103,7 @@ class SqliteWal(FileSource):
                 database.execute("INSERT INTO wal (idem, ts_ns, bytes, checksum) VALUES (?, ?, ?, ?)", row)
         return cls(path=str(folder / "*.db"), rows=2)
 
-    def _read_file(self, file: str, path: str, behind: int) -> Iterator[Batch]:
+    def read_file(self, file: str, path: str, behind: int) -> Iterator[Batch]:
         for page in _pages(path, behind, self.rows):
             if page.rows or page.problems:
                 yield self._batch(file, page)

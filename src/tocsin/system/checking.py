@@ -10,7 +10,7 @@ from tocsin.config import Config
 from tocsin.errors import ConfigError
 from tocsin.evaluation.gate import check_limits
 from tocsin.model.design import check_design, problems_in
-from tocsin.training.history import check_part
+from tocsin.training.history import check_part, check_period
 from tocsin.training.tune import check_search
 
 
@@ -25,6 +25,7 @@ def check(config: Config) -> None:
     problems = [
         *check_design(config),
         *problems_in(lambda: check_limits(config.gate)),
+        *check_period(config),
         *(
             problem
             for place, room, spec in _outer_parts(config)

@@ -36,7 +36,7 @@ from tocsin.scoring.scorer import Scored, Scorer
 from tocsin.scoring.trial import Circumstances, trial
 from tocsin.sinks.base import Sink
 from tocsin.sources.base import Tally
-from tocsin.storage import LocalStore
+from tocsin.storage import LocalStore, Meter
 from tocsin.system.checking import check
 from tocsin.system.logbook import logged
 from tocsin.training.exports import Export, Material
@@ -44,6 +44,7 @@ from tocsin.training.fit import Means, fit
 from tocsin.training.folds import Fold
 from tocsin.training.history import History, Progress, Reader, local_part, losses, source_of, with_path
 from tocsin.training.limits import Limits, peak_memory_bytes
+from tocsin.training.period import Period
 from tocsin.training.split import split
 from tocsin.training.tune import SearchMeans, Tuning, tune
 
@@ -87,6 +88,8 @@ class Project:
         self.config = config
         self.progress = progress
         self.clock = clock
+        self.meter = Meter(config.limits.requests, config.limits.transfer)
+        """What this project asked of storage elsewhere."""
         self._privacy: Privacy | None = None
 
     @classmethod
@@ -97,7 +100,7 @@ class Project:
     @property
     def reader(self) -> Reader:
         """Reads sources as the config says."""
-        return Reader(self.config, lambda: self.privacy, self._report)
+        return Reader(self.config, lambda: self.privacy, self._report, self.meter, self.clock)
 
     @property
     def registry(self) -> Registry:
@@ -114,7 +117,7 @@ class Project:
         return self._privacy
 
     @logged("train")
-    def train(self, *, promote: bool = False, export: Export | None = None) -> Outcome:
+    def train(self, *, promote: bool = False, export: Export | None = None, period: Period | None = None) -> Outcome:
         """Source to judged version: read, split, fit, try on the test rows, judge, register.
 
         Parameters
@@ -123,6 +126,8 @@ class Project:
             Make the version champion if its verdict passes, and nobody promotes another at the same moment.
         export
             Also writes the files of another system.
+        period
+            Rows to learn from, by their time; by default as `history` of the config says.
 
         Raises
         ------
@@ -130,7 +135,7 @@ class Project:
             If any station refuses; nothing is registered then.
         """
         limits = Limits(self.config.limits)
-        config, history = self._history(limits)
+        config, history = self._history(limits, period)
         elsewhere = self.reader.read(config.test, config.test_labels or config.labels, limits) if config.test else None
         means = Means(limits, self._cache, self.progress, config.resolve(FIT))
         fitted = fit(config, history, means, test_elsewhere=elsewhere is not None)
@@ -271,13 +276,16 @@ class Project:
                 delivery.send(scored.alerts)
                 yield scored
 
-    def rows(self, spec: PartSpec | None = None, tally: Tally | None = None) -> Iterator[Batch]:
+    def rows(
+        self, spec: PartSpec | None = None, tally: Tally | None = None, period: Period | None = None
+    ) -> Iterator[Batch]:
         """Typed rows of a source (by default the config's), batch by batch, as a model would get them."""
         spec = spec or source_of(self.config)
         self.reader.begin(spec)
         self.reader.bounded(spec)
         labels = self.met(spec).labels
-        return self.reader.batches(spec, labels, tally or Tally())
+        within = self.reader.within(period or self._period)
+        return self.reader.batches(spec, labels, tally or Tally(), within=within)
 
     def model(self, version: int | str | None = None) -> tuple[AnomalyModel, Version]:
         """A registered model and its entry; by default the champion, or the candidate while there is none."""
@@ -299,12 +307,16 @@ class Project:
     def _report(self, stage: str, rows: int) -> None:
         self.progress(stage, rows)
 
-    def _history(self, limits: Limits) -> tuple[Config, History]:
+    @property
+    def _period(self) -> Period:
+        return Period(self.config.history.last)
+
+    def _history(self, limits: Limits, period: Period | None = None) -> tuple[Config, History]:
         """The config once its telemetry was met, and all rows to learn from."""
         check(self.config)
         self.reader.begin(source_of(self.config))
         config = self.met(source_of(self.config))
-        return config, self.reader.read(source_of(config), config.labels, limits)
+        return config, self.reader.read(source_of(config), config.labels, limits, period or self._period)
 
     def _policy(self, model: AnomalyModel, known: Circumstances) -> AlertPolicy:
         """The policy that the model's budget was fitted with; how much is delivered at most, the config says."""
@@ -333,7 +345,7 @@ class Project:
             return (), self.reader.read(with_path(source, data), labels, limits)
         if config.test is not None:
             return (), self.reader.read(config.test, labels, limits)
-        history = self.reader.read(source, labels, limits)
+        history = self.reader.read(source, labels, limits, self._period)
         parts = split(history.batch, config.schema_, config.split, test_elsewhere=False)
         return (parts.train, parts.calibration), History(parts.test, history.tally)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -11,16 +12,18 @@ import numpy as np
 
 from tocsin import observe
 from tocsin.annotations import ANOMALY, ArrayLabeller, ColumnLabeller, Labeller, Window, label_windows, read_windows
-from tocsin.component import PartSpec, Room, build, parameter_model, part
+from tocsin.component import PartSpec, Room, build, parameter_model, part, part_spec
 from tocsin.config import Config, LabelsConfig
 from tocsin.errors import ConfigError, DataError, Problem, did_you_mean
 from tocsin.privacy import Privacy
 from tocsin.records import LABEL, Batch
 from tocsin.sources.base import Intake, Quarantine, Source, Tally
+from tocsin.sources.base_files import format_of
+from tocsin.sources.base_remote import RemoteSource
+from tocsin.storage import Meter, elsewhere
 from tocsin.training.limits import Limits
+from tocsin.training.period import Period, Within, no_clock
 from tocsin.training.split import in_time_order
-
-_OF_ENDING = {".jsonl": "jsonl", ".json": "jsonl", ".parquet": "parquet"}
 
 
 class Progress(Protocol):
@@ -49,16 +52,31 @@ class Reader:
         Called for when the first row comes, so that looking at a config makes no key.
     progress
         Told how many rows were received.
+    meter
+        Counts what is asked of storage elsewhere, and bounds it.
+    clock
+        The time of day, from which a period counts back.
     """
 
-    def __init__(self, config: Config, privacy: Callable[[], Privacy], progress: Callable[[str, int], None]) -> None:
+    def __init__(
+        self,
+        config: Config,
+        privacy: Callable[[], Privacy],
+        progress: Callable[[str, int], None],
+        meter: Meter | None = None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
         self._config = config
         self._privacy = privacy
         self._progress = progress
+        self._meter = meter or Meter()
+        self._clock = clock
         self.quarantine_file = config.resolve("quarantine.jsonl")
 
-    def read(self, spec: PartSpec, labels: LabelsConfig | None, limits: Limits) -> History:
-        """Everything a source holds.
+    def read(
+        self, spec: PartSpec, labels: LabelsConfig | None, limits: Limits, period: Period | None = None
+    ) -> History:
+        """Everything a source holds, or what of it lies in a period.
 
         Raises
         ------
@@ -67,11 +85,15 @@ class Reader:
         """
         self.bounded(spec)
         tally = Tally()
+        within = self.within(period)
         batches = []
-        for batch in self.batches(spec, labels, tally):
+        for batch in self.batches(spec, labels, tally, within=within):
             limits.check("the next batch")
             batches.append(batch)
         whole = Batch.concatenate(batches)
+        if not whole.rows and within and within.seen and tally.ignored:
+            got, hint = f"rows from {within.seen}, none left", "ask for a period in which rows lie"
+            raise DataError(f"source {spec.type}", got, f"rows {within}", hint)
         if not whole.rows:
             raise DataError(
                 f"source {spec.type} {spec.parameters.get('path', '')}".rstrip(),
@@ -96,7 +118,7 @@ class Reader:
 
     def columns(self, spec: PartSpec, labels: LabelsConfig | None) -> tuple[str, ...]:
         """The columns of a source's first rows, but that of the labels."""
-        source = cast("Source", local_part("sources", spec, self._config))
+        source = self.source(spec)
         if not source.replayable:
             wanted = "telemetry that can be read twice, or fields by their names"
             raise ConfigError([Problem("$.schema.others", f"a live source, {spec.type}", wanted)])
@@ -112,7 +134,19 @@ class Reader:
 
     def endless(self, spec: PartSpec) -> bool:
         """Whether a source goes on until it is stopped."""
-        return cast("Source", local_part("sources", spec, self._config)).endless
+        return self.source(spec).endless
+
+    def within(self, period: Period | None) -> Within | None:
+        """Which rows a period leaves, as of now; raises ConfigError where rows have no time."""
+        return Within(period, self._clock(), self._config.schema_) if period else None
+
+    def source(self, spec: PartSpec, since: datetime | None = None) -> Source:
+        """A source at work for this config; rows from before a moment are not wanted."""
+        source = cast("Source", local_part("sources", spec, self._config))
+        if isinstance(source, RemoteSource):
+            source.meter = self._meter
+            source.since = since and since.timestamp()
+        return source
 
     def bounded(self, spec: PartSpec) -> None:
         """Refuse a source that goes on until it is stopped, where all of it is wanted.
@@ -135,14 +169,21 @@ class Reader:
         self.quarantine_file.unlink(missing_ok=True)
 
     def batches(
-        self, spec: PartSpec, labels: LabelsConfig | None, tally: Tally, *, keep_refused: bool = True
+        self,
+        spec: PartSpec,
+        labels: LabelsConfig | None,
+        tally: Tally,
+        *,
+        keep_refused: bool = True,
+        within: Within | None = None,
     ) -> Iterator[Batch]:
         """Typed, pseudonymised, labelled rows, batch by batch as they come."""
         schema = self._config.schema_
         intake = Intake(
-            cast("Source", local_part("sources", spec, self._config)),
+            self.source(spec, within.since if within else None),
             schema,
             labels=self._labeller(labels),
+            wanted=within,
             pseudonymise=(lambda batch: self._privacy().apply(schema, batch)) if schema.identities else None,
             quarantine=Quarantine(self.quarantine_file) if keep_refused else None,
             tally=tally,
@@ -209,12 +250,13 @@ def check_part(config: Config, place: str, room: Room, spec: PartSpec) -> None:
 
 
 def local_part(room: Room, spec: PartSpec, config: Config) -> object:
-    """A source or a sink of a config; its `path`, and every `..._file`, is relative to the config's folder."""
+    """A source or a sink of a config; what is a path of this machine is relative to the config's folder."""
     made = build(room, spec, f"$.{room}")
     local = {
-        name: str(config.resolve(str(value)))
+        name: str(config.resolve(value))
         for name, value in made.parameters().items()
-        if value is not None and (name == "path" or name.endswith("_file"))
+        if isinstance(value, str)
+        and (name in ("path", "spool") or name.endswith("_file") or (name == "url" and not elsewhere(value)))
     }
     return build(room, PartSpec(spec.type, {**spec.parameters, **local}), f"$.{room}") if local else made
 
@@ -223,8 +265,13 @@ def with_path(spec: PartSpec, path: Path | str) -> PartSpec:
     """The same source over other files; a source of no files makes way for the one that the name's ending tells."""
     if "path" in parameter_model(part("sources", spec.type)).model_fields:
         return PartSpec(spec.type, {**spec.parameters, "path": str(path)})
-    ending = Path(str(path).removesuffix(".gz")).suffix
-    return PartSpec(_OF_ENDING.get(ending, "csv"), {"path": str(path)})
+    files = cast("PartSpec", part_spec(spec.parameters.get("format") or {"type": format_of(str(path)) or "csv"}))
+    return PartSpec(files.type, {**files.parameters, "path": str(path)})
+
+
+def check_period(config: Config) -> list[Problem]:
+    """What is wrong with the period that a config asks for."""
+    return [no_clock("$.history.last")] if config.history.last is not None and config.schema_.time is None else []
 
 
 def source_of(config: Config) -> PartSpec:

@@ -1,0 +1,66 @@
+"""Patterns over the keys of objects: where the fixed part ends, and which keys fit the rest.
+
+Source: Python, `glob` with `recursive=True`; names that begin with a dot are hidden there, too.
+"""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+
+_ANY_DEPTH = "**"
+_SPECIAL = frozenset("*?[")
+
+
+def split_pattern(url: str) -> tuple[str, str]:
+    """The place that all keys lie below, and the pattern of a key from there on.
+
+    >>> split_pattern("s3://telemetry/flows/2026-*/**/*.csv")
+    ('s3://telemetry/flows', '2026-*/**/*.csv')
+    >>> split_pattern("s3://telemetry/flows/monday.csv"), split_pattern("gs://telemetry/flows/")
+    (('s3://telemetry/flows', 'monday.csv'), ('gs://telemetry/flows', '**'))
+    """
+    root, separator, rest = url.partition("://")
+    steps = (rest if separator else url).split("/")
+    fixed = next((place for place, step in enumerate(steps) if _SPECIAL & set(step)), len(steps) - 1)
+    place = "/".join(steps[:fixed])
+    return (f"{root}://{place}" if separator else place or "/" * url.startswith("/") or "."), (
+        "/".join(steps[fixed:]) or _ANY_DEPTH
+    )
+
+
+def fixed_beginning(pattern: str) -> str:
+    """What every key that fits begins with.
+
+    >>> fixed_beginning("2026-*/**/*.csv")
+    '2026-'
+    """
+    return next((pattern[:place] for place, letter in enumerate(pattern) if letter in _SPECIAL), pattern)
+
+
+def fits(key: str, pattern: str) -> bool:
+    """Whether a key fits: `*` within one step, `**` over any number of them.
+
+    >>> fits("2026/11/flows.csv", "**/*.csv"), fits("flows.csv", "**/*.csv"), fits("2026/flows.csv", "*.csv")
+    (True, True, False)
+    """
+    wanted = pattern.split("/")
+    places = _onward({0}, wanted)
+    for step in key.split("/"):
+        reached = {place for place in places if place < len(wanted) and _step_fits(step, wanted[place])}
+        places = _onward({place + (wanted[place] != _ANY_DEPTH) for place in reached}, wanted)
+    return len(wanted) in places
+
+
+def _onward(places: set[int], wanted: list[str]) -> set[int]:
+    """With those that are reached since `**` may stand for nothing."""
+    reached = set(places)
+    for place, step in enumerate(wanted):
+        if place in reached and step == _ANY_DEPTH:
+            reached.add(place + 1)
+    return reached
+
+
+def _step_fits(step: str, wanted: str) -> bool:
+    if step.startswith(".") and not wanted.startswith("."):
+        return False
+    return wanted == _ANY_DEPTH or fnmatchcase(step, wanted)
