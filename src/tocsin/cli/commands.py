@@ -20,6 +20,7 @@ from tocsin.cli.exporting import ExportFormat, exporting
 from tocsin.cli.import_config import import_config
 from tocsin.cli.models import models_app
 from tocsin.cli.parts import check_part, new_app
+from tocsin.cli.periods import End, MaxAge, Since, Start, period_of
 from tocsin.cli.pictures import illustrated
 from tocsin.cli.presets import presets_app
 from tocsin.cli.screens import WrongUsage
@@ -154,14 +155,18 @@ def train(
     promote: Annotated[bool, typer.Option("--promote", help="Make it champion if the verdict passes.")] = False,
     export: Annotated[ExportFormat | None, typer.Option(help="Also write that system's files.")] = None,
     export_to: Annotated[Path | None, typer.Option(help="Default: exports/FORMAT in the run's folder.")] = None,
+    since: Since = None,
+    start: Start = None,
+    end: End = None,
+    max_age_hours: MaxAge = None,
     plots: Annotated[bool, typer.Option(help="Draw the plots and write the HTML report.")] = True,
 ) -> None:
     """Learn from history, judge the model on rows it has not seen, register it."""
     settings: Settings = ctx.obj
-    files = exporting(export, export_to)
+    files, period = exporting(export, export_to), period_of(since, start, end, max_age_hours)
     project = settings.project()
     with screens.progress_of(project):
-        outcome = project.train(promote=promote, export=files)
+        outcome = project.train(promote=promote, export=files, period=period)
         if plots:
             illustrated(outcome)
     screens.outcome(outcome, as_json=settings.json)
