@@ -33,14 +33,16 @@ HOME_OF = {
     "torch": {"detectors/base_lstm_training.py"},
     "xgboost": {"detectors/xgboost.py"},
     "httpx2": {"sources/base_http.py"},
-    "google": {"sources/base_envelopes.py"},
+    "google": {"sources/base_envelopes.py", "storage/gcs.py"},
+    "obstore": {"storage/s3.py"},
+    "requests": {"storage/gcs.py"},
     "gufo": {"sources/base_snmp_polls.py"},
     "psutil": {"sources/base_processes.py", "sources/host.py"},
 }
 # `import tocsin` and `tocsin --help` stay light: none of these may be loaded by them.
 HEAVY = {
-    "fastapi", "google", "gufo", "jinja2", "matplotlib", "optuna", "polars", "psutil", "pyod", "river", "scipy",
-    "sklearn", "torch", "xgboost",
+    "fastapi", "google", "gufo", "jinja2", "matplotlib", "obstore", "optuna", "polars", "psutil", "pyod", "river",
+    "scipy", "sklearn", "torch", "xgboost",
 }  # fmt: skip
 
 
