@@ -18,6 +18,7 @@ from tocsin.calibration import (
     just_above,
     rows_band,
 )
+from tocsin.errors import IntegrityError
 from tocsin.records import SECOND, Column, Times, Vector
 
 COOLDOWN_S = 5.0
@@ -71,13 +72,16 @@ class TestScoreRanks:
 
     def test_a_state_that_was_tampered_with_is_recognised(self, rng: np.random.Generator) -> None:
         state = ScoreRanks.of(rng.normal(size=5_000)).state()
-        assert ScoreRanks.restore(state).is_whole
+        assert ScoreRanks.restore(state, "here").rows == 5_000
         for name, array in (
             ("top", state["top"][::-1]),
             ("reaching", -state["reaching"]),
             ("grid", np.array([np.nan])),
+            ("rows", 0),
+            ("rows", 10.0),
         ):
-            assert not ScoreRanks.restore({**state, name: array}).is_whole
+            with pytest.raises(IntegrityError):
+                ScoreRanks.restore({**state, name: array}, "here")
 
 
 class TestEpisodes:

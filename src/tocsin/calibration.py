@@ -14,6 +14,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from tocsin.arrays import Array, checked
+from tocsin.errors import IntegrityError
 from tocsin.records import SECOND, Column, Mask, Times, Vector
 
 TAIL_SCORES = 2_000
@@ -24,6 +26,7 @@ BODY_QUANTILES = 512
 DISPERSION_SUMS = 30
 """Sums over which the dispersion of alert counts is measured."""
 TAIL_RESAMPLES = 400
+MAX_ROWS = 2**53
 
 Counts = NDArray[np.int64]
 
@@ -69,20 +72,30 @@ class ScoreRanks:
         """Arrays by name; `ScoreRanks.restore` reads them back."""
         return {"top": self.top, "grid": self.grid, "reaching": self.reaching, "rows": self.rows}
 
-    @property
-    def is_whole(self) -> bool:
-        """Whether the arrays can be ranks: ordered, finite, and no count beyond the rows."""
-        arrays = (self.top, self.grid, self.reaching)
-        if any(array.ndim != 1 or not len(array) or not np.isfinite(array).all() for array in arrays):
-            return False
-        falling = (np.diff(self.reaching) <= 0).all() and 0 <= self.reaching[-1] <= self.reaching[0] <= self.rows
-        in_order = (np.diff(self.top) >= 0).all() and (np.diff(self.grid) > 0).all()
-        return bool(falling and in_order and len(self.grid) == len(self.reaching) and len(self.top) <= self.rows)
-
     @classmethod
-    def restore(cls, state: Mapping[str, Any]) -> Self:
-        """The ranks that `state` wrote; other names in the mapping are left alone."""
-        return cls(state["top"], state["grid"], state["reaching"], int(state["rows"]))
+    def restore(cls, state: Mapping[str, Any], where: str) -> Self:
+        """The ranks that `state` wrote.
+
+        Raises
+        ------
+        IntegrityError
+            If the arrays cannot be ranks: in order, finite, and no count beyond the rows.
+        """
+        rows = state.get("rows")
+        if type(rows) is not int or not 1 <= rows <= MAX_ROWS:
+            raise IntegrityError(f"{where}.rows", repr(rows)[:80], f"a whole number from 1 to {MAX_ROWS}")
+        arrays = {name: state[name] for name in ("top", "grid", "reaching") if name in state}
+        wanted = {
+            "top": Array(("top",), exact=True),
+            "grid": Array(("grid",), exact=True),
+            "reaching": Array(("grid",), np.int64, 0, rows),
+        }
+        ranks = cls(**checked(arrays, wanted, where), rows=rows)
+        falling = (np.diff(ranks.reaching) <= 0).all()
+        in_order = (np.diff(ranks.top) >= 0).all() and (np.diff(ranks.grid) > 0).all()
+        if not (falling and in_order and 1 <= len(ranks.top) <= min(rows, TAIL_SCORES) and len(ranks.grid) >= 1):
+            raise IntegrityError(where, "ranks out of order", "ascending scores and how many reach them")
+        return ranks
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -7,11 +7,14 @@ column's training median; nothing is ever deleted.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import inf
+from sys import float_info
 from typing import Any, Self
 
 import numpy as np
 
 from tocsin import observe
+from tocsin.arrays import Array, checked
 from tocsin.config import PreparationConfig
 from tocsin.errors import DataError, IntegrityError, SchemaError
 from tocsin.records import Mask, Matrix, Vector
@@ -19,6 +22,7 @@ from tocsin.records import Mask, Matrix, Vector
 OUTLIER_RANGES = 3.0
 """`auto` scales a column robustly if a value lies this many interquartile ranges outside the quartiles (Tukey)."""
 UNSEEN = "=other"
+_LEAST_SCALE = float_info.min
 LARGEST = 1e30
 """Scaled values are held within this size, so that no arithmetic behind it overflows."""
 
@@ -113,17 +117,14 @@ class Preparation:
         IntegrityError
             If an array is no such thing, or a border or a scale is not a usable number.
         """
+        borders, finite = Array((columns,), least=-inf, most=inf), Array((columns,))
+        wanted = {"fill": finite, "low": borders, "high": borders, "center": finite}
+        arrays = checked(state, {**wanted, "scale": Array((columns,), least=_LEAST_SCALE)}, "preparation")
+        if (arrays["low"] > arrays["high"]).any():
+            raise IntegrityError("preparation.low", "a border above the one on the other side", "low up to high")
         preparation = cls(config)
-        if state.keys() != preparation.state().keys():
-            raise IntegrityError("preparation", f"the arrays {', '.join(sorted(state))[:200]}", "its five")
-        for name, array in state.items():
-            if array.dtype != np.float64 or array.shape != (columns,):
-                got = f"{array.dtype} of shape {array.shape}"
-                raise IntegrityError(f"preparation.{name}", got, f"float64 of shape {(columns,)}")
+        for name, array in arrays.items():
             setattr(preparation, name, array)
-        finite = all(np.isfinite(state[name]).all() for name in ("fill", "center", "scale"))
-        if not finite or not (state["scale"] > 0).all() or not (state["low"] <= state["high"]).all():
-            raise IntegrityError("preparation", "values that cannot scale anything", "finite ones, scales above 0")
         return preparation
 
 

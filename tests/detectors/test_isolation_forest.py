@@ -143,7 +143,7 @@ def test_parameters_out_of_range_are_refused(parameters: dict[str, int], complai
     [
         ("samples", lambda array: array * 0, "isolation_forest.samples"),
         ("samples", lambda array: array.astype(np.float64), "isolation_forest.samples"),
-        ("value", lambda array: -array, "a path length below 0"),
+        ("value", lambda array: -array, "isolation_forest.value"),
         ("left", lambda array: array * 0, "isolation_forest.left"),
         ("feature", lambda array: array + 2, "isolation_forest.feature"),
         ("roots", lambda array: None, "isolation_forest.roots"),

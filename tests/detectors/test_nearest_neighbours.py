@@ -97,7 +97,7 @@ def test_a_parameter_out_of_range_is_refused(parameters: dict[str, float], compl
         ("references", np.zeros((2, 5, 0))),
         ("references", np.zeros((3, 5, 4))),
         ("references", np.zeros((2, 5))),
-        ("references", np.zeros((2, 5, 4), dtype=np.float32)),
+        ("references", np.zeros((2, 5, 4), dtype=np.int64)),
         ("references", np.full((2, 5, 4), np.nan)),
         ("references", np.zeros((2, 1_001, 1_000))),
     ],

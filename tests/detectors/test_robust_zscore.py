@@ -49,7 +49,7 @@ def test_a_scale_that_divides_by_nothing_is_refused(min_scale: float) -> None:
         ("scale", np.array([1.0, np.nan])),
         ("scale", np.ones(3)),
         ("median", np.array([1.0, np.inf])),
-        ("median", np.zeros(2, dtype=np.float32)),
+        ("median", np.zeros(2, dtype=np.int64)),
     ],
 )
 def test_a_damaged_state_is_refused(name: str, array: np.ndarray) -> None:

@@ -101,7 +101,7 @@ def test_it_scores_and_explains_where_xgboost_is_not_installed(
         ("base", np.array([np.nan])),
         ("base", np.array([1e300])),
         ("base", np.zeros(2)),
-        ("base", np.zeros(1, dtype=np.float32)),
+        ("base", np.zeros(1, dtype=np.int64)),
         ("value", np.array([np.inf])),
         ("left", np.array([0], dtype=np.int32)),
     ],

@@ -154,8 +154,13 @@ def test_the_state_is_json_and_arrays_and_small(rng: np.random.Generator) -> Non
 
 def test_a_state_without_a_usable_level_is_refused(rng: np.random.Generator) -> None:
     state = fitted(rng.normal(size=20_000)).state()
-    with pytest.raises(IntegrityError, match="no usable ranks or level"):
-        Conformal.restore({}, {**state, "promise": {"level": float("nan")}})
+    for promise in ({"level": 1.0}, {**state["promise"], "level": float("nan")}, {**state["promise"], "more": 1}):
+        with pytest.raises(IntegrityError, match=r"conformal\.promise"):
+            Conformal.restore({}, {**state, "promise": promise})
+    with pytest.raises(IntegrityError, match="levels that rise"):
+        Conformal.restore({}, {**state, "levels": state["levels"][::-1]})
+    with pytest.raises(IntegrityError, match="unknown: more"):
+        Conformal.restore({}, {**state, "more": np.zeros(1)})
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])

@@ -12,9 +12,10 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from tocsin.arrays import Array, checked
 from tocsin.component import Part, snake_case
 from tocsin.detectors.base_course import Course
-from tocsin.errors import IntegrityError, NotFittedError, SchemaError
+from tocsin.errors import NotFittedError, SchemaError
 from tocsin.records import Matrix, Vector
 
 Labels = NDArray[np.int8]
@@ -33,9 +34,9 @@ class Supervision(StrEnum):
 class Detector(Part):
     """Scores rows of a matrix; higher = more anomalous.
 
-    Subclasses write `fit`, `score`, `explain` and `state`, and `confidence` where several make a score: shape, type
-    and NaN checks, the fitted check and `restore` are added here, once, around what they write. A detector holds no
-    history, no time and no entity, and scoring never changes it.
+    Subclasses write `fit`, `score`, `explain`, `state` and `arrays`, and `confidence` where several make a score:
+    shape, type and NaN checks, the fitted check and `restore` are added here, once, around what they write. A
+    detector holds no history, no time and no entity, and scoring never changes it.
 
     One that looks at more than a row says how many as `steps`. It is then given sequences instead of rows, (n, steps,
     d): each row behind those of its entity that came before it, the oldest first. Whatever is said of a row below
@@ -88,27 +89,29 @@ class Detector(Part):
     def state(self) -> State:
         """All that was learnt, as arrays; `name` is kept in the attribute `_name`."""
 
-    def validate_state(self, columns: int) -> None:
-        """Refuse a restored state that could crash, hang or mislead scoring.
+    @abstractmethod
+    def arrays(self, columns: int) -> Mapping[str, Array]:
+        """What each array of the state is, for a detector that was fitted on so many columns."""
+
+    def adopt(self, arrays: State, columns: int) -> None:
+        """Become what these arrays say, each of which is what `arrays` says of it.
+
+        Overridden where arrays must fit each other, too: what could crash, hang or mislead scoring is refused.
 
         Raises
         ------
         IntegrityError
             Naming the array and what is wrong with it.
         """
+        for name, array in arrays.items():
+            setattr(self, f"_{name}", array)
 
     @classmethod
     def restore(cls, parameters: Mapping[str, Any], state: State, columns: int) -> Self:
         """The detector that had these parameters and this state, fitted on `columns` columns."""
         detector = cls(**parameters)
-        for name, array in state.items():
-            if hasattr(cls, f"_{name}"):
-                raise IntegrityError(
-                    f"{snake_case(cls.__name__)}.{name}", "a name that the class has another use for", "its state"
-                )
-            setattr(detector, f"_{name}", array)
+        detector.adopt(checked(state, detector.arrays(columns), snake_case(cls.__name__)), columns)
         detector._columns = columns
-        detector.validate_state(columns)
         return detector
 
     def __init_subclass__(cls) -> None:

@@ -6,14 +6,14 @@ direction of its own; here the directions are drawn once, so that the kernel wal
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tocsin.arrays import Array
 from tocsin.detectors.base import State
-from tocsin.detectors.base_scaling import robust_scaling, scaled, validate_scaling
-from tocsin.errors import IntegrityError
+from tocsin.detectors.base_scaling import robust_scaling, scaled, scaling
 from tocsin.records import Matrix, Vector
 
 MAX_MIXED = 64
@@ -39,11 +39,11 @@ class Mixtures:
         (d,) float64: median and deviation of the columns.
     """
 
-    def __init__(self, mixed: Any, weights: Any, center: Any, scale: Any) -> None:
-        self._mixed: NDArray[np.int32] = mixed
-        self._weights: Matrix = weights
-        self._center: Vector = center
-        self._scale: Vector = scale
+    def __init__(self, mixed: NDArray[np.int32], weights: Matrix, center: Vector, scale: Vector) -> None:
+        self._mixed = mixed
+        self._weights = weights
+        self._center = center
+        self._scale = scale
 
     @classmethod
     def draw(cls, x: Matrix, of: int, random: np.random.Generator) -> Self:
@@ -52,11 +52,6 @@ class Mixtures:
         order = random.permuted(np.tile(np.arange(columns, dtype=np.int32), (PER_COLUMN * columns, 1)), axis=1)
         mixed = np.ascontiguousarray(order[:, :of].T)
         return cls(mixed, random.normal(size=mixed.shape), *robust_scaling(x))
-
-    @classmethod
-    def of(cls, attributes: dict[str, Any]) -> Self:
-        """The mixtures that a restored detector holds among its attributes, taken from there; not yet validated."""
-        return cls(*(attributes.pop(f"_{name}", None) for name in ("mixed", "weights", "center", "scale")))
 
     def beside(self, x: Matrix) -> Matrix:
         """The columns of x (n, d) and behind them the mixtures, (n, d + m); summed in one order for any n."""
@@ -84,21 +79,12 @@ class Mixtures:
         """All that was drawn and learnt."""
         return {"mixed": self._mixed, "weights": self._weights, "center": self._center, "scale": self._scale}
 
-    def validate(self, of: int, columns: int, where: str) -> int:
-        """The number of mixtures, once nothing in them can do harm.
-
-        Raises
-        ------
-        IntegrityError
-            If an array is not what `draw` makes of so many columns.
-        """
+    @classmethod
+    def arrays(cls, of: int, columns: int) -> dict[str, Array]:
+        """What the arrays are of mixtures of so many columns each."""
         shape = min(of, columns), PER_COLUMN * columns
-        for name, array, dtype in (("mixed", self._mixed, np.int32), ("weights", self._weights, np.float64)):
-            if not isinstance(array, np.ndarray) or array.dtype != dtype or array.shape != shape:
-                raise IntegrityError(f"{where}.{name}", repr(array)[:80], f"{np.dtype(dtype)} of shape {shape}")
-        if not ((self._mixed >= 0) & (self._mixed < columns)).all():
-            raise IntegrityError(f"{where}.mixed", repr(self._mixed)[:80], f"columns of 0 to {columns - 1}")
-        if not (np.abs(self._weights) <= _MAX_WEIGHT).all():
-            raise IntegrityError(f"{where}.weights", repr(self._weights)[:80], f"numbers within {_MAX_WEIGHT:g}")
-        validate_scaling(self._center, self._scale, columns, where)
-        return shape[1]
+        return {
+            "mixed": Array(shape, np.int32, 0, columns - 1),
+            "weights": Array(shape, least=-_MAX_WEIGHT, most=_MAX_WEIGHT),
+            **scaling(columns),
+        }

@@ -9,10 +9,9 @@ from typing import Self
 
 import numpy as np
 
-from tocsin.component import snake_case
+from tocsin.arrays import Array
 from tocsin.detectors.base import Detector, Labels, State
-from tocsin.detectors.base_scaling import FURTHEST, scaled, standard_scaling, validate_scaling
-from tocsin.errors import IntegrityError
+from tocsin.detectors.base_scaling import FURTHEST, scaled, scaling, standard_scaling
 from tocsin.kernel.sequences import MAX_STEPS
 from tocsin.records import Matrix, Vector
 
@@ -20,7 +19,7 @@ from tocsin.records import Matrix, Vector
 class Reconstruction(Detector):
     """Standardises a row, clips it, and scores what is left once its reconstruction is taken away.
 
-    Subclasses write `learn`, `residual`, `share` and `arrays`. With more than one step the score is the mean over the
+    Subclasses write `learn`, `residual`, `share` and `learnt`. With more than one step the score is the mean over the
     last rows of the entity.
 
     Parameters
@@ -61,8 +60,12 @@ class Reconstruction(Detector):
         """What each residual adds to the score, at least 0."""
 
     @abstractmethod
-    def arrays(self, columns: int) -> Mapping[str, tuple[int, ...]]:
-        """The shape of each array that `learn` keeps."""
+    def learnt(self, columns: int) -> Mapping[str, Array]:
+        """What each array is that `learn` keeps."""
+
+    def arrays(self, columns: int) -> Mapping[str, Array]:
+        middle = Array((columns,), least=-FURTHEST, most=FURTHEST)
+        return {**scaling(columns), "middle": middle, **self.learnt(columns)}
 
     def fit(self, x: Matrix, y: Labels | None = None) -> Self:
         rows = x if x.ndim == 2 else x[:, -1]
@@ -82,17 +85,7 @@ class Reconstruction(Detector):
         return np.asarray(self.explain(x).sum(axis=tuple(range(1, x.ndim))))
 
     def state(self) -> State:
-        return {name: vars(self)[f"_{name}"] for name in ("center", "scale", "middle", *self.arrays(self._columns))}
-
-    def validate_state(self, columns: int) -> None:
-        where = snake_case(type(self).__name__)
-        validate_scaling(vars(self).get("_center"), vars(self).get("_scale"), columns, where)
-        for name, shape in {"middle": (columns,), **self.arrays(columns)}.items():
-            array = vars(self).get(f"_{name}")
-            if not isinstance(array, np.ndarray) or array.dtype != np.float64 or array.shape != shape:
-                raise IntegrityError(f"{where}.{name}", repr(array)[:80], f"float64 of shape {shape}")
-            if not (np.abs(array) <= FURTHEST).all():
-                raise IntegrityError(f"{where}.{name}", repr(array)[:80], f"numbers within {FURTHEST:g}")
+        return {name: vars(self)[f"_{name}"] for name in self.arrays(self._columns)}
 
 
 def covariance(z: Matrix) -> Matrix:

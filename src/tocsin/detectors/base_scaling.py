@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-from tocsin.errors import IntegrityError
+from tocsin.arrays import Array
 from tocsin.records import Matrix, Vector
 
 NORMAL_RANGE = 1.349
@@ -42,16 +40,9 @@ def scaled(x: Matrix, center: Vector, scale: Vector, clip: float) -> Matrix:
     return np.clip((np.clip(x, -FURTHEST, FURTHEST) - center) / scale, -clip, clip)
 
 
-def validate_scaling(center: Any, scale: Any, columns: int, where: str) -> None:
-    """Refuse what cannot scale so many columns.
-
-    Raises
-    ------
-    IntegrityError
-        Naming the array and what is wrong with it.
-    """
-    for name, array, most in (("center", center, FURTHEST), ("scale", scale, 3 * FURTHEST)):
-        if not isinstance(array, np.ndarray) or array.dtype != np.float64 or array.shape != (columns,):
-            raise IntegrityError(f"{where}.{name}", repr(array)[:80], f"{columns} numbers as float64")
-        if not (np.abs(array) <= most).all() or (name == "scale" and not (array >= _NO_SPREAD).all()):
-            raise IntegrityError(f"{where}.{name}", repr(array)[:80], f"numbers within {most:g}, scales above 0")
+def scaling(columns: int) -> dict[str, Array]:
+    """What the two arrays are that scale so many columns."""
+    return {
+        "center": Array((columns,), least=-FURTHEST, most=FURTHEST),
+        "scale": Array((columns,), least=_NO_SPREAD, most=3 * FURTHEST),
+    }

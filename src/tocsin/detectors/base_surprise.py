@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from tocsin.arrays import Array, checked
 from tocsin.calibration import ScoreRanks
 from tocsin.errors import IntegrityError
 from tocsin.records import Vector
@@ -20,6 +21,11 @@ MAX_SURPRISE = 1_000.0
 _FURTHEST = 1e150
 # Scores of one row differ by some 1e-15 of themselves between machines; what is made of them must not by 1e-9.
 _ROUNDING = 1e-5
+_ARRAYS = {
+    "levels": Array(("levels",), least=-_FURTHEST, most=_FURTHEST),
+    "surprises": Array(("levels",), least=0, most=MAX_SURPRISE),
+    "scale": Array((1,), least=1.0 / _FURTHEST, most=2.0 * _FURTHEST),
+}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,18 +78,9 @@ class Surprise:
         IntegrityError
             If an array is missing, or could give anything but finite surprise that grows with the score.
         """
-        arrays: dict[str, Vector] = {}
-        for name in ("levels", "surprises", "scale"):
-            array = state.get(name)
-            if not isinstance(array, np.ndarray) or array.dtype != np.float64 or array.ndim != 1 or not len(array):
-                raise IntegrityError(f"{where}.{name}", repr(array)[:80], "one dimension of float64")
-            arrays[name] = array
-        whole = cls(**arrays)
-        levels, surprises, scale = whole.levels, whole.surprises, whole.scale
-        ordered = (np.diff(levels) > 0).all() and (np.diff(surprises) >= 0).all() and len(levels) == len(surprises)
-        within = (np.abs(levels) <= _FURTHEST).all() and 0 <= surprises[0] <= surprises[-1] <= MAX_SURPRISE
-        if not (ordered and within and len(scale) == 1 and 1.0 / _FURTHEST <= scale[0] <= 2.0 * _FURTHEST):
-            raise IntegrityError(where, "scores and surprises that do not fit", "finite ones that ascend together")
+        whole = cls(**checked(state, _ARRAYS, where))
+        if not len(whole.levels) or (np.diff(whole.levels) <= 0).any() or (np.diff(whole.surprises) < 0).any():
+            raise IntegrityError(where, "scores and surprises that do not fit", "some that ascend together")
         return whole
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from tocsin.arrays import Array
 from tocsin.component import snake_case
 from tocsin.detectors.base import Detector, State
-from tocsin.detectors.base_mixtures import MAX_MIXED, Mixtures
-from tocsin.kernel.trees import DTYPES, TreeEnsemble, validate
+from tocsin.detectors.base_mixtures import MAX_MIXED, PER_COLUMN, Mixtures
+from tocsin.kernel.trees import ARRAYS, TreeEnsemble, validate
 from tocsin.records import Matrix
 
 MAX_TREES = 10_000
@@ -61,13 +64,14 @@ class RandomTrees(Detector):
     def state(self) -> State:
         return {**self._trees.arrays, **({} if self._mixtures is None else self._mixtures.state())}
 
-    def validate_state(self, columns: int) -> None:
-        where = snake_case(type(self).__name__)
-        arrays = {name: vars(self).pop(f"_{name}", None) for name in DTYPES}
+    def arrays(self, columns: int) -> Mapping[str, Array]:
+        return {**ARRAYS, **(Mixtures.arrays(self.oblique, columns) if self.oblique else {})}
+
+    def adopt(self, arrays: State, columns: int) -> None:
         if self.oblique:
-            self._mixtures = Mixtures.of(vars(self))
-            columns += self._mixtures.validate(self.oblique, columns, where)
-        self._trees = validate(arrays, columns, where)
+            self._mixtures = Mixtures(**{name: arrays[name] for name in Mixtures.arrays(self.oblique, columns)})
+            columns += PER_COLUMN * columns
+        self._trees = validate({name: arrays[name] for name in ARRAYS}, columns, snake_case(type(self).__name__))
 
     def _seen(self, x: Matrix) -> Matrix:
         """What the trees compare: the columns, and mixtures of them if there are any."""

@@ -13,6 +13,7 @@ from typing import Any, Literal, Self, cast
 import numpy as np
 
 from tocsin import observe
+from tocsin.arrays import Array, checked
 from tocsin.component import PartSpec, Spec, build
 from tocsin.detectors.base import Detector, Labels, State, Supervision
 from tocsin.detectors.base_blocks import held_out
@@ -182,16 +183,23 @@ class Blend(Detector):
             arrays |= {f"{at}.surprise.{name}": array for name, array in learnt.items()}
         return arrays
 
+    def arrays(self, columns: int) -> Mapping[str, Array]:
+        """Its own; those of the members are what each of them says."""
+        return {"weights": Array((len(self._members),), least=0, most=1)}
+
     @classmethod
     def restore(cls, parameters: Mapping[str, Any], state: State, columns: int) -> Self:
         blend = cls(**parameters)
-        members = len(blend._members)
-        weights = state.get("weights")
-        if not isinstance(weights, np.ndarray) or weights.dtype != np.float64 or weights.shape != (members,):
-            raise IntegrityError("blend.weights", repr(weights)[:80], f"{members} of float64")
-        if not ((weights >= 0).all() and abs(weights.sum() - 1.0) <= _ROUNDING):
-            raise IntegrityError("blend.weights", repr(weights)[:80], "weights of at least 0, together 1")
-        blend._weights, blend._surprises, blend._columns = weights, [None] * members, columns
+        own = {name: array for name, array in state.items() if "." not in name}
+        weights = checked(own, blend.arrays(columns), "blend")["weights"]
+        if abs(weights.sum() - 1.0) > _ROUNDING:
+            raise IntegrityError("blend.weights", repr(weights)[:80], "weights that are 1 together")
+        heard = {str(at) for at in np.flatnonzero(weights)}
+        if strangers := {name.partition(".")[0] for name in state} - heard - own.keys():
+            raise IntegrityError(
+                f"blend.{min(strangers)[:80]}", "arrays of no member that is heard", "its members' own"
+            )
+        blend._weights, blend._surprises, blend._columns = weights, [None] * len(weights), columns
         for at in np.flatnonzero(weights):
             own, learnt = _under(state, f"{at}."), _under(state, f"{at}.surprise.")
             member = blend._members[at]

@@ -6,12 +6,13 @@ Kejariwal, A Novel Technique for Long-Term Anomaly Detection in the Cloud, HotCl
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tocsin.arrays import Array
 from tocsin.detectors.base import Detector, Labels, State, Supervision
 from tocsin.errors import DataError, IntegrityError, SchemaError, did_you_mean
 from tocsin.records import Matrix, Vector
@@ -28,15 +29,6 @@ _MOST_JOINED = 1_024
 _NORMAL_TENTH, _NORMAL_MAD, _NORMAL_MEAN = 1.2816, 0.6745, 0.7979
 # Values further out count as this far out, so that no distance overflows.
 _FURTHEST = 1e100
-_KINDS = {
-    "context": np.int64,
-    "side": np.int8,
-    "values": np.float64,
-    "sizes": np.int64,
-    "regime": np.int32,
-    "seasonal": np.bool_,
-    "usual": np.float64,
-}
 
 
 class ContextResidual(Detector):
@@ -205,44 +197,48 @@ class ContextResidual(Detector):
         return shares
 
     def state(self) -> State:
-        return {name: vars(self)[f"_{name}"] for name in _KINDS}
+        return {name: vars(self)[f"_{name}"] for name in self.arrays(self._columns)}
 
-    def validate_state(self, columns: int) -> None:
-        for name, kind in _KINDS.items():
-            array = vars(self).get(f"_{name}")
-            if not isinstance(array, np.ndarray) or array.dtype != kind:
-                raise _damaged(name, array, f"an array of {np.dtype(kind)}")
-        self._validate_cells(columns)
-        self._validate_regimes(columns)
-
-    def _validate_cells(self, columns: int) -> None:
-        places, sizes, values = self._context, self._sizes, self._values
+    def arrays(self, columns: int) -> Mapping[str, Array]:
         contexts = len(self._contexts)
-        if places.shape != (contexts,) or len({*range(columns)} & {*places.tolist()}) != contexts:
-            raise _damaged("context", places, f"{contexts} different columns of {columns}")
-        if sizes.shape != places.shape or not (sizes >= 1).all() or np.prod(sizes + 1.0) > MAX_CELLS:
-            raise _damaged("sizes", sizes, f"{contexts} counts, at most {MAX_CELLS:,} cells")
-        if values.shape != (sizes.sum(),) or not np.isfinite(values).all():
-            raise _damaged("values", values, f"{sizes.sum()} finite numbers")
+        return {
+            "context": Array((contexts,), np.int64, 0, columns - 1),
+            "side": Array((columns,), np.int8, -1, 1),
+            "values": Array(("values",), exact=True),
+            "sizes": Array((contexts,), np.int64, 1, MAX_CELLS),
+            "regime": Array(("cells", columns), np.int32, -1),
+            "seasonal": Array(("groups", columns), np.bool_),
+            "usual": Array((3, "regimes", columns), least=-2 * _FURTHEST, most=2 * _FURTHEST),
+        }
+
+    def adopt(self, arrays: State, columns: int) -> None:
+        super().adopt(arrays, columns)
+        self._validate_cells()
+        self._validate_regimes()
+
+    def _validate_cells(self) -> None:
+        places, sizes, values = self._context, self._sizes, self._values
+        if len(set(places.tolist())) != len(places):
+            raise _damaged("context", places, "different columns")
+        if np.prod(sizes + 1.0) > MAX_CELLS:
+            raise _damaged("sizes", sizes, f"counts that make at most {MAX_CELLS:,} cells")
+        if len(values) != sizes.sum():
+            raise _damaged("values", values, f"{sizes.sum()} numbers")
         if not all((np.diff(column) > 0).all() for column in np.split(values, np.cumsum(sizes)[:-1])):
             raise _damaged("values", values, "ascending numbers in each column")
 
-    def _validate_regimes(self, columns: int) -> None:
-        side, regime, usual = self._side, self._regime, self._usual
-        if side.shape != (columns,) or not (np.abs(side) <= 1).all():
-            raise _damaged("side", side, f"{columns} numbers from -1 to 1")
-        if usual.ndim != 3 or usual.shape[0] != 3 or usual.shape[1] < 2 or usual.shape[2] != columns:
-            raise _damaged("usual", usual, f"3 numbers of at least 2 regimes of {columns} columns")
-        if not ((np.abs(usual) <= 2 * _FURTHEST).all() and (usual[1:] >= 1 / _FURTHEST).all()):
-            raise _damaged("usual", usual, "finite numbers, deviations above 0")
+    def _validate_regimes(self) -> None:
+        regime, usual, widths = self._regime, self._usual, self._widths()
+        if usual.shape[1] < 2 or not (usual[1:] >= 1 / _FURTHEST).all():
+            raise _damaged("usual", usual, "at least 2 regimes, deviations above 0")
         if not (np.diff(usual[0, :-1], axis=0) >= 0).all():
             raise _damaged("usual", usual, "ascending medians")
-        cells, regimes = self._widths()[0], usual.shape[1] - 1
-        if regime.shape != (cells, columns) or not ((regime >= -1) & (regime < regimes)).all():
-            raise _damaged("regime", regime, f"regimes below {regimes} of {cells} cells")
-        groups = cells // self._widths()[1] if self.each else 1
-        if self._seasonal.shape != (groups, columns):
-            raise _damaged("seasonal", self._seasonal, f"{groups} truths for each of {columns} columns")
+        regimes = usual.shape[1] - 1
+        if len(regime) != widths[0] or not (regime < regimes).all():
+            raise _damaged("regime", regime, f"regimes below {regimes} of {widths[0]} cells")
+        groups = widths[0] // widths[1] if self.each else 1
+        if len(self._seasonal) != groups:
+            raise _damaged("seasonal", self._seasonal, f"truths for {groups} groups")
 
     @property
     def _contexts(self) -> tuple[str, ...]:

@@ -12,7 +12,9 @@ from math import isfinite
 
 import numpy as np
 
+from tocsin.arrays import Array
 from tocsin.detectors.base_reconstruction import Reconstruction, covariance
+from tocsin.detectors.base_scaling import FURTHEST
 from tocsin.errors import SchemaError
 from tocsin.records import Matrix
 
@@ -77,8 +79,8 @@ class DenoisingReconstruction(Reconstruction):
         """Squared distance of each value from its reconstruction, in variances."""
         return np.asarray(residual * residual)
 
-    def arrays(self, columns: int) -> Mapping[str, tuple[int, ...]]:
-        return {"map": (columns, columns)}
+    def learnt(self, columns: int) -> Mapping[str, Array]:
+        return {"map": Array((columns, columns), least=-FURTHEST, most=FURTHEST)}
 
 
 def _inverse(matrix: Matrix) -> Matrix:

@@ -5,18 +5,20 @@ Source: Liu, Ting and Zhou, Isolation Forest, ICDM 2008.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import ceil, log2
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tocsin.arrays import Array
 from tocsin.detectors.base import Labels, State
 from tocsin.detectors.base_mixtures import Mixtures
 from tocsin.detectors.base_trees import RandomTrees
-from tocsin.errors import IntegrityError
 from tocsin.kernel.trees import (
     DTYPES,
+    MAX_VALUE,
     TreeEnsemble,
     Trees,
     as_float32,
@@ -103,14 +105,13 @@ class IsolationForest(RandomTrees):
     def state(self) -> State:
         return {**super().state(), "samples": self._samples}
 
-    def validate_state(self, columns: int) -> None:
-        samples: Any = vars(self).get("_samples")
-        if not isinstance(samples, np.ndarray) or samples.dtype != np.int64 or samples.shape != (1,) or samples[0] < 1:
-            raise IntegrityError("isolation_forest.samples", repr(samples)[:80], "one int64 of at least 1")
-        super().validate_state(columns)
-        self._keep(self._trees, samples)
-        if self._trees.arrays["value"].min() < 0:
-            raise IntegrityError("isolation_forest.value", "a path length below 0", "path lengths")
+    def arrays(self, columns: int) -> Mapping[str, Array]:
+        paths = Array(("nodes",), least=0, most=MAX_VALUE)
+        return {**super().arrays(columns), "value": paths, "samples": Array((1,), np.int64, 1)}
+
+    def adopt(self, arrays: State, columns: int) -> None:
+        super().adopt(arrays, columns)
+        self._keep(self._trees, arrays["samples"])
 
     @classmethod
     def from_scikit_learn(cls, forest: Any) -> Self:

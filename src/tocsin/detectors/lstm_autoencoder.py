@@ -7,7 +7,7 @@ on what is to be rebuilt: Vincent et al., Extracting and Composing Robust Featur
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from math import isfinite
 from pathlib import Path
 from typing import Self
@@ -15,10 +15,10 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from tocsin.arrays import Array
 from tocsin.component import optional_packages
 from tocsin.detectors.base import Detector, Labels, State
-from tocsin.detectors.base_scaling import scaled, standard_scaling, validate_scaling
-from tocsin.errors import IntegrityError
+from tocsin.detectors.base_scaling import scaled, scaling, standard_scaling
 from tocsin.kernel.sequences import MAX_STEPS
 from tocsin.records import Matrix, Vector
 
@@ -182,15 +182,10 @@ class LstmAutoencoder(Detector):
         }
         return {**layers, "output": (columns, units), "output_bias": (columns,)}
 
-    def validate_state(self, columns: int) -> None:
-        where = "lstm_autoencoder"
-        validate_scaling(vars(self).get("_center"), vars(self).get("_scale"), columns, where)
-        for name, shape in {**self._shapes(columns), "error": (columns,)}.items():
-            array = vars(self).get(f"_{name}")
-            if not isinstance(array, np.ndarray) or array.dtype != np.float32 or array.shape != shape:
-                raise IntegrityError(f"{where}.{name}", repr(array)[:80], f"float32 of shape {shape}")
-            if not (np.abs(array) <= _LARGEST).all() or (name == "error" and not (array > 0).all()):
-                raise IntegrityError(f"{where}.{name}", repr(array)[:80], "usable numbers, errors above 0")
+    def arrays(self, columns: int) -> Mapping[str, Array]:
+        weights = {name: Array(s, np.float32, -_LARGEST, _LARGEST) for name, s in self._shapes(columns).items()}
+        errors = Array((columns,), np.float32, float(np.finfo(np.float32).tiny), _LARGEST)
+        return {**weights, **scaling(columns), "error": errors}
 
 
 def _lstm(x: Matrix, to_gates: Matrix, hidden_to_gates: Matrix, bias: Vector) -> Matrix:

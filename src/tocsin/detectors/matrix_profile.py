@@ -6,14 +6,15 @@ reference; here without levelling each stretch, since a level that was never see
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from math import isfinite
 from typing import Self
 
 import numpy as np
 
+from tocsin.arrays import Array
 from tocsin.detectors.base import Detector, Labels, State
-from tocsin.detectors.base_scaling import scaled, standard_scaling, validate_scaling
+from tocsin.detectors.base_scaling import scaled, scaling, standard_scaling
 from tocsin.errors import IntegrityError, SchemaError
 from tocsin.kernel.sequences import MAX_STEPS
 from tocsin.records import Matrix, Vector
@@ -111,15 +112,15 @@ class MatrixProfile(Detector):
     def state(self) -> State:
         return {"center": self._center, "scale": self._scale, "references": self._references}
 
-    def validate_state(self, columns: int) -> None:
-        learnt = vars(self)
-        validate_scaling(learnt.get("_center"), learnt.get("_scale"), columns, "matrix_profile")
-        kept, where = learnt.get("_references"), "matrix_profile.references"
-        wanted = f"float64 of shape (1 to {self.references}, {self.steps}, {columns}), within {self.clip:g}"
-        if not isinstance(kept, np.ndarray) or kept.dtype != np.float64 or kept.shape[1:] != (self.steps, columns):
-            raise IntegrityError(where, repr(kept)[:80], wanted)
-        if not 1 <= len(kept) <= self.references or not (np.abs(kept) <= self.clip).all():
-            raise IntegrityError(where, repr(kept)[:80], wanted)
+    def arrays(self, columns: int) -> Mapping[str, Array]:
+        kept = Array(("references", self.steps, columns), least=-self.clip, most=self.clip)
+        return {**scaling(columns), "references": kept}
+
+    def adopt(self, arrays: State, columns: int) -> None:
+        super().adopt(arrays, columns)
+        if not 1 <= len(self._references) <= self.references:
+            got = f"{len(self._references)} stretches"
+            raise IntegrityError("matrix_profile.references", got, f"1 to {self.references}")
 
     @property
     def _place(self) -> int:

@@ -6,13 +6,14 @@ workshops 2015.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Self
 
 import numpy as np
 
+from tocsin.arrays import Array
 from tocsin.detectors.base import Detector, Labels, State
-from tocsin.detectors.base_scaling import FURTHEST, robust_scaling, scaled, validate_scaling
+from tocsin.detectors.base_scaling import FURTHEST, robust_scaling, scaled, scaling
 from tocsin.errors import IntegrityError
 from tocsin.records import Matrix, Vector
 
@@ -109,15 +110,15 @@ class NearestNeighbours(Detector):
     def state(self) -> State:
         return {"center": self._center, "scale": self._scale, "references": self._references}
 
-    def validate_state(self, columns: int) -> None:
-        where = "nearest_neighbours"
-        validate_scaling(vars(self).get("_center"), vars(self).get("_scale"), columns, where)
-        array, where = vars(self).get("_references"), f"{where}.references"
-        if not isinstance(array, np.ndarray) or array.dtype != np.float64 or array.ndim != 3 or len(array) != columns:
-            raise IntegrityError(where, repr(array)[:80], f"{columns} columns, samples and references as float64")
-        if not 1 <= array[0].size <= MAX_KEPT or not (np.abs(array) <= self.clip).all():
-            wanted = f"1 to {MAX_KEPT:,} references, within {self.clip:g} deviations"
-            raise IntegrityError(where, f"shape {array.shape}: {repr(array)[:80]}", wanted)
+    def arrays(self, columns: int) -> Mapping[str, Array]:
+        kept = Array((columns, "samples", "references"), least=-self.clip, most=self.clip)
+        return {**scaling(columns), "references": kept}
+
+    def adopt(self, arrays: State, columns: int) -> None:
+        super().adopt(arrays, columns)
+        if not 1 <= self._references[0].size <= MAX_KEPT:
+            got = f"shape {self._references.shape}"
+            raise IntegrityError("nearest_neighbours.references", got, f"1 to {MAX_KEPT:,} references")
 
     def _measured(self, x: Matrix) -> Iterator[tuple[slice, Matrix, Matrix]]:
         """Rows that are measured together, what they are in deviations, and their squared distances.

@@ -10,8 +10,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from tocsin.arrays import Array
+from tocsin.detectors.base import State
 from tocsin.detectors.base_components import components
 from tocsin.detectors.base_reconstruction import Reconstruction
+from tocsin.detectors.base_scaling import FURTHEST
 from tocsin.errors import IntegrityError
 from tocsin.records import Matrix, Vector
 
@@ -68,8 +71,14 @@ class PcaReconstruction(Reconstruction):
         """Distances as they are: squares would let one wild column speak louder than many that agree."""
         return np.abs(residual)
 
-    def arrays(self, columns: int) -> Mapping[str, tuple[int, ...]]:
-        kept = getattr(self, "_explained", None)
-        if not isinstance(kept, np.ndarray) or kept.ndim != 1 or not len(kept) < columns:
-            raise IntegrityError("pca_reconstruction.explained", repr(kept)[:80], "one number per direction")
-        return {"directions": (len(kept), columns), "explained": kept.shape}
+    def learnt(self, columns: int) -> Mapping[str, Array]:
+        return {
+            "directions": Array(("directions", columns), least=-FURTHEST, most=FURTHEST),
+            "explained": Array(("directions",), least=0, most=1),
+        }
+
+    def adopt(self, arrays: State, columns: int) -> None:
+        super().adopt(arrays, columns)
+        if len(self._explained) >= columns:
+            got = f"{len(self._explained)} directions"
+            raise IntegrityError("pca_reconstruction.explained", got, f"fewer than the {columns} columns")

@@ -5,12 +5,13 @@ Source: Iglewicz and Hoaglin, How to Detect and Handle Outliers, ASQC 1993.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Self
 
 import numpy as np
 
+from tocsin.arrays import Array
 from tocsin.detectors.base import Detector, Labels, State, Supervision
-from tocsin.errors import IntegrityError
 from tocsin.records import Matrix, Vector
 
 # The median absolute deviation of a standard normal variable.
@@ -75,13 +76,11 @@ class RobustZScore(Detector):
     def state(self) -> State:
         return {"median": self._median, "scale": self._scale}
 
-    def validate_state(self, columns: int) -> None:
-        for name, least in (("median", -_FURTHEST), ("scale", 1 / _FURTHEST)):
-            array = vars(self).get(f"_{name}")
-            if not isinstance(array, np.ndarray) or array.dtype != np.float64 or array.shape != (columns,):
-                raise IntegrityError(f"robust_zscore.{name}", repr(array)[:80], f"{columns} numbers as float64")
-            if not ((array >= least) & (array <= 3 * _FURTHEST)).all():
-                raise IntegrityError(f"robust_zscore.{name}", repr(array)[:80], f"numbers of at least {least:g}")
+    def arrays(self, columns: int) -> Mapping[str, Array]:
+        return {
+            "median": Array((columns,), least=-_FURTHEST, most=_FURTHEST),
+            "scale": Array((columns,), least=1 / _FURTHEST, most=3 * _FURTHEST),
+        }
 
 
 def _bounded(x: Matrix) -> Matrix:

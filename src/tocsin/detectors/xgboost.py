@@ -6,17 +6,19 @@ Forests, 2014, which is what xgboost calls approximate contributions.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tocsin.arrays import Array
 from tocsin.component import optional_packages
 from tocsin.detectors.base import Detector, Labels, State, Supervision
 from tocsin.detectors.base_blocks import held_out
-from tocsin.errors import DataError, IntegrityError
+from tocsin.errors import DataError
 from tocsin.kernel.boosting import BoostedTrees, from_xgboost
-from tocsin.kernel.trees import DTYPES, MAX_NODES, MAX_VALUE, as_float32, validate
+from tocsin.kernel.trees import ARRAYS, MAX_NODES, MAX_VALUE, as_float32, validate
 from tocsin.records import Matrix, Vector
 
 MAX_DEPTH = 16
@@ -105,14 +107,12 @@ class XGBoost(Detector):
     def state(self) -> State:
         return {**self._boosted.trees.arrays, "base": self._boosted.base}
 
-    def validate_state(self, columns: int) -> None:
-        arrays = {name: vars(self).pop(f"_{name}", None) for name in (*DTYPES, "base")}
-        base = arrays.pop("base")
-        if not isinstance(base, np.ndarray) or base.dtype != np.float64 or base.shape != (1,):
-            raise IntegrityError("xgboost.base", repr(base)[:80], "one float64")
-        if not abs(base[0]) <= MAX_VALUE:
-            raise IntegrityError("xgboost.base", f"{base[0]}", f"a number within {MAX_VALUE:g}")
-        self._boosted = BoostedTrees(validate(arrays, columns, "xgboost"), base)
+    def arrays(self, columns: int) -> Mapping[str, Array]:
+        return {**ARRAYS, "base": Array((1,), least=-MAX_VALUE, most=MAX_VALUE)}
+
+    def adopt(self, arrays: State, columns: int) -> None:
+        trees = {name: arrays[name] for name in ARRAYS}
+        self._boosted = BoostedTrees(validate(trees, columns, "xgboost"), arrays["base"])
 
     def _grown(self, x: NDArray[np.float32], y: Labels, trees: int, *held: NDArray[Any]) -> Any:
         """A booster of so many trees; of fewer, if the last of them brought nothing on rows and labels held out."""

@@ -21,11 +21,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import cached_property
+from math import inf
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tocsin.arrays import Array, checked
 from tocsin.errors import IntegrityError, SchemaError
 from tocsin.kernel import walk_tables
 from tocsin.records import Mask, Matrix, Vector
@@ -39,18 +41,19 @@ Indices = NDArray[np.intp]
 Trees = dict[str, NDArray[Any]]
 """The arrays of the table above, by name."""
 
-DTYPES: Mapping[str, type[np.generic]] = {
-    "feature": np.int32,
-    "threshold": np.float64,
-    "missing": np.int8,
-    "left": np.int32,
-    "value": np.float64,
-    "roots": np.int32,
-}
 MAX_NODES = 20_000_000
 MAX_DEPTH = 64
 # Far above any path length or log-odds, far below what a sum over MAX_NODES trees could overflow.
 MAX_VALUE = 1e12
+ARRAYS: Mapping[str, Array] = {
+    "feature": Array(("nodes",), np.int32, 0),
+    "threshold": Array(("nodes",), most=inf),
+    "missing": Array(("nodes",), np.int8, 0, 1),
+    "left": Array(("nodes",), np.int32, 0),
+    "value": Array(("nodes",), least=-MAX_VALUE, most=MAX_VALUE),
+    "roots": Array(("trees",), np.int32, 0),
+}
+DTYPES: Mapping[str, type[np.generic]] = {name: array.dtype for name, array in ARRAYS.items()}
 # (row, tree) pairs that walk together: few enough that what they touch stays in the second-level cache.
 _PAIRS = 12_800
 _ROWS = 1_024
@@ -209,32 +212,26 @@ def validate(arrays: Mapping[str, Any], columns: int, where: str) -> TreeEnsembl
     IntegrityError
         If any array could make a walk leave memory, never end, or answer with anything but a finite number.
     """
-    for name, dtype in DTYPES.items():
-        array = arrays.get(name)
-        if not isinstance(array, np.ndarray) or array.dtype != dtype or array.ndim != 1:
-            got = f"{array.dtype} of shape {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
-            raise IntegrityError(f"{where}.{name}", got, f"one dimension of {np.dtype(dtype)}")
-    trees: Trees = {name: np.ascontiguousarray(arrays[name]) for name in DTYPES}
-    sizes = {name: len(trees[name]) for name in DTYPES if name != "roots"}
-    if len(set(sizes.values())) != 1 or not 1 <= len(trees["roots"]) <= sizes["left"] <= MAX_NODES:
-        got = f"{sizes} nodes and {len(trees['roots'])} roots"
-        raise IntegrityError(where, got, f"arrays of one length, 1 to {MAX_NODES} nodes, a root for every tree")
+    trees: Trees = {name: np.ascontiguousarray(a) for name, a in checked(arrays, ARRAYS, where).items()}
+    nodes, roots = len(trees["left"]), len(trees["roots"])
+    if not 1 <= roots <= nodes <= MAX_NODES:
+        got = f"{nodes} nodes and {roots} roots"
+        raise IntegrityError(where, got, f"1 to {MAX_NODES} nodes, a root for every tree")
     return TreeEnsemble(trees, _validate_nodes(trees, columns, where))
 
 
 def _validate_nodes(trees: Trees, columns: int, where: str) -> int:
     """The depth of the ensemble, once every node has been found harmless."""
-    feature, threshold, missing, value = (trees[name] for name in ("feature", "threshold", "missing", "value"))
+    feature, threshold, missing = trees["feature"], trees["threshold"], trees["missing"]
     left, roots = trees["left"].astype(np.int64), trees["roots"].astype(np.int64)
     nodes = np.arange(len(left))
     inner = left != nodes
-    _refuse(f"{where}.feature", feature, (feature < 0) | (feature >= columns), f"a column of 0 to {columns - 1}")
-    _refuse(f"{where}.roots", roots, (roots < 0) | (roots >= len(left)), f"a node of 0 to {len(left) - 1}")
+    _refuse(f"{where}.feature", feature, feature >= columns, f"a column of 0 to {columns - 1}")
+    _refuse(f"{where}.roots", roots, roots >= len(left), f"a node of 0 to {len(left) - 1}")
     _refuse(f"{where}.left", left, (left < nodes) | (left + inner >= len(left)), "the node itself or one behind it")
     _refuse(f"{where}.threshold", threshold, inner & ~np.isfinite(threshold), "a finite number in an inner node")
     _refuse(f"{where}.threshold", threshold, ~inner & (threshold != np.inf), "+inf in a leaf")
-    _refuse(f"{where}.missing", missing, (missing < 0) | (missing > inner), "0, or 1 in an inner node")
-    _refuse(f"{where}.value", value, ~(np.abs(value) <= MAX_VALUE), f"a number within {MAX_VALUE:g}")
+    _refuse(f"{where}.missing", missing, missing > inner, "0, or 1 in an inner node")
     named = np.bincount(np.concatenate([left[inner], left[inner] + 1, roots]), minlength=len(left))
     _refuse(f"{where}.left", named, named != 1, "1 parent for every node that is no root, and none for a root")
     return len(levels(left, roots, where)) - 1

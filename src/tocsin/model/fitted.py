@@ -19,7 +19,7 @@ from tocsin.kernel.run import Kernel
 from tocsin.model.bundle import Bundle
 from tocsin.model.design import Design
 from tocsin.model.profile import Profile, described
-from tocsin.model.training_rows import PREFIX, TrainingRows
+from tocsin.model.training_rows import TrainingRows
 from tocsin.preparation import Preparation
 from tocsin.records import Matrix, Vector
 from tocsin.schema import Schema, describe
@@ -77,7 +77,7 @@ class Fitted:
             **_under("preparation", self.preparation.state()),
             **_under("detector", self.detector.state()),
             **_under("threshold", threshold),
-            **self.training.state(),
+            **_under("training", self.training.state()),
             **self.profile.state(),
             "golden.features": self.golden,
             "golden.scores": self.golden_scores,
@@ -134,7 +134,7 @@ class Fitted:
             threshold=type(threshold).restore(
                 threshold.parameters(), {**content["threshold_state"], **bundle.under("threshold.")}
             ),
-            training=TrainingRows.restore(bundle.under(PREFIX), width),
+            training=TrainingRows.restore(bundle.under("training."), width),
             profile=Profile.restore(arrays, len(described(design.schema))),
             golden=arrays["golden.features"],
             golden_scores=arrays["golden.scores"],

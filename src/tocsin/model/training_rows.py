@@ -16,8 +16,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from tocsin.arrays import Array, checked
 from tocsin.errors import IntegrityError
-from tocsin.kernel.run import FeatureMatrix
+from tocsin.kernel.run import MAX_TIME_US, FeatureMatrix
 from tocsin.kernel.state import REPEATED
 from tocsin.records import LABEL, Batch, Column, Mask, Matrix, Times, Vector
 
@@ -26,7 +27,6 @@ USUAL = (0.01, 0.99)
 TYPICAL, CANDIDATES = 256, 320
 """Rows kept one by one: those that score lowest of so many, which stand evenly from the first to the last."""
 SKETCH = 4_096
-PREFIX = "training."
 
 # 2^64 over the golden ratio, odd: multiplied by it, neighbouring numbers lie far apart (Knuth, TAOCP 3, 6.4).
 _MIX = np.uint64(0x9E3779B97F4A7C15)
@@ -89,40 +89,35 @@ class TrainingRows:
 
     def state(self) -> dict[str, NDArray[Any]]:
         """The arrays by name."""
-        return {PREFIX + field.name: getattr(self, field.name) for field in fields(self)}
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @classmethod
     def restore(cls, arrays: Mapping[str, NDArray[Any]], width: int) -> Self:
-        """The rows that `state` wrote, of `width` features; other names are left alone.
+        """The rows of `width` features that `state` wrote.
 
         Raises
         ------
         IntegrityError
             If an array is missing or cannot be what it is named after.
         """
-        kept = {}
-        for field in fields(cls):
-            name = PREFIX + field.name
-            if name not in arrays:
-                raise IntegrityError(f"model array {name}", "nothing", "an array")
-            kept[field.name] = arrays[name]
-        rows = cls(**kept)
+        wanted = {
+            "usual": Array((2, width), missing=True),
+            "moments": Array((2, width)),
+            "typical": Array(("typical", width), missing=True),
+            "sketch": Array(("sketch",), np.int64),
+            "counts": Array((2,), np.int64, 0),
+            "span": Array(("span",), np.int64, -MAX_TIME_US, MAX_TIME_US),
+        }
+        rows = cls(**checked(arrays, wanted, "training"))
         sound = {
-            "usual": rows.usual.shape == (2, width),
-            "moments": rows.moments.shape == (2, width) and bool(np.isfinite(rows.moments).all()),
-            "typical": rows.typical.ndim == 2 and rows.typical.shape[1] == width and 0 < len(rows.typical) <= TYPICAL,
-            "sketch": rows.sketch.ndim == 1
-            and 0 < len(rows.sketch) <= SKETCH
-            and bool((rows.sketch[1:] > rows.sketch[:-1]).all()),
-            "counts": rows.counts.shape == (2,),
-            "span": rows.span.shape in {(0,), (2,)},
+            "typical": 0 < len(rows.typical) <= TYPICAL,
+            "sketch": 0 < len(rows.sketch) <= SKETCH and bool((rows.sketch[1:] > rows.sketch[:-1]).all()),
+            "span": len(rows.span) in (0, 2),
         }
         for name, holds in sound.items():
-            kind = np.int64 if name in {"sketch", "counts", "span"} else np.float64
-            array = kept[name]
-            if not holds or array.dtype != kind:
-                got = f"{array.dtype} of shape {array.shape}"
-                raise IntegrityError(f"model array {PREFIX}{name}", got, f"what a model of {width} features remembers")
+            if not holds:
+                got = f"an array of shape {getattr(rows, name).shape}"
+                raise IntegrityError(f"training.{name}", got, "what a model remembers of its training rows")
         return rows
 
     def sampled(self, values: Matrix) -> tuple[Mask, Mask]:

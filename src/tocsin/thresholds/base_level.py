@@ -5,19 +5,21 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from math import ceil, inf, isfinite
+from math import ceil, inf
 from sys import float_info
 from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 
 from tocsin import observe
+from tocsin.arrays import Array, checked
 from tocsin.calibration import ScoreRanks, just_above
 from tocsin.component import snake_case
 from tocsin.errors import DataError, IntegrityError, NotFittedError
 from tocsin.records import Column, Mask, Vector
 from tocsin.thresholds.base import REACH, AlertBudget, Calibration, Threshold
 from tocsin.thresholds.base_doubts import doubts
+from tocsin.thresholds.base_promise import restored
 from tocsin.thresholds.base_scales import EntityScales
 from tocsin.thresholds.base_span import Span
 
@@ -197,13 +199,15 @@ class LevelThreshold(Threshold):
             If the state cannot come from `state`.
         """
         threshold = cls(**parameters)
-        ranks, promise, levels = ScoreRanks.restore(state), dict(state["promise"]), state["levels"]
-        scales = EntityScales.restore(state, threshold.separator) if threshold.by == "entity" else None
-        falling = levels.shape == BUDGETS.shape and np.isfinite(levels).all() and (np.diff(levels) <= 0).all()
-        told = all(isinstance(promise.get(name), float) and isfinite(promise[name]) for name in ("level", "level_p"))
-        if not (ranks.is_whole and falling and told and (scales is None or scales.is_whole)):
-            raise IntegrityError(threshold._where, "a state with no usable ranks or level", "one that fit wrote")
-        threshold._state = _Learnt(ranks, levels, scales, promise)
+        where = threshold._where
+        ranks = ScoreRanks.restore(state, where)
+        scales = EntityScales.restore(state, threshold.separator, where) if threshold.by == "entity" else None
+        levels = checked({"levels": state.get("levels")}, {"levels": Array(BUDGETS.shape)}, where)["levels"]
+        if (np.diff(levels) > 0).any():
+            raise IntegrityError(f"{where}.levels", "levels that rise with the budget", "falling ones")
+        threshold._state = _Learnt(ranks, levels, scales, restored(state.get("promise"), where))
+        if odd := state.keys() - threshold.state().keys():
+            raise IntegrityError(where, f"unknown: {', '.join(sorted(odd))[:200]}", "what fit wrote")
         return threshold
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from sys import float_info
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tocsin import observe
+from tocsin.arrays import Array, checked
 from tocsin.calibration import codes_of
+from tocsin.errors import IntegrityError
 from tocsin.records import Column, Vector
 
 OWN_ROWS = 500
@@ -84,19 +87,26 @@ class EntityScales:
         """Arrays by name; `restore` reads them back."""
         return {"scale_keys": self.keys, "scale_middle": self.middle, "scale_spread": self.spread}
 
-    @property
-    def is_whole(self) -> bool:
-        """Whether the arrays can be scales: in order, finite, and no spread of zero."""
-        if any(array.ndim != 1 for array in (self.keys, self.middle, self.spread)):
-            return False
-        fits = len(self.keys) + 1 == len(self.middle) == len(self.spread) and self.keys.dtype == np.int64
-        finite = np.isfinite(self.middle).all() and np.isfinite(self.spread).all() and (self.spread > 0).all()
-        return bool(fits and finite and (np.diff(self.keys) > 0).all())
-
     @classmethod
-    def restore(cls, state: Mapping[str, Any], separator: str) -> Self:
-        """The scales that `state` wrote; other names in the mapping are left alone."""
-        return cls(state["scale_keys"], state["scale_middle"], state["scale_spread"], separator)
+    def restore(cls, state: Mapping[str, Any], separator: str, where: str) -> Self:
+        """The scales that `state` wrote.
+
+        Raises
+        ------
+        IntegrityError
+            If the arrays cannot be scales: in order, finite, and no spread of zero.
+        """
+        wanted = {
+            "scale_keys": Array(("keys",), np.int64),
+            "scale_middle": Array(("scales",), exact=True),
+            "scale_spread": Array(("scales",), least=float_info.min, exact=True),
+        }
+        arrays = {name: state[name] for name in wanted if name in state}
+        keys, middle, spread = checked(arrays, wanted, where).values()
+        if len(keys) + 1 != len(middle) or len(keys) > MOST_SCALES or (np.diff(keys) <= 0).any():
+            got = f"{len(keys)} keys and {len(middle)} scales"
+            raise IntegrityError(f"{where}.scale_keys", got, "ascending keys, and a scale more than keys")
+        return cls(keys, middle, spread, separator)
 
 
 def _scales_of(scores: Vector, names: Column, level: str) -> dict[int, tuple[int, float, float]]:
