@@ -5,6 +5,8 @@ Log lines are capitalised sentences with a full stop and key=value pairs. Nothin
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tocsin.log import count
 from tocsin.log import logger as _log
 
@@ -260,3 +262,15 @@ def object_left_out(name: str, reason: str) -> None:
     """An object is being written, or was written while it was read: it is left for the next time."""
     _log.info("Object left for the next time.", object=name, reason=reason)
     count("tocsin_objects_left_out_total", reason=reason)
+
+
+def versions_retired(name: str, versions: Sequence[int]) -> None:
+    """Versions were given up: no channel needs them, and they were too many or too old."""
+    _log.info("Versions retired.", name=name, versions=len(versions), first=list(versions[:NAMED]))
+    count("tocsin_versions_retired_total", len(versions))
+
+
+def objects_collected(objects: int) -> None:
+    """Stored files were deleted that only retired versions needed, or none."""
+    _log.info("Objects collected.", objects=objects)
+    count("tocsin_objects_collected_total", objects)

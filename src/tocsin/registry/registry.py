@@ -54,18 +54,26 @@ class Registry:
         Where everything is kept; many processes may share it.
     keep
         Versions per name that stay beside those that a channel needs, at least 1.
+    max_age
+        Versions that were added longer ago go, too, unless a channel needs them.
     clock
         The time of day, for what is written down and for what is old enough to be collected.
     """
 
     def __init__(
-        self, store: Store, *, keep: int = 5, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+        self,
+        store: Store,
+        *,
+        keep: int = 5,
+        max_age: timedelta | None = None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         if keep < 1:
             raise ValueError(f"keep is {keep}, wanted at least 1")
         self._store = store
         self._objects = Objects(store)
         self._keep = keep
+        self._max_age = max_age
         self._clock = clock
 
     def add(self, name: str, bundle: Bundle, report: Mapping[str, Any], verdict: Verdict) -> Version:
@@ -105,7 +113,7 @@ class Registry:
         )
         self._nominate(ledger, record.version)
         with suppress(TocsinError):  # a damaged channel keeps everything, and stops no model either
-            retention.retire(ledger, self._keep, self._now())
+            self.retire(name)
         return record.version
 
     def load(self, name: str, version: int | str) -> tuple[Bundle, Version]:
@@ -214,7 +222,20 @@ class Registry:
         IntegrityError
             If a version cannot be read; nothing is deleted then, for it might need anything.
         """
-        return retention.collect_garbage(self._store, map(self._ledger, self.names()), self._clock() - grace)
+        return retention.collect(self._store, map(self._ledger, self.names()), self._clock() - grace)
+
+    def doomed(self, name: str) -> tuple[int, ...]:
+        """Versions that no channel needs and that are too many or too old; `add` retires them."""
+        oldest = None if self._max_age is None else self._clock() - self._max_age
+        return retention.doomed(self._ledger(name), self._keep, oldest)
+
+    def retire(self, name: str) -> tuple[int, ...]:
+        """Give up what is doomed, unless a channel has come to need it; returns the versions given up."""
+        return retention.retire(self._ledger(name), self.doomed(name), self._now())
+
+    def orphans(self, grace: timedelta = retention.GRACE) -> tuple[str, ...]:
+        """Names of the objects that `collect_garbage` deletes; raises as it does."""
+        return retention.orphans(self._store, map(self._ledger, self.names()), self._clock() - grace)
 
     def verify(self, name: str) -> list[Problem]:
         """Hold every stored byte of a name against its hash; an empty list is a clean bill."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Self, cast
 
@@ -106,7 +106,8 @@ class Project:
     def registry(self) -> Registry:
         """Where this project's versions are kept."""
         kept = self.config.registry
-        return Registry(LocalStore(self.config.resolve(kept.path)), keep=kept.keep, clock=self.clock)
+        max_age = None if kept.max_age is None else timedelta(seconds=kept.max_age)
+        return Registry(LocalStore(self.config.resolve(kept.path)), keep=kept.keep, max_age=max_age, clock=self.clock)
 
     @property
     def privacy(self) -> Privacy:
