@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from importlib import import_module
 from importlib.metadata import entry_points
+from importlib.util import find_spec
 from math import inf
 from pathlib import Path
 from pkgutil import iter_modules
@@ -281,3 +282,9 @@ def optional_packages(where: str) -> Iterator[None]:
         if package not in _EXTRAS:
             raise
         raise MissingExtraError(where, package, _EXTRAS[package]) from error
+
+
+def expect_package(where: str, package: str) -> None:
+    """Raise MissingExtraError unless an optional package is installed; nothing of it is run."""
+    if find_spec(package) is None:
+        raise MissingExtraError(where, package, _EXTRAS[package])

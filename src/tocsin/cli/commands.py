@@ -126,26 +126,12 @@ def init(
 def check(
     ctx: typer.Context,
     *,
-    connect: Annotated[bool, typer.Option("--connect", help="Also read the first rows of the sources.")] = False,
+    connect: Annotated[bool, typer.Option("--connect", help="Also ask everything that the config names.")] = False,
 ) -> None:
-    """Find every problem of the config: valid (0), partial (1: a source cannot be read) or invalid (2)."""
-    from tocsin.system import check as check_config
-    from tocsin.system import probe
+    """Find every problem of the config: valid (0), partial (1: something that it names is missing) or invalid (2)."""
+    from tocsin.cli.checking import checked
 
-    settings: Settings = ctx.obj
-    status, problems = "valid", []
-    try:
-        project = settings.project()
-        check_config(project.config)
-        problems = probe(project) if connect else []
-        status = "partial" if problems else "valid"
-    except ConfigError as error:
-        status, problems = "invalid", list(error.problems)
-    if settings.json:
-        screens.document({"status": status, "problems": [screens.plain(problem) for problem in problems]})
-    else:
-        screens.problems(status, problems)
-    raise typer.Exit({"valid": DONE, "partial": REFUSED, "invalid": WRONG_USAGE}[status])
+    raise typer.Exit(checked(ctx.obj, connect=connect))
 
 
 @app.command()

@@ -1,7 +1,7 @@
 """The whole way, wired from a config. Read `tocsin.system.project` first."""
 
 from tocsin.system.checking import check
-from tocsin.system.connections import probe
+from tocsin.system.connections import dependencies, lacking
 from tocsin.system.project import RUNS, Outcome, Project
 
-__all__ = ["RUNS", "Outcome", "Project", "check", "probe"]
+__all__ = ["RUNS", "Outcome", "Project", "check", "dependencies", "lacking"]

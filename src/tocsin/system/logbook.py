@@ -11,19 +11,23 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Concatenate, Literal, ParamSpec
+from typing import Concatenate, Literal, ParamSpec, Protocol, TypeVar
 
 import numpy as np
 import orjson
 from pydantic import TypeAdapter, ValidationError
 
 from tocsin import observe
+from tocsin.config import Config
 from tocsin.errors import TocsinError
-
-if TYPE_CHECKING:
-    from tocsin.system.project import Outcome, Project
+from tocsin.evaluation.evidence import Evidence
+from tocsin.evaluation.report import Report
+from tocsin.records import Verdict
+from tocsin.registry import Version
+from tocsin.training.history import Progress
 
 LOGBOOK = ".tocsin/runs.jsonl"
 MAX_BYTES = 2**19
@@ -33,7 +37,6 @@ MAIN_FIGURES = (
     "false_alarms_per_day", "alerts_per_day", "anomaly_rate", "latency_p99_ms",
 )  # fmt: skip
 Result = Literal["passed", "refused", "failed", "stopped"]
-_Arguments = ParamSpec("_Arguments")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,17 +111,56 @@ def _entry(line: bytes) -> LogEntry | None:
         return None
 
 
-_Run = Callable[Concatenate["Project", _Arguments], "Outcome"]
+class Logged(Protocol):
+    """Whose runs are logged: a project."""
+
+    config: Config
+    progress: Progress
+    clock: Callable[[], datetime]
 
 
-def logged(verb: str) -> Callable[[_Run[_Arguments]], _Run[_Arguments]]:
+class Judged(Protocol):
+    """What a run comes to: an outcome."""
+
+    @property
+    def report(self) -> Report:
+        """The figures."""
+
+    @property
+    def verdict(self) -> Verdict:
+        """Whether it passed."""
+
+    @property
+    def evidence(self) -> Evidence:
+        """The rows that were judged."""
+
+    @property
+    def folder(self) -> Path:
+        """Where it was written."""
+
+    @property
+    def version(self) -> Version:
+        """The model."""
+
+
+_Arguments = ParamSpec("_Arguments")
+_Project = TypeVar("_Project", bound=Logged)
+_Outcome = TypeVar("_Outcome", bound=Judged)
+_Run = Callable[Concatenate[_Project, _Arguments], _Outcome]
+
+
+def logged(
+    verb: str,
+) -> Callable[[_Run[_Project, _Arguments, _Outcome]], _Run[_Project, _Arguments, _Outcome]]:
     """Leave a line of what becomes of each call, whatever it raises."""
 
-    def around(run: _Run[_Arguments]) -> _Run[_Arguments]:
+    def around(run: _Run[_Project, _Arguments, _Outcome]) -> _Run[_Project, _Arguments, _Outcome]:
         @wraps(run)
-        def call(project: Project, /, *args: _Arguments.args, **options: _Arguments.kwargs) -> Outcome:
+        def call(project: _Project, /, *args: _Arguments.args, **options: _Arguments.kwargs) -> _Outcome:
             with _line_of(project, verb) as judged:
-                return judged(run(project, *args, **options))
+                outcome = run(project, *args, **options)
+                judged(outcome)
+                return outcome
 
         return call
 
@@ -126,16 +168,15 @@ def logged(verb: str) -> Callable[[_Run[_Arguments]], _Run[_Arguments]]:
 
 
 @contextmanager
-def _line_of(project: Project, verb: str) -> Iterator[Callable[[Outcome], Outcome]]:
+def _line_of(project: Logged, verb: str) -> Iterator[Callable[[Judged], None]]:
     began, told, known = project.clock(), project.progress, dict[str, object](_BEGUN)
 
     def progress(stage: str, done: int, total: int = 0, /) -> None:
         known["stage"] = stage
         told(stage, done, total)
 
-    def judged(outcome: Outcome) -> Outcome:
+    def judged(outcome: Judged) -> None:
         known.update(_known(outcome))
-        return outcome
 
     project.progress = progress
     try:
@@ -158,7 +199,7 @@ def _kind(error: Exception) -> str:
     return f"{type(error).__name__} {inside}" if inside.startswith("$.") and "(" not in inside else type(error).__name__
 
 
-def _known(outcome: Outcome) -> dict[str, object]:
+def _known(outcome: Judged) -> dict[str, object]:
     times, verdict, figures = outcome.evidence.times, outcome.verdict, outcome.report.figures
     missed = (item.target for item in verdict.judgements if not item.passed)
     return {

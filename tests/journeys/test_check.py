@@ -1,0 +1,91 @@
+"""`tocsin check --connect` asks everything that a config names and tells of each on its own; it writes nothing."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
+
+import pytest
+
+from tocsin import load
+from tocsin.system import dependencies
+
+Run = Callable[..., CompletedProcess[str]]
+Configure = Callable[..., Path]
+Asked = Callable[[], dict[str, Any]]
+
+
+@pytest.fixture
+def asked(tocsin: Run) -> Asked:
+    """What `tocsin check --connect --json` says; its exit code goes by it."""
+
+    def ask() -> dict[str, Any]:
+        done = tocsin("check", "--connect", "--json")
+        found: dict[str, Any] = json.loads(done.stdout)
+        assert done.returncode == {"valid": 0, "partial": 1, "invalid": 2}[found["status"]]
+        return found
+
+    return ask
+
+
+def statuses(found: dict[str, Any]) -> dict[str, str]:
+    return {item["name"]: item["status"] for item in found["dependencies"]}
+
+
+def test_each_thing_is_told_on_its_own_and_nothing_is_made(site: Path, tocsin: Run, asked: Asked) -> None:
+    before = sorted(site.rglob("*"))
+    found = asked()
+    assert found.keys() == {"status", "problems", "dependencies"}
+    assert {"packages", "source", "registry", "sinks[0]"} <= statuses(found).keys()
+    assert set(statuses(found).values()) == {"valid"}
+    assert "✓ source: csv, 1,200 of 1,200 first rows can be used" in tocsin("check", "--connect").stdout
+    assert [path for path in sorted(site.rglob("*")) if ".tocsin" not in path.parts] == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "name", "got"),
+    [
+        (("data/*.csv", "dato/*.csv"), "source", "no file matching 'dato/*.csv'"),
+        (("unit: bytes, minimum", "unit: bytes, maximum"), "source", "no row that can be used (1200 out_of_range)"),
+        (("path: alerts.jsonl", "path: tocsin.yaml"), "sinks[0]", "a file that holds something else"),
+        (("path: alerts.jsonl", "path: data/rows.csv/a.jsonl"), "sinks[0]", "data/rows.csv, which takes no new file"),
+    ],
+)
+def test_one_thing_that_is_broken_leaves_the_others_valid(
+    changes: tuple[str, str], name: str, got: str, configure: Configure, asked: Asked
+) -> None:
+    configure(changes)
+    found = asked()
+    assert found["status"] == "partial"
+    assert {other for other, status in statuses(found).items() if status != "valid"} == {name}
+    (problem,) = found["problems"]
+    assert got in problem["got"]
+
+
+def test_a_registry_that_takes_nothing_is_told(configure: Configure, asked: Asked) -> None:
+    configure(more="registry: {path: data/rows.csv/registry}\n")
+    found = asked()
+    assert (found["status"], statuses(found)["registry"]) == ("partial", "invalid")
+
+
+def test_a_server_that_never_answers_is_waited_for_no_longer_than_it_may_take(configure: Configure) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        query = f"{{type: prometheus, url: '{url}', queries: {{bytes: up}}, step: 1m, last: 1h}}"
+        path = configure(('{type: csv, path: "data/*.csv"}', query))
+        found = {item.name: item for item in dependencies(load(str(path)), within_s=0.3)}
+    assert found["source"].problems[0].got == "nothing in 0.3 s"
+    assert found["registry"].status == "valid"
+
+
+def test_a_package_that_a_training_needs_is_missed_before_it_begins(configure: Configure, in_child: Run) -> None:
+    configure(("{type: robust_zscore}", "{type: lstm_autoencoder}"))
+    without = in_child("check", before="import sys\nsys.modules['torch'] = None")
+    assert without.returncode == 1, without.stdout + without.stderr
+    assert "$.detector\n  got no package 'torch' in this environment" in without.stdout
+    assert "Hint: pip install 'tocsin[deep]'" in without.stdout
+    assert "The config is partial: 1 problem." in without.stdout
