@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -65,6 +66,7 @@ class AnomalyModel:
         self._profile: Profile | None = None
         self._golden = np.empty((0, 0))
         self.inputs = frozenset(inputs)
+        self.code = version("tocsin")
         self.share = 1.0
 
     def fit(
@@ -276,6 +278,7 @@ class AnomalyModel:
     def _fitted(self) -> Fitted:
         return Fitted(
             design=self.design,
+            code=self.code,
             inputs=self.inputs,
             share=self.share,
             kernel=self.kernel,
@@ -307,7 +310,7 @@ class AnomalyModel:
         """
         fitted = Fitted.restore(bundle, outside)
         model = cls(fitted.design, fitted.inputs)
-        model.share = fitted.share
+        model.share, model.code = fitted.share, fitted.code
         model.preparation, model.detector, model.threshold = fitted.preparation, fitted.detector, fitted.threshold
         model._kernel, model._training, model._profile = fitted.kernel, fitted.training, fitted.profile
         model._golden = fitted.golden

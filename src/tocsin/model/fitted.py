@@ -4,29 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import Any, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tocsin.component import Part, PartSpec, build, part_spec
-from tocsin.config import FeaturesConfig, PreparationConfig
+from tocsin.arrays import Array
+from tocsin.arrays import checked as arrays_as
+from tocsin.component import Part, PartSpec, build
 from tocsin.detectors.base import Detector
-from tocsin.errors import IntegrityError
+from tocsin.errors import ConfigError, IntegrityError, MissingExtraError
+from tocsin.features.base_units import units
 from tocsin.kernel.program import Program
 from tocsin.kernel.run import Kernel
-from tocsin.model.bundle import Bundle
+from tocsin.kernel.sequences import with_sequence, without_sequence
+from tocsin.model.bundle import MANIFEST, Bundle
 from tocsin.model.design import Design
+from tocsin.model.manifest import KIND, Content, Notes, checked
 from tocsin.model.profile import Profile, described
 from tocsin.model.training_rows import TrainingRows
 from tocsin.preparation import Preparation
 from tocsin.records import Matrix, Vector
-from tocsin.schema import Schema, describe
-from tocsin.thresholds.base import AlertBudget, Threshold
+from tocsin.schema import NUMERIC, Schema, describe
+from tocsin.thresholds.base import Threshold
 
-KIND = "tocsin.anomaly_model"
 GOLDEN_ROWS = 16
+_TYPES = {"time": np.dtype(np.int64), **dict.fromkeys(NUMERIC, np.dtype(np.float64))}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,6 +37,8 @@ class Fitted:
     """The pieces that belong together; their content and arrays are the model's identity."""
 
     design: Design
+    code: str
+    """Version of the Tocsin that fitted it."""
     inputs: frozenset[str]
     """SHA-256 of the files it learnt from."""
     share: float
@@ -54,7 +59,7 @@ class Fitted:
         design, budget = self.design, self.design.budget
         return {
             "kind": KIND,
-            "code": version("tocsin"),
+            "code": self.code,
             "schema": describe(design.schema),
             "features": design.features.model_dump(mode="json"),
             "program": self.kernel.program.to_json(),
@@ -64,7 +69,7 @@ class Fitted:
             "threshold_state": {
                 name: item for name, item in self.threshold.state().items() if not isinstance(item, np.ndarray)
             },
-            "budget": {"per_day": budget.per_day, "per_row": budget.per_row, "cooldown_s": budget.cooldown_s},
+            "budget": {"per_day": budget.per_day, "per_row": budget.per_row, "cooldown_s": float(budget.cooldown_s)},
             "entities": design.entities,
             "inputs": sorted(self.inputs),
             "share": self.share,
@@ -86,58 +91,63 @@ class Fitted:
     @classmethod
     def restore(cls, bundle: Bundle, outside: Collection[str] = ()) -> Self:
         """What `content` and `arrays` wrote; see `AnomalyModel.from_bundle`."""
-        if bundle.content.get("kind") != KIND:
-            raise IntegrityError("model", f"kind {bundle.content.get('kind')!r}", KIND)
         foreign = {name for name in part_types(bundle.content) if "/" in name} - set(outside)
         if foreign:
             hint = "name it in the config of this machine if you trust it"
             raise IntegrityError("model", f"parts of other packages: {', '.join(sorted(foreign))}", "our own", hint)
+        content = checked(Content, bundle.content, "$.content")
+        checked(Notes, bundle.notes, "$.notes")
         try:
-            return cls._rebuild(bundle)
-        except IntegrityError:
+            fitted = cls._rebuild(content, bundle)
+        except (IntegrityError, MissingExtraError):
             raise
-        except Exception as error:  # a hostile manifest may break anything: every break is the same refusal
-            got = f"a manifest that cannot be rebuilt ({error})"
-            raise IntegrityError("model", got, "a model of Tocsin") from error
+        except ConfigError as error:
+            problem = error.problem
+            raise IntegrityError(f"{MANIFEST} {problem.where}", problem.got, problem.wanted, problem.hint) from error
+        except Exception as error:  # the last resort: whatever breaks is no model, and nothing should come as far
+            raise IntegrityError(
+                "model", f"a manifest that cannot be rebuilt ({error})", "a model of Tocsin"
+            ) from error
+        if odd := bundle.arrays.keys() ^ fitted.arrays().keys():
+            raise IntegrityError("model", f"unknown or missing arrays: {', '.join(sorted(odd))[:200]}", "its own alone")
+        return fitted
 
     @classmethod
-    def _rebuild(cls, bundle: Bundle) -> Self:
-        content, arrays = bundle.content, bundle.arrays
+    def _rebuild(cls, content: Content, bundle: Bundle) -> Self:
         design = Design(
-            Schema.model_validate(content["schema"]),
-            FeaturesConfig.model_validate(content["features"]),
-            PreparationConfig.model_validate(content["preparation"]),
-            cast("PartSpec", part_spec(content["detector"])),
-            cast("PartSpec", part_spec(content["threshold"])),
-            AlertBudget(**content["budget"]),
-            content["entities"],
+            content.schema_,
+            content.features,
+            content.preparation,
+            content.detector,
+            content.threshold,
+            content.budget.budget(),
+            content.entities,
         )
-        if type(design.entities) is not int or design.entities < 1:
-            raise IntegrityError("model entities", repr(design.entities)[:80], "a whole number of at least 1")
-        detector = cast("Detector", build("detectors", design.detector, "$.detector"))
-        threshold = cast("Threshold", build("thresholds", design.threshold, "$.threshold"))
-        kernel = Kernel(Program.from_json(content["program"]), entities=design.entities)
-        seen = len(kernel.program.outputs)
-        width = seen // detector.steps
-        if width * detector.steps != seen:
-            raise IntegrityError("model program", f"{seen} columns", f"some columns, {detector.steps} times over")
-        for name, shape in {"golden.features": (GOLDEN_ROWS, seen), "golden.scores": (GOLDEN_ROWS,)}.items():
-            if arrays[name].shape != shape:
-                raise IntegrityError(f"model array {name}", f"shape {arrays[name].shape}", str(shape))
+        detector = cast("Detector", build("detectors", design.detector, "$.content.detector"))
+        threshold = cast("Threshold", build("thresholds", design.threshold, "$.content.threshold"))
+        kernel = Kernel(content.program.program(), entities=design.entities)
+        width = len(_declared(kernel.program, detector.steps).outputs)
+        _check_reads(kernel, design.schema)
+        golden = {
+            "features": Array((GOLDEN_ROWS, width * detector.steps), missing=True),
+            "scores": Array((GOLDEN_ROWS,)),
+        }
+        kept = arrays_as(bundle.under("golden."), golden, "golden")
         return cls(
             design=design,
-            inputs=frozenset(content["inputs"]),
-            share=float(content["share"]),
+            code=content.code,
+            inputs=frozenset(content.inputs),
+            share=content.share,
             kernel=kernel,
             preparation=Preparation.restore(design.preparation, bundle.under("preparation."), width),
             detector=type(detector).restore(detector.parameters(), bundle.under("detector."), width),
             threshold=type(threshold).restore(
-                threshold.parameters(), {**content["threshold_state"], **bundle.under("threshold.")}
+                threshold.parameters(), {**content.threshold_state, **bundle.under("threshold.")}
             ),
             training=TrainingRows.restore(bundle.under("training."), width),
-            profile=Profile.restore(arrays, len(described(design.schema))),
-            golden=arrays["golden.features"],
-            golden_scores=arrays["golden.scores"],
+            profile=Profile.restore(bundle.arrays, len(described(design.schema))),
+            golden=kept["features"],
+            golden_scores=kept["scores"],
         )
 
 
@@ -149,6 +159,30 @@ def part_types(content: Any) -> set[str]:
     if isinstance(content, list | tuple):
         return set().union(*(part_types(item) for item in content))
     return set()
+
+
+def _declared(program: Program, steps: int) -> Program:
+    """The program without what strings its rows together; refused where it does so for another detector."""
+    if steps == 1:
+        return program
+    last = program.operations[-1] if program.operations else None
+    if last is not None and last.kind == "sequence" and last.inputs:
+        declared = without_sequence(program)
+        if with_sequence(declared, steps, last.constants["max_gap_us"]) == program:
+            return declared
+    raise IntegrityError("model program", "no sequence that its detector could look at", f"one of {steps} rows")
+
+
+def _check_reads(kernel: Kernel, schema: Schema) -> None:
+    """A program reads what the schema has, as what it is, and has the same clock, entity and key."""
+    types = {name: _TYPES.get(field.dtype, np.dtype(object)) for name, field in schema.fields.items()}
+    for name, dtype in kernel.plan.reads.items():
+        if types.get(name) != dtype:
+            raise IntegrityError("model program", f'"{name[:80]}" as {dtype}', f"{types.get(name)}, as in the schema")
+    program = kernel.program
+    if (program.time, program.entity, program.key) != (schema.time, schema.entity, schema.key):
+        raise IntegrityError("model program", "another time, entity or key", "those of the schema")
+    units(schema, program)
 
 
 def _named(fitted: Part, spec: PartSpec) -> dict[str, Any]:
