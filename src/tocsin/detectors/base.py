@@ -46,6 +46,8 @@ class Detector(Part):
     supervision: Supervision = Supervision.NONE
     steps: int = 1
     """Rows of an entity that make one score."""
+    libraries: tuple[str, ...] = ()
+    """Packages that `fit` learns with, besides numpy: a model's notes name their versions."""
     course: Course = Course()
     """Told how far a long `fit` is, and asked where an earlier one was ended."""
 

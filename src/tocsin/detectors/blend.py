@@ -98,6 +98,7 @@ class Blend(Detector):
         self.of = tuple(PartSpec(spec.type, m.spec().parameters) for spec, m in zip(of, self._members, strict=True))
         self.method = method
         self.weights = weights
+        self.libraries = tuple(dict.fromkeys(name for member in self._members for name in member.libraries))
         self.steps = max(member.steps for member in self._members)
         asked = {member.supervision for member in self._members}
         ranked = (Supervision.LABELLED, Supervision.NORMAL_ONLY, Supervision.NONE)

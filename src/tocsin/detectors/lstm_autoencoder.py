@@ -75,6 +75,8 @@ class LstmAutoencoder(Detector):
         If a parameter is out of range.
     """
 
+    libraries = ("torch",)
+
     _center: Vector
     _scale: Vector
     _error: NDArray[np.float32]

@@ -61,6 +61,7 @@ class XGBoost(Detector):
     """
 
     supervision = Supervision.LABELLED
+    libraries = ("xgboost",)
 
     _boosted: BoostedTrees
 

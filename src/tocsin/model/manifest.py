@@ -115,7 +115,7 @@ class Notes(_Strict):
     """Whether it learnt from made-up telemetry."""
     inputs: Annotated[Mapping[_Digest, _Word], Field(max_length=MAX_INPUTS)] = Field(default_factory=dict)
     """The files it learnt from, by their SHA-256."""
-    seed: _Count | None = None
+    seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None
     libraries: Annotated[Mapping[_Library, _Version], Field(max_length=64)] = Field(default_factory=dict)
     parent: _Digest | None = None
     """The model that it was trained to replace."""

@@ -28,6 +28,7 @@ from tocsin.evaluation.runs import appearing, new_run, write_documents
 from tocsin.model.anomaly_model import AnomalyModel
 from tocsin.model.feature_cache import FeatureCache, FeaturePass
 from tocsin.model.fitted import part_types
+from tocsin.model.provenance import provenance
 from tocsin.privacy import Privacy
 from tocsin.records import Batch, Verdict
 from tocsin.registry import Registry, Version
@@ -162,7 +163,7 @@ class Project:
             "train_seconds": known.train_seconds,
             "peak_memory_bytes": known.peak_memory_bytes,
             "generated": known.generated,
-            "inputs": {digest: Path(file).name for file, digest in history.tally.digests.items()},
+            **provenance(model, history.tally.digests, self._parent),
         }
         means.checkpoint("publishing")
         folder = self._new_run(model.digest)
@@ -328,6 +329,15 @@ class Project:
             generated=known.generated,
             controller=BudgetController.of(model.promise) if self.config.alerts.adapt else None,
         )
+
+    @property
+    def _parent(self) -> str | None:
+        """Digest of the champion, which a new version is to replace."""
+        name = self.config.name
+        if name not in self.registry.names():
+            return None
+        at = self.registry.channels(name).get("champion")
+        return next((entry.digest for entry in self.registry.history(name) if entry.version == at), None)
 
     @property
     def _cache(self) -> FeatureCache:
