@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -50,9 +51,12 @@ def test_every_value_says_where_it_came_from(system: str, imported: Imported, fo
 
 def test_mnemosyne_keeps_its_flows_its_forest_and_its_shares(imported: Imported, founding: Texts) -> None:
     config, fates = imported(founding["mnemosyne"])
-    assert (config.preset, config.source and config.source.parameters["path"]) == ("flows", "flows/training/*.csv")
+    assert config.source is not None
+    url = "gs://your-project-id.appspot.com/flows/training/*.csv"
+    assert (config.preset, config.source.to_json()) == ("flows", {"type": "object_store", "url": url})
     assert config.detector.to_json() == {"type": "isolation_forest", "trees": 200, "seed": 42}
-    assert (config.preparation.scale, config.registry.path) == ("standard", "models")
+    assert (config.preparation.scale, config.registry.path) == ("standard", "gs://your-project-id.appspot.com/models")
+    assert config.registry.max_size == 100_000_000
     assert (config.split.train, config.split.calibration) == (0.6, 0.2)
     assert config.alerts.budget.per_row == pytest.approx(0.01)
     assert config.tune is not None
@@ -60,7 +64,20 @@ def test_mnemosyne_keeps_its_flows_its_forest_and_its_shares(imported: Imported,
     assert config.tune.points("detector.trees") == (50, 75, 100, 125, 150, 175, 200)
     assert fates["training.max_samples_range"] == "no_meaning"
     assert fates["firebase.project_id"] == "no_meaning"
+    assert fates["firebase.service_account_path"] == "no_meaning"
     assert "service-account.json" not in Path("tocsin.yaml").read_text("utf-8")
+
+
+def test_mnemosyne_without_a_bucket_reads_this_machine(imported: Imported, founding: Texts) -> None:
+    config, _ = imported(founding["mnemosyne"].replace("  storage_bucket: your-project-id.appspot.com\n", ""))
+    assert config.source is not None
+    assert config.source.to_json() == {"type": "csv", "path": "flows/training/*.csv"}
+    assert config.registry.path == "models"
+
+
+def test_a_bucket_that_is_none_is_told(imported: Imported, founding: Texts) -> None:
+    _, fates = imported(founding["mnemosyne"].replace("your-project-id.appspot.com", "../else where"))
+    assert fates["firebase.storage_bucket"] == "unfit"
 
 
 def test_a_logarithm_that_the_preset_lacks_is_added_to_its_features(imported: Imported, founding: Texts) -> None:
@@ -97,6 +114,26 @@ def test_networking_tester_keeps_its_columns_its_files_and_its_promotion_rule(
     assert config.test.parameters["path"] == "data/ml_training_data/sample_evaluation_data.csv"
     assert config.gate == {"macro_f1": ">= 0.75 when labelled"}
     assert config.alerts.budget.per_row == pytest.approx(0.05)
+
+
+def test_networking_tester_may_nest_its_words(imported: Imported, founding: Texts) -> None:
+    flat, _ = imported(founding["networking_tester"])
+    nested = json.loads(founding["networking_tester"])
+    for group, keys in (("model", ("name", "version", "type")), ("promotion", ("metric_name", "metric_threshold"))):
+        nested[group] = {key: nested.pop(f"{group}_{key}") for key in keys}
+    nested |= nested.pop("isolation_forest_params")
+    config, fates = imported(json.dumps(nested))
+    assert config.model_dump() == flat.model_dump()
+    assert set(fates.values()) <= {"kept", "no_meaning"}
+
+
+def test_a_file_of_the_environment_is_named_and_never_copied(tocsin: Run, folder: Path, founding: Texts) -> None:
+    (folder / "foreign").write_text(founding["analyzer"], "utf-8")
+    (folder / ".env").write_text("DB_PASSWORD=correct-horse\nDB_HOST=10.1.2.3\n", "utf-8")
+    done = tocsin("import-config", "foreign")
+    assert (done.returncode, "DB_PASSWORD" in done.stdout) == (0, True)
+    assert "correct-horse" not in done.stdout + (folder / "tocsin.yaml").read_text("utf-8")
+    assert "10.1.2.3" not in done.stdout
 
 
 def test_helios_keeps_its_generator_in_the_open_and_tells_no_password(imported: Imported, founding: Texts) -> None:
@@ -139,6 +176,12 @@ def test_the_analyzer_keeps_its_features_its_targets_and_its_versions(imported: 
                (("accuracy", 0.8), ("precision", 0.7), ("recall", 0.7), ("f1", 0.7))}  # fmt: skip
     assert config.gate == {"anomaly_rate": "<= 20%", **targets}
     assert (config.split.train, config.split.calibration, config.registry.keep) == (0.7, 0.1, 5)
+    assert config.history.last == 30 * 86_400.0
+
+
+def test_versions_that_grow_old_go_as_the_analyzer_says(imported: Imported, founding: Texts) -> None:
+    config, _ = imported(founding["analyzer"].replace("keep_last_n_versions: 5", "retention_days: 30"))
+    assert config.registry.max_age == 30 * 86_400.0
 
 
 def test_every_time_of_day_of_the_analyzers_trainer_is_known(imported: Imported, founding: Texts) -> None:

@@ -43,7 +43,7 @@ def import_config(
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Default: the file of -c.")] = None,
 ) -> None:
     """Translate another system's config, word by word. 1 if a word is unknown or does not fit."""
-    from tocsin.cli.imported.reading import read
+    from tocsin.cli.imported.reading import environment_beside, read
     from tocsin.cli.imported.systems import SYSTEMS, recognised, words_of
     from tocsin.cli.imported.words import translate
     from tocsin.cli.imported.writing import config_text
@@ -62,20 +62,23 @@ def import_config(
             written.write(text)
     except FileExistsError:
         raise typer.BadParameter(f"{output} exists already; choose another name with -o") from None
-    _show(translation, name, output, as_json=settings.json)
+    _show(translation, name, output, environment_beside(file), as_json=settings.json)
     raise typer.Exit(DONE if translation.whole else NOT_WHOLLY)
 
 
-def _show(translation: Translation, name: str, output: Path, *, as_json: bool) -> None:
+def _show(translation: Translation, name: str, output: Path, environment: list[str], *, as_json: bool) -> None:
     if as_json:
         words = [
             {"word": word.path, "line": word.line, "fate": fate.kind, "said": fate.said, "settings": fate.settings}
             for word, fate in translation.fates
         ]
-        screens.document({"config": output, "format": name, "words": words})
+        screens.document({"config": output, "format": name, "words": words, "environment": environment})
         return
     for kind, title in TITLES.items():
         found = {word.path: fate.told for word, fate in translation.fates if fate.kind == kind}
         if found:
             screens.listing(title, found)
+    if environment:
+        told = "not copied: Tocsin takes ${NAME} from the environment, so load the file there before you call it"
+        screens.listing("Beside it, in .env", dict.fromkeys(environment, told))
     screens.say(f"Wrote {output}, from a config of {translation.system.title}. Look it over, then: tocsin check")

@@ -50,6 +50,7 @@ def _given(words: Words) -> dict[str, Given]:
         "name": Given("analyzer", "names the model and its folders"),
         "source.type": Given("csv", "rows of the database, exported"),
         "source.path": Given("data/*.csv", "put your paths here"),
+        "history.last": Given("30d", "the days that its trainer takes unless told otherwise"),
         "detector.type": Given("isolation_forest", "what AnalyzerMCPServer trains"),
     }
 
@@ -89,7 +90,7 @@ TABLE: dict[str, Rule] = {
     "storage.version_format": _VERSIONS,
     "storage.compression": _VERSIONS,
     "storage.backup_enabled": meaningless("versions are never overwritten; back up the registry's folder"),
-    "storage.retention_days": meaningless("versions are kept by number (registry.keep), never by age"),
+    "storage.retention_days": kept("registry.max_age", lambda value: f"{whole(1, 3_650)(value)}d"),
     "evaluation.metrics": meaningless("the report holds every figure with its interval"),
     "evaluation.thresholds.accuracy": at_least("accuracy"),
     "evaluation.thresholds.precision": at_least("precision"),

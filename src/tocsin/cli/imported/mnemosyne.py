@@ -7,7 +7,7 @@ from typing import Any
 
 from tocsin.cli.imported.forest import BUDGET, SEED, searched
 from tocsin.cli.imported.telemetry import schema_of
-from tocsin.cli.imported.values import budget, choice, files_in, held_out, number, path, texts, whole
+from tocsin.cli.imported.values import bucket_name, budget, choice, files_in, held_out, number, path, texts, whole
 from tocsin.cli.imported.words import Fate, Given, Rule, System, Words, kept, meaningless
 from tocsin.config.search import MOST_FOLDS
 from tocsin.detectors.base_trees import MAX_TREES
@@ -15,15 +15,19 @@ from tocsin.presets import read_preset
 
 TREES_STEP = 25
 
-_NO_CLOUD = meaningless("Tocsin reads files of this machine: copy the bucket's folder beside the config")
+FLOWS, MODELS = "flows/training", "models"
+"""Its folders, in the bucket or on this machine, where the config names none."""
 
 
-def _given(_words: Words) -> dict[str, Given]:
+def _given(words: Words) -> dict[str, Given]:
+    bucket = _bucket_of(words)
+    files, versions = _in_bucket(files_in(FLOWS), words), Given(_in_bucket(MODELS, words), "versions are kept there")
     return {
         "name": Given("mnemosyne", "names the model and its folders"),
         "preset": Given("flows", "the flows that Argus_V's trainer and its collector write, in both layouts"),
-        "source.type": Given("csv", "Mnemosyne reads CSV files"),
-        "source.path": Given("flows/training/*.csv", "put your paths here"),
+        "source.type": Given("object_store" if bucket else "csv", "Mnemosyne reads CSV files"),
+        "source.url" if bucket else "source.path": Given(files, "put your paths here"),
+        **({"registry.path": versions} if bucket else {}),
         "detector.type": Given("isolation_forest", "what Mnemosyne trains; without this, the preset's own"),
     }
 
@@ -35,6 +39,37 @@ def _fields(value: Any) -> tuple[list[str], list[str]]:
     named = texts(value)
     found = [known[column] for column in named if known.get(column) in schema.numeric]
     return found, [column for column in named if known.get(column) not in schema.numeric]
+
+
+def _bucket_of(words: Words) -> str | None:
+    with suppress(ValueError):
+        return bucket_name(words.get("firebase.storage_bucket"))
+    return None
+
+
+def _in_bucket(folder: str, words: Words) -> str:
+    """A folder of the bucket that the config names, or of this machine where it names none."""
+    bucket = _bucket_of(words)
+    return f"gs://{bucket}/{folder.strip('/')}" if bucket else folder
+
+
+def _telemetry(value: Any, words: Words) -> Fate:
+    files = _in_bucket(files_in(path(value)), words)
+    place = "source.url" if _bucket_of(words) else "source.path"
+    return Fate("kept", "the folder's CSV files", {place: files})
+
+
+def _models(value: Any, words: Words) -> Fate:
+    return Fate("kept", "versions are kept there", {"registry.path": _in_bucket(path(value), words)})
+
+
+def _bucket(value: Any, _words: Words) -> Fate:
+    return Fate("kept", f"gs://{bucket_name(value)}, in source.url and in registry.path")
+
+
+def _cleanup(value: Any, _words: Words) -> Fate:
+    hours = whole(1, 100_000)(value)
+    return Fate("no_meaning", f"telemetry is deleted when you say so: tocsin cleanup training --max-age-hours {hours}")
 
 
 def _logarithms(value: Any, _words: Words) -> Fate:
@@ -89,13 +124,15 @@ def _folds(value: Any, words: Words) -> Fate:
 
 
 TABLE: dict[str, Rule] = {
-    "firebase.project_id": _NO_CLOUD,
-    "firebase.storage_bucket": _NO_CLOUD,
-    "firebase.service_account_path": _NO_CLOUD,
-    "firebase.training_data_path": kept("source.path", lambda value: files_in(path(value)), "the folder's CSV files"),
-    "firebase.model_output_path": kept("registry.path", path, "versions are kept there"),
-    "firebase.cleanup_threshold_hours": meaningless("telemetry is never deleted; registry.keep bounds the versions"),
-    "firebase.request_timeout_seconds": meaningless("no server is asked"),
+    "firebase.project_id": meaningless("a bucket is found by its name alone"),
+    "firebase.storage_bucket": _bucket,
+    "firebase.service_account_path": meaningless(
+        "no config holds credentials: name the file in the environment, as GOOGLE_APPLICATION_CREDENTIALS"
+    ),
+    "firebase.training_data_path": _telemetry,
+    "firebase.model_output_path": _models,
+    "firebase.cleanup_threshold_hours": _cleanup,
+    "firebase.request_timeout_seconds": meaningless("a bucket that does not answer is asked again, a few times"),
     "preprocessing.log_transform_features": _logarithms,
     "preprocessing.feature_columns": _columns,
     "preprocessing.feature_normalization_method": kept(
@@ -106,7 +143,7 @@ TABLE: dict[str, Rule] = {
     "preprocessing.min_samples_for_training": meaningless(
         "at least 100 rows are always asked for, and the report says what the budget would need"
     ),
-    "preprocessing.max_model_size_mb": meaningless("a model's size is bounded by its trees; models list shows it"),
+    "preprocessing.max_model_size_mb": kept("registry.max_size", lambda value: f"{whole(1, 10_000)(value)}MB"),
     "training.random_state": SEED,
     "training.n_estimators_range": _trees,
     "training.max_samples_range": meaningless(

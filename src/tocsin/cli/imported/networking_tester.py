@@ -1,4 +1,4 @@
-"""Networking Tester: the JSON config of its MLOps pipeline."""
+"""Networking Tester: the JSON config of its MLOps pipeline, flat or with mappings inside each other."""
 
 from __future__ import annotations
 
@@ -78,6 +78,12 @@ def _promoting(_value: Any, words: Words) -> Fate:
     return _promotion(number(words.get("promotion_metric_threshold", _BAR), 0, 1), words)
 
 
+def _spelled(word: str) -> str:
+    """`model: {name: …}` says what `model_name` does."""
+    joined = word.replace(".", "_")
+    return joined if word not in TABLE and joined in TABLE else word
+
+
 TABLE: dict[str, Rule] = {
     "model_name": kept("name", name),
     "model_version": meaningless("versions are numbered by the registry"),
@@ -91,9 +97,10 @@ TABLE: dict[str, Rule] = {
     "output_metrics_path": _RUN,
     "feature_columns": _columns,
     **under("isolation_forest_params", FOREST),
+    **FOREST,
     "gmm_params": _OTHER,
     "vae_params": _OTHER,
     "promotion_metric_name": _promoting,
     "promotion_metric_threshold": _promotion,
 }
-SYSTEM = System("Networking Tester", TABLE, _given)
+SYSTEM = System("Networking Tester", TABLE, _given, _spelled)

@@ -11,6 +11,7 @@ from tocsin.config.document import Document
 from tocsin.errors import ConfigError, Problem
 
 MAX_BYTES = 64 * 1024
+MAX_NAMES = 100
 _ASSIGNMENT = re.compile(r"(?:export\s+)?(?P<key>(?:--)?[A-Za-z_][A-Za-z0-9_-]*)\s*=\s*(?P<value>.*)")
 
 
@@ -38,6 +39,17 @@ def read(path: Path) -> Foreign:
     if len(raw) > MAX_BYTES:
         raise ConfigError([Problem(str(path), f"more than {MAX_BYTES:,} bytes", "a config")])
     return _assignments(text, path) or _document(text, path)
+
+
+def environment_beside(path: Path) -> list[str]:
+    """The names, and never the values, that a `.env` beside a config sets; none where it cannot be read."""
+    beside = path.with_name(".env")
+    if beside == path or not beside.is_file():
+        return []
+    try:
+        return [str(name) for name in read(beside).values][:MAX_NAMES]
+    except ConfigError:
+        return []
 
 
 def _assignments(text: str, path: Path) -> Foreign | None:

@@ -35,6 +35,14 @@ def path(value: Any) -> str:
     return text(value).replace("\\", "/")
 
 
+def bucket_name(value: Any) -> str:
+    """The name of a bucket, also where it is written as a URL."""
+    found = text(value).removeprefix("gs://").rstrip("/")
+    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]", found):
+        raise ValueError("wanted the name of a bucket")
+    return found
+
+
 def name(value: Any) -> str:
     """A name such as configs and folders bear."""
     found = re.sub(r"[^a-z0-9._-]+", "-", text(value).lower()).strip("._-")[:64]
