@@ -42,6 +42,7 @@ _EXTRAS = {
     "psutil": "host",
     "google": "wal",
     "optuna": "tune",
+    "mlflow": "mlflow",
     "xgboost": "boost",
     "torch": "deep",
     "pyod": "bench",

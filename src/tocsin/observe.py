@@ -274,3 +274,9 @@ def objects_collected(objects: int) -> None:
     """Stored files were deleted that only retired versions needed, or none."""
     _log.info("Objects collected.", objects=objects)
     count("tocsin_objects_collected_total", objects)
+
+
+def tracking_failed(step: str, reason: str) -> None:
+    """The tracking server or database was not told of a training, or of a channel that moved; nothing else failed."""
+    _log.warning("Tracking failed, all else is done.", step=step, reason=reason)
+    count("tocsin_tracking_failed_total", step=step)

@@ -37,12 +37,13 @@ HOME_OF = {
     "obstore": {"storage/s3.py"},
     "requests": {"storage/gcs.py"},
     "gufo": {"sources/base_snmp_polls.py"},
+    "mlflow": {"training/tracking.py"},
     "psutil": {"sources/base_processes.py", "sources/host.py"},
 }
 # `import tocsin` and `tocsin --help` stay light: none of these may be loaded by them.
 HEAVY = {
-    "fastapi", "google", "gufo", "jinja2", "matplotlib", "obstore", "optuna", "polars", "psutil", "pyod", "river",
-    "scipy", "sklearn", "torch", "xgboost",
+    "fastapi", "google", "gufo", "jinja2", "matplotlib", "mlflow", "obstore", "optuna", "polars", "psutil", "pyod",
+    "river", "scipy", "sklearn", "torch", "xgboost",
 }  # fmt: skip
 
 

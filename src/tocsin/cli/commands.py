@@ -155,6 +155,7 @@ def train(
         outcome = project.train(promote=promote, export=files, period=period)
         if plots:
             illustrated(outcome)
+        project.track(outcome)
     screens.outcome(outcome, as_json=settings.json)
     raise typer.Exit(DONE if outcome.verdict.passed else REFUSED)
 

@@ -24,10 +24,8 @@ from tocsin import observe
 from tocsin.config import Config
 from tocsin.errors import TocsinError
 from tocsin.evaluation.evidence import Evidence
-from tocsin.evaluation.report import Report
-from tocsin.records import Verdict
-from tocsin.registry import Version
 from tocsin.training.history import Progress
+from tocsin.training.tracking import Trained
 
 LOGBOOK = ".tocsin/runs.jsonl"
 MAX_BYTES = 2**19
@@ -119,28 +117,12 @@ class Logged(Protocol):
     clock: Callable[[], datetime]
 
 
-class Judged(Protocol):
+class Judged(Trained, Protocol):
     """What a run comes to: an outcome."""
-
-    @property
-    def report(self) -> Report:
-        """The figures."""
-
-    @property
-    def verdict(self) -> Verdict:
-        """Whether it passed."""
 
     @property
     def evidence(self) -> Evidence:
         """The rows that were judged."""
-
-    @property
-    def folder(self) -> Path:
-        """Where it was written."""
-
-    @property
-    def version(self) -> Version:
-        """The model."""
 
 
 _Arguments = ParamSpec("_Arguments")

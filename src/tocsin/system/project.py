@@ -47,6 +47,7 @@ from tocsin.training.history import History, Progress, Reader, local_part, losse
 from tocsin.training.limits import Limits, peak_memory_bytes
 from tocsin.training.period import Period
 from tocsin.training.split import split
+from tocsin.training.tracking import Tracker
 from tocsin.training.tune import SearchMeans, Tuning, tune
 
 RUNS = "runs"
@@ -183,6 +184,13 @@ class Project:
                 observe.promotion_lost(config.name, version.version)
         return Outcome(report, verdict, evidence, folder, version, history.tally)
 
+    def track(self, outcome: Outcome) -> None:
+        """Tell the MLflow of the config, if it names one, of a training and of what was drawn of it."""
+        if self.config.tracking is not None:
+            at = self.registry.channels(self.config.name)
+            channels = [channel for channel, number in at.items() if number == outcome.version.version]
+            Tracker(self.config).training(outcome, channels)
+
     def tune(self, workers: int | None = None, *, anew: bool = False) -> Tuning:
         """Search over parameters, on the rows that training learns from and sets its level on: see `training.tune`.
 
@@ -202,11 +210,13 @@ class Project:
         """Make a version the champion; raises GateRefused unless its verdict passed."""
         self.registry.promote(self.config.name, version)
         observe.model_promoted(self.config.name, version, "champion")
+        Tracker(self.config).moved("champion", version)
 
     def roll_back(self) -> Version:
         """Make the champion before this one the champion again; raises RegistryError if there was none."""
         entry = self.registry.roll_back(self.config.name)
         observe.model_promoted(self.config.name, entry.version, "champion")
+        Tracker(self.config).moved("champion", entry.version)
         return entry
 
     @logged("evaluate")
