@@ -276,7 +276,86 @@ def objects_collected(objects: int) -> None:
     count("tocsin_objects_collected_total", objects)
 
 
+def index_caught_up(documents: int) -> None:
+    """Documents of a registry were read that its index did not know yet."""
+    _log.debug("Index caught up.", documents=documents)
+    count("tocsin_index_documents_read_total", documents)
+
+
+def index_made_anew(reason: str) -> None:
+    """The index of a registry was damaged: it is made anew from the documents."""
+    _log.info("Index made anew.", reason=reason)
+    count("tocsin_indexes_made_anew_total")
+
+
+def index_set_aside(reason: str) -> None:
+    """The index of a registry cannot be used now: the documents are read in its place."""
+    _log.debug("Index set aside, the documents are read.", reason=reason)
+    count("tocsin_indexes_set_aside_total")
+
+
+def registry_begun(registry: str) -> None:
+    """The first version of a place: its registry has an id and a root from now on."""
+    _log.info("Registry begun.", registry=registry[:8])
+    count("tocsin_registries_begun_total")
+
+
+def registry_refused(reason: str) -> None:
+    """A registry is not the one that was seen here before, or an older state of it."""
+    _log.error("Registry refused.", reason=reason)
+    count("tocsin_registries_refused_total", reason=reason)
+
+
+def channel_refused(name: str, channel: str, reason: str) -> None:
+    """A channel is not what was seen here or a later state: somebody has put another one in its place."""
+    _log.error("Channel refused.", name=name, channel=channel, reason=reason)
+    count("tocsin_channels_refused_total", reason=reason)
+
+
+def channel_stale(name: str, channel: str, expires: str) -> None:
+    """Nobody has renewed a channel in time, or somebody hides that; it goes on to serve."""
+    _log.warning(
+        "Channel no longer fresh; promote its version again to renew it.", name=name, channel=channel, expires=expires
+    )
+    count("tocsin_channels_stale_total")
+
+
+def last_good_served(name: str, channel: str, version: int, reason: str) -> None:
+    """A channel cannot be reached or trusted: the model that it last led to here goes on."""
+    _log.error("Last good model goes on.", name=name, channel=channel, version=version, reason=reason)
+    count("tocsin_last_good_served_total")
+
+
+def last_good_not_kept(reason: str) -> None:
+    """A model could not be kept for the day on which the registry cannot be reached."""
+    _log.warning("Last good model not kept.", reason=reason)
+    count("tocsin_last_good_not_kept_total")
+
+
+def trust_not_kept(reason: str) -> None:
+    """What was seen of a registry could not be written down: an older state would not be noticed next time."""
+    _log.error("Last seen state not kept.", reason=reason)
+    count("tocsin_trust_not_kept_total")
+
+
+def key_rotated(role: str) -> None:
+    """A role went to a new key."""
+    _log.info("Key rotated.", role=role)
+    count("tocsin_keys_rotated_total", role=role)
+
+
 def tracking_failed(step: str, reason: str) -> None:
     """The tracking server or database was not told of a training, or of a channel that moved; nothing else failed."""
     _log.warning("Tracking failed, all else is done.", step=step, reason=reason)
     count("tocsin_tracking_failed_total", step=step)
+
+
+def record_changed(source: str) -> None:
+    """A record that was read already was written again: it counts as it was first read."""
+    count("tocsin_records_changed_total", source=source)
+
+
+def stream_broken(source: str, reason: str) -> None:
+    """A stream of events came to an end that nobody asked for; what is missing is read, then it is opened again."""
+    _log.info("Stream broken off, reading what is missing.", source=source, reason=reason)
+    count("tocsin_streams_broken_total", source=source)

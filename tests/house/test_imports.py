@@ -22,6 +22,7 @@ FORBIDDEN_ARGUMENTS = {"shell", "allow_pickle"}
 
 # The only files that may import a package: the rest of Tocsin runs without it.
 HOME_OF = {
+    "cryptography": {"registry/keys.py"},
     "polars": {"sources/parquet.py", "training/exports/tables.py"},
     "sklearn": {"bench/peers.py"},
     "pyod": {"bench/peers.py"},

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tocsin.errors import ConflictError, IntegrityError, LimitExceeded, NewerFormatError, RegistryError, TocsinError
-from tocsin.model.documents import Shelf, canonical, seal, unseal
+from tocsin.model.documents import Sealed, Shelf, canonical, seal, sha256, unseal
 from tocsin.storage import LocalStore
 
 KEYS = ("format", "text")
@@ -18,9 +18,24 @@ class Note:
     weight: float = 1.0
 
 
+class Stamp:
+    """Signs with a word, and takes what is signed with it."""
+
+    def __init__(self, word: str = "mine") -> None:
+        self.word = word
+
+    def sign(self, document: object, body: bytes) -> dict[str, str]:
+        return {self.word: sha256(body)}
+
+    def check(self, document: object, sealed: Sealed) -> str:
+        if sealed.signatures != {self.word: sha256(sealed.body)}:
+            raise IntegrityError(sealed.name, "no signature of mine")
+        return self.word
+
+
 @pytest.fixture
 def shelf(tmp_path: Path) -> Shelf[Note]:
-    return Shelf(LocalStore(tmp_path), "notes/here", Note)
+    return Shelf(LocalStore(tmp_path), "notes/here", Note, Stamp())
 
 
 def test_one_value_has_one_text() -> None:
@@ -83,9 +98,19 @@ def test_a_document_under_the_name_of_another_is_refused(shelf: Shelf[Note], tmp
         shelf.read(2)
 
 
+def test_a_document_says_who_signed_it_and_a_stranger_is_refused(shelf: Shelf[Note], tmp_path: Path) -> None:
+    digest = shelf.create(1, Note("first"))
+    signed = shelf.signed(1)
+    assert (signed.document, signed.key, signed.digest) == (Note("first"), "mine", digest)
+    Shelf(LocalStore(tmp_path), "notes/here", Note, Stamp("foreign")).create(2, Note("second"))
+    with pytest.raises(IntegrityError, match="no signature of mine"):
+        shelf.read(2)
+
+
 @pytest.mark.parametrize("document", [{"text": 1}, {}, {"text": "a", "weight": "1"}, ["a"], None])
 def test_a_document_of_other_types_is_refused(shelf: Shelf[Note], tmp_path: Path, document: object) -> None:
-    sealed = seal({"format": 1, "name": shelf.name(1), "document": document}, "note")
+    values = {"format": 2, "name": shelf.name(1), "document": document}
+    sealed = seal({**values, "signatures": Stamp().sign(None, canonical(values, "note"))}, "note")
     LocalStore(tmp_path).put(shelf.name(1), sealed)
     with pytest.raises(IntegrityError, match="do not fit"):
         shelf.read(1)

@@ -18,7 +18,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from tocsin.checks.registry import FAILED, NAME, PASSED, example_bundle, example_report
+from tocsin.checks.registry import FAILED, NAME, PASSED, example_bundle, example_report, opened
 from tocsin.errors import ConflictError, GateRefused, IntegrityError, NewerFormatError, RegistryError
 from tocsin.model.bundle import Bundle
 from tocsin.model.documents import seal
@@ -30,13 +30,17 @@ MUCH_LATER = timedelta(days=30)
 STRAY = ("versions", "retired", "channels", "channels/stray2", "channels/champion", "channels/champion/deeper")
 
 
+def much_later() -> datetime:
+    return datetime.now(UTC) + MUCH_LATER
+
+
 def add(registry: Registry, seed: int, verdict: Verdict = PASSED) -> int:
     return registry.add(NAME, example_bundle(seed), example_report(seed), verdict).version
 
 
 @pytest.fixture
 def registry(tmp_path: Path) -> Registry:
-    return Registry(LocalStore(tmp_path / "registry"), clock=lambda: datetime(2026, 3, 1, 12, tzinfo=UTC))
+    return opened(LocalStore(tmp_path / "registry"), tmp_path, clock=lambda: datetime(2026, 3, 1, 12, tzinfo=UTC))
 
 
 def test_a_version_says_what_was_added(registry: Registry) -> None:
@@ -49,7 +53,7 @@ def test_a_version_says_what_was_added(registry: Registry) -> None:
 
 
 def test_asking_changes_nothing_on_the_disk(tmp_path: Path) -> None:
-    registry = Registry(LocalStore(tmp_path / "registry"))
+    registry = opened(LocalStore(tmp_path / "registry"), tmp_path)
     assert registry.names() == ()
     with pytest.raises(RegistryError, match="the registry is empty"):
         registry.load(NAME, CANDIDATE)
@@ -147,23 +151,23 @@ def test_adding_again_repairs_a_damaged_object(registry: Registry, tmp_path: Pat
 def test_young_orphans_are_left_alone_and_old_ones_collected(tmp_path: Path) -> None:
     store = LocalStore(tmp_path)
     orphan = f"objects/sha256/ab/{'ab' * 32}"
-    registry = Registry(store)
+    registry = opened(store, tmp_path)
     add(registry, 0)
     store.put(orphan, b"left by a killed add")
     assert registry.collect_garbage() == 0
-    assert Registry(store, clock=lambda: datetime.now(UTC) + MUCH_LATER).collect_garbage() == 1
+    assert opened(store, tmp_path, clock=much_later).collect_garbage() == 1
     assert orphan not in store.list("objects")
     assert registry.verify(NAME) == []
 
 
 def test_nothing_is_collected_while_a_version_cannot_be_read(tmp_path: Path) -> None:
     store = LocalStore(tmp_path)
-    add(Registry(store), 0)
+    add(opened(store, tmp_path), 0)
     (name,) = store.list(f"models/{NAME}/versions")
     store.delete(name)
     store.put(name, b"damaged")
     before = store.list("objects")
-    later = Registry(store, clock=lambda: datetime.now(UTC) + MUCH_LATER)
+    later = opened(store, tmp_path, clock=much_later)
     with pytest.raises(IntegrityError):
         later.collect_garbage()
     assert later.add("another", example_bundle(1), {}, PASSED).version == 1
@@ -201,9 +205,9 @@ def test_verify_names_what_is_missing(registry: Registry, tmp_path: Path) -> Non
 
 def test_a_registry_of_a_newer_tocsin_is_left_alone(registry: Registry, tmp_path: Path) -> None:
     store = LocalStore(tmp_path / "registry")
-    store.put("registry.json", orjson.dumps({"format": 2, "sealed": "otherwise"}))
+    store.put("registry.json", orjson.dumps({"format": 3, "sealed": "otherwise"}))
     for ask in (lambda: registry.load(NAME, 1), lambda: add(registry, 0), registry.names):
-        with pytest.raises(NewerFormatError, match="format 2"):
+        with pytest.raises(NewerFormatError, match="format 3"):
             ask()
     assert store.list("") == ("registry.json",)
 
@@ -211,15 +215,10 @@ def test_a_registry_of_a_newer_tocsin_is_left_alone(registry: Registry, tmp_path
 def test_a_version_of_a_newer_tocsin_is_named_as_such(registry: Registry, tmp_path: Path) -> None:
     add(registry, 0)
     store, name = LocalStore(tmp_path / "registry"), f"models/{NAME}/versions/000002.json"
-    store.put(name, seal({"format": 2, "name": name, "document": {}}, name))
-    with pytest.raises(NewerFormatError, match="format 2"):
+    store.put(name, seal({"format": 3, "name": name, "document": {}}, name))
+    with pytest.raises(NewerFormatError, match="format 3"):
         registry.load(NAME, 2)
     assert registry.load(NAME, 1)[1].version == 1
-
-
-def test_keeping_nothing_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="at least 1"):
-        Registry(LocalStore(tmp_path), keep=0)
 
 
 class RegistryMachine(RuleBasedStateMachine):
@@ -231,7 +230,7 @@ class RegistryMachine(RuleBasedStateMachine):
         super().__init__()
         self.folder = TemporaryDirectory()
         store = LocalStore(Path(self.folder.name))
-        self.registry = Registry(store, keep=self.KEEP, clock=lambda: datetime.now(UTC) + MUCH_LATER)
+        self.registry = opened(store, Path(self.folder.name), keep=self.KEEP, clock=much_later)
         self.verdicts: dict[int, Verdict] = {}
         self.seeds: dict[int, int] = {}
         self.living: set[int] = set()
@@ -303,12 +302,11 @@ TestRegistryMachine = RegistryMachine.TestCase
 WRITER = """
 import sys
 from pathlib import Path
-from tocsin.checks.registry import NAME, PASSED, example_bundle, example_report
+from tocsin.checks.registry import NAME, PASSED, example_bundle, example_report, opened
 from tocsin.errors import ConflictError, RegistryError
-from tocsin.registry import Registry
 from tocsin.storage import LocalStore
 
-registry = Registry(LocalStore(Path(sys.argv[1])), keep=3)
+registry = opened(LocalStore(Path(sys.argv[1])), Path(sys.argv[1]), keep=3)
 writer, rounds = int(sys.argv[2]), int(sys.argv[3])
 print("ready", flush=True)
 sys.stdin.readline()
@@ -363,7 +361,7 @@ def test_eight_processes_get_versions_without_gaps_and_one_winner_each(tmp_path:
     added = {int(words[1]): words[2] for words in lines if words[0] == "added"}
     assert sorted(added) == list(range(1, writers * rounds + 1))
     assert len(set(added.values())) == writers * rounds
-    registry = Registry(LocalStore(tmp_path))
+    registry = opened(LocalStore(tmp_path), tmp_path)
     steps = registry.channel_history(NAME, CHAMPION)
     assert [step.number for step in steps] == list(range(1, len(steps) + 1))
     assert sorted(step.version for step in steps) == sorted(int(words[1]) for words in lines if words[0] == "won")
@@ -373,7 +371,7 @@ def test_eight_processes_get_versions_without_gaps_and_one_winner_each(tmp_path:
 
 
 def test_a_killed_writer_leaves_a_registry_without_problems(tmp_path: Path, seed: int) -> None:
-    registry = Registry(LocalStore(tmp_path))
+    registry = opened(LocalStore(tmp_path), tmp_path)
     registry.promote(NAME, add(registry, 0))
     moments = random.Random(seed)  # noqa: S311  # when to kill is no secret
     acknowledged = 1
@@ -389,7 +387,7 @@ def test_a_killed_writer_leaves_a_registry_without_problems(tmp_path: Path, seed
         acknowledged = max([acknowledged, *won])
         assert registry.verify(NAME) == []
         assert registry.load(NAME, CHAMPION)[1].version >= acknowledged
-    later = Registry(LocalStore(tmp_path), keep=3, clock=lambda: datetime.now(UTC) + MUCH_LATER)
+    later = opened(LocalStore(tmp_path), tmp_path, keep=3, clock=much_later)
     later.collect_garbage()
     assert later.verify(NAME) == []
     later.promote(NAME, add(later, 1))
@@ -411,7 +409,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_full_disk_refuses_the_new_model_and_keeps_the_old(small_disk: Path, rng: np.random.Generator) -> None:
-    registry = Registry(LocalStore(small_disk / "registry"))
+    registry = opened(LocalStore(small_disk / "registry"), small_disk.parent)
     registry.promote(NAME, add(registry, 0))
     large = Bundle({"kind": "large"}, {"noise": rng.normal(size=100_000)}, {})
     for _ in range(3):

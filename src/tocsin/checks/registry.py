@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tocsin.checks.part import require
+from tocsin.config import RegistryConfig
 from tocsin.errors import ConflictError, GateRefused, IntegrityError, NotStored, RegistryError, TocsinError
 from tocsin.model.bundle import Bundle, pack
 from tocsin.records import Judgement, Verdict
-from tocsin.registry import CANDIDATE, CHAMPION, Registry
+from tocsin.registry import CANDIDATE, CHAMPION, Machine, Registry
 from tocsin.storage import Store
 
 StoreFactory = Callable[[Path], Store]
@@ -89,6 +90,16 @@ class KilledError(BaseException):
     """No `except Exception` survives a kill either."""
 
 
+def opened(store: Store, folder: Path, *, keep: int = 5, clock: Callable[[], datetime] | None = None) -> Registry:
+    """A registry on a store, as a machine sees it that keeps its keys and what it has seen below a folder."""
+    machine, rules = Machine(folder / ".tocsin"), RegistryConfig(keep=keep)
+    return Registry(store, machine, rules, clock=clock) if clock else Registry(store, machine, rules)
+
+
+def _much_later() -> datetime:
+    return datetime.now(UTC) + _LONG_AFTER
+
+
 def _refused(step: Callable[[], object], wanted: type[TocsinError], failure: str) -> None:
     try:
         step()
@@ -107,8 +118,8 @@ def _promote(registry: Registry, version: int) -> None:
 
 def what_is_added_is_what_is_loaded(make: StoreFactory, folder: Path) -> None:
     """Bundle, report and verdict come back identical through another opening of the store."""
-    added = Registry(make(folder)).add(NAME, example_bundle(), example_report(), PASSED)
-    registry = Registry(make(folder))
+    added = opened(make(folder), folder).add(NAME, example_bundle(), example_report(), PASSED)
+    registry = opened(make(folder), folder)
     bundle, version = registry.load(NAME, added.version)
     require(pack(bundle) == pack(example_bundle()), "the bundle changed on its way")
     require(version == added, "the version changed on its way")
@@ -120,7 +131,7 @@ def what_is_added_is_what_is_loaded(make: StoreFactory, folder: Path) -> None:
 def two_writers_get_two_versions(make: StoreFactory, folder: Path) -> None:
     """A writer that is overtaken between its look and its put takes the next number."""
     store = make(folder)
-    first = Registry(store)
+    first = opened(store, folder)
     _add(first, 0)
 
     class Overtaken(DyingStore):
@@ -133,7 +144,7 @@ def two_writers_get_two_versions(make: StoreFactory, folder: Path) -> None:
                 _add(first, 1)
             store.put(name, data)
 
-    number = _add(Registry(Overtaken(store, 0)), 2)
+    number = _add(opened(Overtaken(store, 0), folder), 2)
     require(number == 3, f"the overtaken writer got version {number}")
     digests = [version.digest for version in first.history(NAME)]
     require(digests == [example_bundle(seed).digest for seed in (0, 1, 2)], "a version was overwritten")
@@ -143,15 +154,17 @@ def two_writers_get_two_versions(make: StoreFactory, folder: Path) -> None:
 def a_kill_leaves_the_old_or_the_new(make: StoreFactory, folder: Path) -> None:
     """Whatever put an add and a promotion die at, a whole champion loads and the rest is collected."""
     for puts in range(20):
-        store = make(folder / f"killed-{puts}")
-        _promote(Registry(store), _add(Registry(store), 0))
+        killed = folder / f"killed-{puts}"
+        store = make(killed)
+        first = opened(store, killed)
+        _promote(first, _add(first, 0))
         try:
-            dying = Registry(DyingStore(store, puts))
+            dying = opened(DyingStore(store, puts), killed)
             _promote(dying, _add(dying, 1))
             finished = True
         except KilledError:
             finished = False
-        after = Registry(store, clock=lambda: datetime.now(UTC) + _LONG_AFTER)
+        after = opened(store, killed, clock=_much_later)
         bundle, _ = after.load(NAME, CHAMPION)
         require(bundle.digest in {example_bundle(0).digest, example_bundle(1).digest}, "the champion is a mixture")
         after.collect_garbage()
@@ -166,7 +179,7 @@ def a_kill_leaves_the_old_or_the_new(make: StoreFactory, folder: Path) -> None:
 def an_altered_byte_is_refused(make: StoreFactory, folder: Path) -> None:
     """Every stored name is altered in turn: what needs it is refused, `verify` says so, the old version loads."""
     store = make(folder)
-    registry = Registry(store)
+    registry = opened(store, folder)
     _promote(registry, _add(registry, 0))
     before = set(store.list(""))
     number = _add(registry, 1)
@@ -186,7 +199,7 @@ def an_altered_byte_is_refused(make: StoreFactory, folder: Path) -> None:
 def only_a_passing_verdict_goes_live(make: StoreFactory, folder: Path) -> None:
     """A failed verdict is kept, is refused by `promote`, and cannot be left out."""
     store = make(folder)
-    registry = Registry(store)
+    registry = opened(store, folder)
     number = _add(registry, 0, FAILED)
     _refused(lambda: registry.promote(NAME, number), GateRefused, "a failed verdict went live")
     require(dict(registry.channels(NAME)) == {CANDIDATE: number}, "a refused promotion moved a channel")
@@ -199,7 +212,7 @@ def only_a_passing_verdict_goes_live(make: StoreFactory, folder: Path) -> None:
 
 def the_loser_of_a_promotion_is_told(make: StoreFactory, folder: Path) -> None:
     """A channel that moved meanwhile is left as it is."""
-    registry = Registry(make(folder))
+    registry = opened(make(folder), folder)
     first, second = _add(registry, 0), _add(registry, 1)
     registry.promote(NAME, first, expected=0)
     _refused(lambda: registry.promote(NAME, second, expected=0), ConflictError, "a stale promotion was accepted")
@@ -209,7 +222,7 @@ def the_loser_of_a_promotion_is_told(make: StoreFactory, folder: Path) -> None:
 
 def a_roll_back_goes_to_the_version_before(make: StoreFactory, folder: Path) -> None:
     """Step by step down the promotions, each a new step of the channel, until there is none before."""
-    registry = Registry(make(folder))
+    registry = opened(make(folder), folder)
     for seed in range(3):
         _promote(registry, _add(registry, seed))
     require(registry.roll_back(NAME).version == 2, "the first roll back did not lead to version 2")
@@ -221,7 +234,7 @@ def a_roll_back_goes_to_the_version_before(make: StoreFactory, folder: Path) -> 
 
 def retention_keeps_the_last_and_what_a_channel_needs(make: StoreFactory, folder: Path) -> None:
     """Champion and its predecessor outlive any number of candidates; the objects of the others are collected."""
-    registry = Registry(make(folder), keep=2, clock=lambda: datetime.now(UTC) + _LONG_AFTER)
+    registry = opened(make(folder), folder, keep=2, clock=_much_later)
     for seed in range(3):
         number = _add(registry, seed)
         if seed < 2:
@@ -231,7 +244,7 @@ def retention_keeps_the_last_and_what_a_channel_needs(make: StoreFactory, folder
     kept = [version.version for version in registry.history(NAME)]
     require(kept == [1, 2, 6, 7], f"retention kept {kept}")
     _refused(lambda: registry.load(NAME, 4), RegistryError, "a retired version was loaded")
-    later = Registry(make(folder), clock=lambda: datetime.now(UTC) + 2 * _LONG_AFTER)
+    later = opened(make(folder), folder, clock=lambda: _much_later() + _LONG_AFTER)
     later.collect_garbage()
     objects = len(make(folder).list("objects"))
     require(

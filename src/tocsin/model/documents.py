@@ -1,7 +1,7 @@
-"""What is written about models: canonical JSON that carries its own hash, alone or numbered on a shelf.
+"""What is written about models: canonical JSON that carries its own hash, alone or signed and numbered on a shelf.
 
 One value has one text, so that two writers of the same thing write the same bytes and a reader can tell every
-changed bit. The hash finds damage, not forgery.
+changed bit. The hash finds damage, the signature finds forgery.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ import hashlib
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from typing import Any, Generic, TypeVar
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
 
 import orjson
 from pydantic import TypeAdapter, ValidationError
@@ -21,10 +22,11 @@ from tocsin.storage import Store
 MAX_DEPTH = 64
 """Nesting of JSON values; a design needs fewer than ten."""
 MAX_DOCUMENT_BYTES = 2**20
-SHELF_FORMAT = 1
+SHELF_FORMAT = 2
 
 _TRIES = 1_000
 """Each lost try means that another writer won, so this is never reached by bad luck alone."""
+_SIGNATURES = TypeAdapter(dict[str, str])
 _Document = TypeVar("_Document")
 
 
@@ -114,8 +116,46 @@ def _plain(value: Any, path: tuple[str, ...], where: str) -> Any:
     raise RegistryError(f"{where} ${''.join(path)}", got, wanted, "other numbers belong into an array")
 
 
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A document as it lies on a shelf."""
+
+    name: str
+    """On the store."""
+    number: int
+    body: bytes
+    """What is signed: its canonical JSON together with its name."""
+    signatures: Mapping[str, str]
+    """By the id of their key."""
+    digest: str
+    """SHA-256 of all its bytes."""
+
+
+class Signatory(Protocol):
+    """Signs what is put on a shelf, and says who signed what lies there."""
+
+    def sign(self, document: Any, body: bytes) -> Mapping[str, str]:
+        """Signatures of the bytes that stand for a document, by the id of their key; raises RegistryError."""
+
+    def check(self, document: Any, sealed: Sealed) -> str:
+        """The id of the key that signed; raises IntegrityError unless it may sign a document of this number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signed(Generic[_Document]):
+    """A document as it was read."""
+
+    document: _Document
+    key: str
+    """Id of the key that signed it."""
+    digest: str
+    """SHA-256 of all its bytes."""
+
+
 class Shelf(Generic[_Document]):
     """Documents of one kind, numbered from 1 in a folder of a store; none is changed and no number is used twice.
+
+    A signature covers a document together with its name on the store: it holds nowhere else.
 
     Parameters
     ----------
@@ -123,53 +163,65 @@ class Shelf(Generic[_Document]):
         Where they are kept, as `<folder>/000001.json`.
     kind
         A dataclass of JSON values.
+    signatory
+        Signs what is written here and checks what is read.
     """
 
-    def __init__(self, store: Store, folder: str, kind: type[_Document]) -> None:
+    def __init__(self, store: Store, folder: str, kind: type[_Document], signatory: Signatory) -> None:
         self._store = store
-        self._folder = folder
+        self.folder = folder
         self._kind = TypeAdapter(kind)
+        self._signatory = signatory
 
     def numbers(self) -> list[int]:
         """Numbers that are taken, in order."""
-        names = (name.removeprefix(self._folder + "/").removesuffix(".json") for name in self._store.list(self._folder))
+        names = (name.removeprefix(self.folder + "/").removesuffix(".json") for name in self._store.list(self.folder))
         return sorted(int(name) for name in names if name.isdecimal())
 
     def name(self, number: int) -> str:
         """The name of a document on the store."""
-        return f"{self._folder}/{number:06d}.json"
+        return f"{self.folder}/{number:06d}.json"
 
     def read(self, number: int) -> _Document:
-        """One document.
+        """One document; raises as `signed` does."""
+        return self.signed(number).document
+
+    def signed(self, number: int) -> Signed[_Document]:
+        """One document and who signed it.
 
         Raises
         ------
         NotStored
             If the number is free.
         IntegrityError
-            If any bit of it has changed, or it stood under another name.
+            If any bit of it has changed, it stood under another name, or nobody signed it who may.
         NewerFormatError
             If a newer Tocsin wrote it.
         """
         name = self.name(number)
         data = self._store.get(name, MAX_DOCUMENT_BYTES)
-        sealed = unseal(data, name, ("format", "name", "document"), SHELF_FORMAT)
-        if sealed["name"] != name:
-            raise IntegrityError(name, f"the document of {str(sealed['name'])[:200]}", "its own")
+        values = unseal(data, name, ("format", "name", "document", "signatures"), SHELF_FORMAT)
+        if values["name"] != name:
+            raise IntegrityError(name, f"the document of {str(values['name'])[:200]}", "its own")
         try:
-            return self._kind.validate_json(orjson.dumps(sealed["document"]), strict=True)
+            document = self._kind.validate_json(orjson.dumps(values["document"]), strict=True)
+            signatures = _SIGNATURES.validate_python(values.pop("signatures"), strict=True)
         except ValidationError as error:
             got = f"a document with {error.error_count()} values that do not fit"
             raise IntegrityError(name, got, "one written by Tocsin") from error
+        sealed = Sealed(name, number, canonical(values, name), signatures, sha256(data))
+        return Signed(document, self._signatory.check(document, sealed), sealed.digest)
 
-    def create(self, number: int, document: _Document) -> None:
-        """Take a number; raises ConflictError if it is taken."""
+    def create(self, number: int, document: _Document) -> str:
+        """Take a number and return the digest of what stands there; raises ConflictError if it is taken."""
         name = self.name(number)
-        values = self._kind.dump_python(document)
-        data = seal({"format": SHELF_FORMAT, "name": name, "document": values}, name)
+        values = {"format": SHELF_FORMAT, "name": name, "document": self._kind.dump_python(document)}
+        signatures = self._signatory.sign(document, canonical(values, name))
+        data = seal({**values, "signatures": signatures}, name)
         if len(data) > MAX_DOCUMENT_BYTES:
             raise LimitExceeded(name, f"{len(data)} bytes", f"at most {MAX_DOCUMENT_BYTES}")
         self._store.put(name, data)
+        return sha256(data)
 
     def append(self, make: Callable[[int], _Document]) -> _Document:
         """Put what `make` makes of the next free number, however many others do the same."""
@@ -179,7 +231,7 @@ class Shelf(Generic[_Document]):
             with suppress(ConflictError):
                 self.create(number, document)
                 return document
-        raise ConflictError(self._folder, f"{_TRIES} lost races for a number", "fewer writers")
+        raise ConflictError(self.folder, f"{_TRIES} lost races for a number", "fewer writers")
 
     def delete(self, number: int) -> None:
         """Forget one document."""
@@ -190,4 +242,4 @@ class Shelf(Generic[_Document]):
         numbers = self.numbers()
         missing = sorted(set(range(1, max(numbers, default=0) + 1)) - set(numbers))
         if missing:
-            yield Problem(self._folder, f"no {str(missing)[1:-1][:200]}", "every number from 1 to the last")
+            yield Problem(self.folder, f"no {str(missing)[1:-1][:200]}", "every number from 1 to the last")

@@ -1,25 +1,38 @@
 """What is written about the models of one name: their versions, the steps of the channels, what was retired.
 
-``models/<name>/versions/<number>.json``         a version: its objects, its verdict, a few figures
-``models/<name>/channels/<channel>/<n>.json``    a channel's steps; the highest number says where it points
-``models/<name>/retired/<number>.json``          a version that was given up
+``models/<name>/versions/<number>.json``             a version: its objects, its verdict, a few figures
+``models/<name>/judgements/<number>/<n>.json``       what a gate said of that version later
+``models/<name>/channels/<channel>/<n>.json``        a channel's steps; the highest number says where it points
+``models/<name>/retired/<number>.json``              a version that was given up
+
+Each is signed: a step of a channel by the channel key, all else and the steps of the candidate by the train key.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Literal
 
-from tocsin.errors import IntegrityError
-from tocsin.model.documents import Shelf
+from tocsin import observe
+from tocsin.errors import ConflictError, IntegrityError
+from tocsin.model.documents import Shelf, Signed
 from tocsin.records import Verdict
+from tocsin.registry.keys import Role
+from tocsin.registry.root import Filled
+from tocsin.registry.seen import Seen
+from tocsin.registry.trust import Trust
 from tocsin.storage import Store
 
 CANDIDATE, CHAMPION = "candidate", "champion"
 """The version added last, and the one that serves."""
-Step = Literal["added", "promoted", "rolled_back"]
+ARCHIVED = "archived"
+"""The version that served before the champion: no steps of its own, those of the champion say it."""
+Step = Literal["added", "promoted", "rolled_back", "renewed"]
+MAX_SUMMARY = 100
+MAX_NOTE = 500
+"""Characters of an approval."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +63,17 @@ class ChannelEntry:
     number: int
     version: int
     manifest: str
+    audience: str
+    """Whom it is for."""
     issued: str
     """ISO 8601, UTC."""
+    expires: str
+    """From then on it is no longer fresh."""
     reason: Step
+    approved: str | None
+    """Why a person let a soft bound pass."""
+    previous: str
+    """SHA-256 of the step before; empty for the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +100,18 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
+class Assessment:
+    """What a gate said of a version."""
+
+    version: int
+    manifest: str
+    issued: str
+    """ISO 8601, UTC."""
+    verdict: Verdict
+    report: StoredObject
+
+
+@dataclass(frozen=True, slots=True)
 class Retirement:
     """The document of a version that was given up."""
 
@@ -93,35 +126,52 @@ class Ledger:
     ----------
     store, name
         Where, and of which models.
+    trust
+        Whose documents count, and what was seen of them.
     """
 
-    def __init__(self, store: Store, name: str) -> None:
+    def __init__(self, store: Store, name: str, trust: Trust) -> None:
         self._store = store
         self._folder = f"models/{name}"
+        self._trust = trust
+        self._pin = trust.memory.recall()  # before any look at the store, which can only be further by then
         self.name = name
-        self.versions = Shelf(store, f"{self._folder}/versions", Record)
-        self.retirements = Shelf(store, f"{self._folder}/retired", Retirement)
+        versions, retired = f"{self._folder}/versions", f"{self._folder}/retired"
+        self.versions = Shelf(store, versions, Record, trust.signatory(versions, "train"))
+        self.retirements = Shelf(store, retired, Retirement, trust.signatory(retired, "train", ever=True))
 
     def record(self, number: int) -> Record:
         """The document of a version; raises IntegrityError if it speaks of another."""
-        record = self.versions.read(number)
-        if (record.version.name, record.version.version) != (self.name, number):
-            raise IntegrityError(f"{self.name} version {number}", "the document of another version", "its own")
-        return record
+        return self.signed_record(number).document
 
-    def follow(self, entry: ChannelEntry) -> Record:
+    def signed_record(self, number: int) -> Signed[Record]:
+        """The document of a version and who signed it; raises as `record` does."""
+        signed = self.versions.signed(number)
+        version = signed.document.version
+        if (version.name, version.version) != (self.name, number):
+            raise IntegrityError(f"{self.name} version {number}", "the document of another version", "its own")
+        return signed
+
+    def follow(self, entry: ChannelEntry) -> Signed[Record]:
         """The version that a step points at; raises IntegrityError if it is not the one that was meant."""
-        record = self.record(entry.version)
-        if record.version.manifest != entry.manifest:
-            got = f"the manifest {record.version.manifest[:12]}"
+        record = self.signed_record(entry.version)
+        if record.document.version.manifest != entry.manifest:
+            got = f"the manifest {record.document.version.manifest[:12]}"
             raise IntegrityError(
                 f"{self.name} version {entry.version}", got, f"{entry.manifest[:12]}, as a channel says"
             )
         return record
 
+    def judgements(self, number: int) -> Shelf[Assessment]:
+        """What gates said of a version after it was added."""
+        folder = f"{self._folder}/judgements/{number:06d}"
+        return Shelf(self._store, folder, Assessment, self._trust.signatory(folder, "channel", "train"))
+
     def channel(self, channel: str) -> Shelf[ChannelEntry]:
         """The steps of a channel."""
-        return Shelf(self._store, f"{self._folder}/channels/{channel}", ChannelEntry)
+        folder = f"{self._folder}/channels/{channel}"
+        role: Role = "train" if channel == CANDIDATE else "channel"
+        return Shelf(self._store, folder, ChannelEntry, self._trust.signatory(folder, role))
 
     def channels(self) -> list[str]:
         """Names of the channels that have a step."""
@@ -129,21 +179,108 @@ class Ledger:
         names = (folder.removeprefix(f"{self._folder}/channels/") for folder in folders)
         return sorted(name for name in names if "/" not in name and self.channel(name).numbers())
 
+    def seen(self) -> list[str]:
+        """Names of the channels that this machine has seen a step of."""
+        known = self._pin.channels if self._pin else ()
+        return [key.removeprefix(f"{self.name}/") for key in known if key.startswith(f"{self.name}/")]
+
     def steps(self, channel: str) -> tuple[ChannelEntry, ...]:
-        """Every step of a channel, first to last."""
-        shelf = self.channel(channel)
-        return tuple(shelf.read(number) for number in shelf.numbers())
+        """Every step of a channel, first to last; raises IntegrityError unless each names the one before."""
+        last = self.signed_last(channel)
+        steps: list[ChannelEntry] = []
+        shelf, before = self.channel(channel), ""
+        for number in range(1, last.document.number + 1 if last else 1):
+            signed = shelf.signed(number)
+            if signed.document.previous != before:
+                raise IntegrityError(shelf.name(number), "a step after another one than is there", before[:12])
+            steps.append(signed.document)
+            before = signed.digest
+        return tuple(steps)
 
     def last(self, channel: str) -> ChannelEntry | None:
-        """The step that counts."""
-        shelf = self.channel(channel)
-        numbers = shelf.numbers()
-        return shelf.read(numbers[-1]) if numbers else None
+        """The step that counts; raises as `signed_last` does."""
+        signed = self.signed_last(channel)
+        return signed.document if signed else None
 
-    def point(self, channel: str, version: Version, last: ChannelEntry | None, reason: Step, issued: str) -> None:
-        """Add the step after `last`; raises ConflictError if somebody else has."""
-        number = last.number + 1 if last else 1
-        self.channel(channel).create(number, ChannelEntry(number, version.version, version.manifest, issued, reason))
+    def signed_last(self, channel: str) -> Signed[ChannelEntry] | None:
+        """The step that counts and who signed it.
+
+        Raises
+        ------
+        IntegrityError
+            If it was not written by those who may, is for others, or is not what was seen here or a later one.
+        """
+        shelf, key = self.channel(channel), f"{self.name}/{channel}"
+        seen = self._pin.channels.get(key) if self._pin else None
+        numbers = shelf.numbers()
+        if numbers != list(range(1, len(numbers) + 1)):
+            raise self._refusal(channel, "gap", f"steps {str(numbers[-5:])[1:-1]}", "every number from 1 to the last")
+        if len(numbers) < (seen.number if seen else 0):
+            raise self._refusal(
+                channel,
+                "rolled_back",
+                f"step {len(numbers)} as the last",
+                f"step {seen.number if seen else 0}, which was seen here",
+            )
+        if not numbers:
+            return None
+        signed = shelf.signed(numbers[-1])
+        if (signed.document.number, signed.document.audience) != (numbers[-1], self._trust.audience):
+            raise self._refusal(channel, "audience", f'a step for "{signed.document.audience}"', "one for here")
+        if seen:
+            then = signed if seen.number == signed.document.number else shelf.signed(seen.number)
+            if then.digest != seen.digest:
+                raise self._refusal(
+                    channel, "equivocation", f"another step {seen.number}", "the one that was seen here"
+                )
+        if seen is None or seen.number < signed.document.number:
+            self._remember(channel, signed.document, signed.digest)
+        return signed
+
+    def point(
+        self, channel: str, version: Version, reason: Step, after: Signed[ChannelEntry] | None, note: str | None = None
+    ) -> None:
+        """Add the step after another; raises ConflictError if somebody else has, and says who."""
+        now = self._trust.clock()
+        shelf, number = self.channel(channel), after.document.number + 1 if after else 1
+        entry = ChannelEntry(
+            number, version.version, version.manifest, self._trust.audience, _text(now),
+            _text(now + self._trust.expires), reason, note, after.digest if after else "",
+        )  # fmt: skip
+        try:
+            digest = shelf.create(number, entry)
+        except ConflictError as error:
+            raise self.lost(channel, shelf.signed(number)) from error
+        self._remember(channel, entry, digest)
+
+    def lost(self, channel: str, winner: Signed[ChannelEntry] | None, wanted: str = "to be first") -> ConflictError:
+        """What somebody is told whom another one overtook."""
+        got = "no version"
+        if winner:
+            step = winner.document
+            got = f"version {step.version}, {step.reason} at {step.issued} by the key {winner.key}"
+        hint = "somebody else moved it: look at its history, then decide again"
+        return ConflictError(f"{self.name} {channel}", got, wanted, hint)
+
+    def stale(self, entry: ChannelEntry) -> bool:
+        """Whether a step is past its time, by a clock that may stand still: what was seen tells the time, too."""
+        return max(_text(self._trust.clock()), self._pin.latest if self._pin else "") >= entry.expires
+
+    def filled(self) -> dict[str, Filled]:
+        """How far each shelf is filled; raises IntegrityError if the last document of one is not to be trusted."""
+        judged = (self.judgements(number) for number in self.versions.numbers())
+        shelves: list[Shelf[Any]] = [self.versions, *judged, *map(self.channel, self.channels())]
+        last = ((shelf, numbers[-1]) for shelf in shelves if (numbers := shelf.numbers()))
+        return {shelf.folder: Filled(number, shelf.signed(number).digest) for shelf, number in last}
+
+    def _remember(self, channel: str, entry: ChannelEntry, digest: str) -> None:
+        seen = Seen(entry.number, digest, entry.issued)
+        self._trust.memory.remember(self._trust.roots.last.registry, f"{self.name}/{channel}", seen)
+
+    def _refusal(self, channel: str, reason: str, got: str, wanted: str) -> IntegrityError:
+        observe.channel_refused(self.name, channel, reason)
+        hint = "somebody put an older or another state in its place; if it was you, `tocsin keys trust` accepts it"
+        return IntegrityError(f"{self.name} {channel}", got, wanted, hint)
 
     def before(self, steps: Iterable[ChannelEntry]) -> int | None:
         """Where a roll back leads: promotions pile up, a roll back takes from the pile."""
@@ -170,6 +307,12 @@ class Ledger:
         """Versions that carry a mark of retirement."""
         return set(self.retirements.numbers())
 
+    def objects(self, number: int) -> frozenset[str]:
+        """Names of all objects of a version, the reports of later judgements among them."""
+        judgements = self.judgements(number)
+        later = (judgements.read(judged).report.name for judged in judgements.numbers())
+        return frozenset((*(item.name for item in self.record(number).objects.values()), *later))
+
     def living(self, retired_before: datetime | None = None) -> list[int]:
         """Versions that are not retired, or were not yet at a given time."""
         retired = self.retired()
@@ -179,3 +322,17 @@ class Ledger:
             marks = {number: self._store.modified(self.retirements.name(number)) for number in retired}
             retired = {number for number, marked in marks.items() if marked < retired_before}
         return [number for number in self.versions.numbers() if number not in retired]
+
+
+def _text(time: datetime) -> str:
+    return time.astimezone(UTC).isoformat(timespec="milliseconds")
+
+
+def summary_of(notes: Mapping[str, Any], report: Mapping[str, Any]) -> dict[str, Any]:
+    """The scalars among the notes, and the report's figures as numbers or as mappings with a `value`."""
+    figures = {
+        name: item["value"] if isinstance(item, Mapping) and "value" in item else item
+        for name, item in dict(report.get("figures") or {}).items()
+    }
+    named = [(name, item) for name, item in {**figures, **notes}.items() if isinstance(item, bool | int | float)]
+    return dict(named[:MAX_SUMMARY])

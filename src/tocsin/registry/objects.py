@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 
-from tocsin.errors import ConflictError, IntegrityError, NotStored
+from tocsin.errors import ConflictError, IntegrityError, LimitExceeded, NotStored
 from tocsin.model.bundle import LIMITS, Bundle, unpack
 from tocsin.model.documents import sha256
-from tocsin.registry.ledger import Record
+from tocsin.registry.ledger import Record, StoredObject
 from tocsin.storage import Store
 
 REPORT = "report.json"
@@ -21,10 +22,13 @@ class Objects:
     ----------
     store
         Where.
+    max_size
+        Bytes that all files of a version may have together; one that declares more is not read.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, max_size: int) -> None:
         self._store = store
+        self._max_size = max_size
 
     def keep(self, where: str, data: bytes) -> None:
         """Store bytes under their hash; damaged ones that stand there are replaced by what they should be."""
@@ -37,20 +41,40 @@ class Objects:
             self._store.delete(where)
             self._store.put(where, data)
 
-    def bundle(self, record: Record) -> Bundle:
-        """The model of a version; raises IntegrityError if any byte is not what was added."""
-        bundle = unpack({file: self.read(record, file, limit) for file, limit in LIMITS.items()})
+    def expect_room(self, where: str, objects: Mapping[str, StoredObject]) -> None:
+        """Raise LimitExceeded if the files of a version are too large together."""
+        size = sum(item.size for item in objects.values())
+        if size > self._max_size:
+            hint = "train with fewer features or a smaller model, or give registry.max_size more"
+            raise LimitExceeded(where, f"{size} bytes", f"at most {self._max_size}", hint)
+
+    def files(self, record: Record) -> dict[str, bytes]:
+        """The files of a version's model.
+
+        Raises
+        ------
+        IntegrityError
+            If any byte is not what was added.
+        LimitExceeded
+            If they say that they are too large.
+        """
+        self.expect_room(f"{record.version.name} version {record.version.version}", record.objects)
+        return {file: self.read(record, file, limit) for file, limit in LIMITS.items()}
+
+    def bundle(self, record: Record, files: Mapping[str, bytes] | None = None) -> Bundle:
+        """The model of a version, of files that were read before or now; raises as `files` does."""
+        bundle = unpack(self.files(record) if files is None else files)
         if bundle.digest != record.version.digest:
             where = f"{record.version.name} version {record.version.version}"
             raise IntegrityError(where, f"a model with the digest {bundle.digest[:12]}", record.version.digest[:12])
         return bundle
 
     def report(self, record: Record) -> bytes:
-        """The report of a version as JSON; raises as `bundle` does."""
+        """The report of a version as JSON; raises as `files` does."""
         return self.read(record, REPORT, MAX_REPORT_BYTES)
 
     def read(self, record: Record, file: str, limit_bytes: int) -> bytes:
-        """One file of a version; raises as `bundle` does."""
+        """One file of a version; raises as `files` does."""
         where = f"{record.version.name} version {record.version.version} {file}"
         stored = record.objects.get(file)
         if stored is None:

@@ -1,16 +1,17 @@
 """Versions of models on a store: added judged, promoted by compare-and-swap, rolled back, retired, verified.
 
 ``registry.json``                format of the whole registry
+``root/...``                     who may sign what, see `tocsin.registry.root`
 ``objects/sha256/<aa>/<hash>``   manifests, arrays and reports, each named by the hash of its bytes
 ``models/<name>/...``            what is written about one name, see `tocsin.registry.ledger`
 
 Nothing is overwritten, so of two writers one wins and the other is told. What a version needs is stored before the
 version, and the version before a channel points at it: a process that is killed leaves orphans, never a hole.
+Nothing counts that was not signed by those who may, and no channel leads back behind what was seen here.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -19,30 +20,37 @@ from typing import Any
 
 import orjson
 
-from tocsin.errors import (
-    ConflictError,
-    GateRefused,
-    LimitExceeded,
-    NotStored,
-    Problem,
-    RegistryError,
-    TocsinError,
-    did_you_mean,
-)
+from tocsin import observe
+from tocsin.config import RegistryConfig
+from tocsin.errors import ConflictError, LimitExceeded, Problem, RegistryError, TocsinError, did_you_mean
 from tocsin.model.bundle import MANIFEST, Bundle, pack
-from tocsin.model.documents import MAX_DOCUMENT_BYTES, canonical, seal, sha256, unseal
+from tocsin.model.documents import Signed, canonical, sha256
 from tocsin.records import Verdict
-from tocsin.registry import retention, verification
-from tocsin.registry.ledger import CANDIDATE, CHAMPION, ChannelEntry, Ledger, Record, StoredObject, Version
+from tocsin.registry import judging, retention, verification
+from tocsin.registry.judging import Judged
+from tocsin.registry.keys import Role
+from tocsin.registry.last_good import LastGood
+from tocsin.registry.ledger import (
+    ARCHIVED,
+    CANDIDATE,
+    CHAMPION,
+    Assessment,
+    ChannelEntry,
+    Ledger,
+    Record,
+    Step,
+    StoredObject,
+    Version,
+    summary_of,
+)
 from tocsin.registry.objects import MAX_REPORT_BYTES, REPORT, Objects
+from tocsin.registry.standing import Standing, standings
+from tocsin.registry.trust import Machine, Trust
 from tocsin.storage import SEGMENT, Store
 
-__all__ = ["CANDIDATE", "CHAMPION", "ChannelEntry", "Registry", "Version"]
+__all__ = ["ARCHIVED", "CANDIDATE", "CHAMPION", "ChannelEntry", "Judged", "Machine", "Registry", "Standing", "Version"]
 
-FORMAT = 1
-MAX_SUMMARY = 100
-
-_ROOT = "registry.json"
+_AS_A_CONFIG_WITHOUT_A_WORD = RegistryConfig()
 
 
 class Registry:
@@ -52,10 +60,10 @@ class Registry:
     ----------
     store
         Where everything is kept; many processes may share it.
-    keep
-        Versions per name that stay beside those that a channel needs, at least 1.
-    max_age
-        Versions that were added longer ago go, too, unless a channel needs them.
+    machine
+        What this machine holds beside it: its keys, what it has seen, the last good models.
+    rules
+        Whom versions are for, how large they may be, how many are kept and for how long a channel counts as fresh.
     clock
         The time of day, for what is written down and for what is old enough to be collected.
     """
@@ -63,17 +71,16 @@ class Registry:
     def __init__(
         self,
         store: Store,
+        machine: Machine,
+        rules: RegistryConfig = _AS_A_CONFIG_WITHOUT_A_WORD,
         *,
-        keep: int = 5,
-        max_age: timedelta | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        if keep < 1:
-            raise ValueError(f"keep is {keep}, wanted at least 1")
         self._store = store
-        self._objects = Objects(store)
-        self._keep = keep
-        self._max_age = max_age
+        self.trust = Trust(store, machine, rules, clock)
+        self._objects = Objects(store, rules.max_size)
+        self._last_good = LastGood(machine.folder / "models", rules.max_size)
+        self._rules = rules
         self._clock = clock
 
     def add(self, name: str, bundle: Bundle, report: Mapping[str, Any], verdict: Verdict) -> Version:
@@ -82,18 +89,21 @@ class Registry:
         Raises
         ------
         RegistryError
-            If it cannot be packed or written; the versions before still hold.
+            If it cannot be packed or written, or no train key is here; the versions before still hold.
         LimitExceeded
             If it is too large.
         """
-        self._check_format()
-        ledger = self._ledger(name)
-        with suppress(TocsinError):  # what cannot be collected today must not stop a model; `verify` names it
-            self.collect_garbage()
+        _expect_name(name)
         files = {**pack(bundle), REPORT: canonical(report, REPORT)}
         if len(files[REPORT]) > MAX_REPORT_BYTES:
             raise LimitExceeded(REPORT, f"{len(files[REPORT])} bytes", f"at most {MAX_REPORT_BYTES}")
         objects = {file: StoredObject(sha256(data), len(data)) for file, data in files.items()}
+        self._objects.expect_room(f"the next version of {name}", objects)
+        self.trust.begin()
+        self.trust.open()
+        ledger = self._ledger(name)
+        with suppress(TocsinError):  # what cannot be collected today must not stop a model; `verify` names it
+            self.collect_garbage()
         version = Version(
             name=name,
             version=0,
@@ -103,43 +113,94 @@ class Registry:
             passed=verdict.passed,
             size_bytes=sum(item.size for item in objects.values()),
             generated=bool(bundle.notes.get("generated") or report.get("generated")),
-            summary=_summary(bundle.notes, report),
+            summary=summary_of(bundle.notes, report),
         )
-        self._mark_format()
         for file, data in files.items():
             self._objects.keep(objects[file].name, data)
         record = ledger.versions.append(
-            lambda number: Record(replace(version, version=number), objects, _writable(verdict))
+            lambda number: Record(replace(version, version=number), objects, judging.writable(verdict))
         )
         self._nominate(ledger, record.version)
         with suppress(TocsinError):  # a damaged channel keeps everything, and stops no model either
             self.retire(name)
         return record.version
 
-    def load(self, name: str, version: int | str) -> tuple[Bundle, Version]:
-        """A model by number, or by the channel that points at it.
+    def load(self, name: str, version: int | str | None = None) -> tuple[Bundle, Version]:
+        """A model by number, or by the channel that points at it; by default the one that serves.
+
+        The champion serves. While there has never been one, the candidate does, where the train key is. Where a
+        channel cannot be reached or trusted, the last good model that it led to here goes on, and that is said loudly.
 
         Raises
         ------
         RegistryError
             If there is no such name, version or channel.
         IntegrityError
-            If any stored byte is not what was added.
+            If any stored byte is not what was added, or not by those who may add it.
         """
-        record = self._record(name, version)
-        return self._objects.bundle(record), record.version
+        if isinstance(version, int):
+            record = self._record(self._known(name), version).document
+            return self._objects.bundle(record), record.version
+        channel = version or self._serving(name)
+        pin = self.trust.memory.recall()
+        try:
+            ledger = self._known(name)
+            record = self._record(ledger, channel).document
+            files = self._objects.files(record)
+            bundle = self._objects.bundle(record, files)
+        except TocsinError as error:
+            good = self._last_good.load(f"{pin.registry}/{name}/{channel}") if pin else None
+            if good is None:
+                raise
+            observe.last_good_served(name, channel, good[1].version, str(error.problem))
+            return good
+        self._last_good.keep(f"{self.trust.roots.last.registry}/{name}/{channel}", record, files)
+        return bundle, record.version
 
     def report(self, name: str, version: int | str) -> Mapping[str, Any]:
         """The report that a version was added with; raises as `load` does."""
-        report: dict[str, Any] = orjson.loads(self._objects.report(self._record(name, version)))
+        report: dict[str, Any] = orjson.loads(self._objects.report(self._record(self._known(name), version).document))
         return report
 
     def verdict(self, name: str, version: int | str) -> Verdict:
-        """The verdict that a version was added with; raises as `load` does."""
-        return self._record(name, version).verdict
+        """The verdict that counts: that of the last gate, or the one that it was added with. Raises as `load` does."""
+        return judging.decisive(self.judgements(name, version)).verdict
 
-    def promote(self, name: str, version: int, channel: str = CHAMPION, *, expected: int | None = None) -> None:
-        """Point a channel at a version.
+    def judgements(self, name: str, version: int | str) -> tuple[Judged, ...]:
+        """All verdicts on a version, the one that it was added with first; raises as `load` does."""
+        ledger = self._known(name)
+        return judging.judgements(ledger, self.trust.roots, self._record(ledger, version))
+
+    def add_judgement(self, name: str, version: int, verdict: Verdict, report: Mapping[str, Any]) -> None:
+        """Add what a gate says of a version now, signed by the channel key, or by the train key where there is none.
+
+        Raises
+        ------
+        RegistryError
+            If there is no such version, or none of the keys is here.
+        LimitExceeded
+            If the report is too large.
+        """
+        ledger = self._known(name)
+        record = self._record(ledger, version).document
+        data = canonical(report, REPORT)
+        if len(data) > MAX_REPORT_BYTES:
+            raise LimitExceeded(REPORT, f"{len(data)} bytes", f"at most {MAX_REPORT_BYTES}")
+        stored = StoredObject(sha256(data), len(data))
+        self._objects.keep(stored.name, data)
+        judged = Assessment(version, record.version.manifest, self._now(), judging.writable(verdict), stored)
+        ledger.judgements(version).append(lambda _: judged)
+
+    def promote(
+        self,
+        name: str,
+        version: int,
+        channel: str = CHAMPION,
+        *,
+        expected: int | None = None,
+        approval: str | None = None,
+    ) -> None:
+        """Point a channel at a version; at the one that it points at already, to renew it.
 
         Parameters
         ----------
@@ -147,30 +208,32 @@ class Registry:
             What goes where; a channel begins with its first promotion.
         expected
             The version that the channel must still point at, 0 for none; None takes it as it is.
+        approval
+            Why a missed soft bound may pass, at most 500 characters; stored for all to read.
 
         Raises
         ------
         GateRefused
-            Unless the version was added with a verdict that passed.
+            Unless its verdict passed, and somebody approved what a soft bound says.
         ConflictError
-            If somebody else moved the channel.
+            If somebody else moved the channel; says who, when and where to.
         RegistryError
-            If there is no such name or version.
+            If there is no such name or version, or no channel key is here.
         """
         _expect_name(channel)
-        ledger, record = self._ledger(name), self._record(name, version)
-        if not record.verdict.passed:
-            failed = "; ".join(
-                f"{item.target} {item.wanted}, got {item.got}" for item in record.verdict.judgements if not item.passed
+        if channel == ARCHIVED:
+            raise RegistryError(
+                f"model {name}", f'a promotion to "{ARCHIVED}"', "another channel", "champions go there"
             )
-            hint = "the verdict stays with the version: train again, or with another gate"
-            raise GateRefused(f"{name} version {version}", f"a verdict that failed: {failed}", "one that passed", hint)
-        last = ledger.last(channel)
-        pointed = last.version if last else 0
+        ledger = self._known(name)
+        record = self._record(ledger, version)
+        judging.expect_permission(ledger, self.trust.roots, record, channel, approval)
+        last = ledger.signed_last(channel)
+        pointed = last.document.version if last else 0
         if expected is not None and pointed != expected:
-            hint = "somebody else moved it: look at its history, then decide again"
-            raise ConflictError(f"{name} {channel}", f"version {pointed}", f"version {expected}", hint)
-        ledger.point(channel, record.version, last, "promoted", self._now())
+            raise ledger.lost(channel, last, f"version {expected}")
+        reason: Step = "renewed" if pointed == version else "promoted"
+        ledger.point(channel, record.document.version, reason, last, approval)
         if version in ledger.retired():  # retention passed by between the look and the step
             ledger.retirements.delete(version)
 
@@ -180,22 +243,35 @@ class Registry:
         Raises
         ------
         RegistryError
-            If there is none before.
+            If there is none before, or no channel key is here.
         ConflictError
             If somebody else moved the channel.
         """
-        steps = self.channel_history(name, channel)
-        ledger = self._ledger(name)
-        before = ledger.before(steps)
+        ledger = self._known(name)
+        last, before = ledger.signed_last(channel), ledger.before(self.channel_history(name, channel))
         if before is None:
             raise RegistryError(f"{name} {channel}", "nothing before it", "an earlier version", "promote one by number")
         version = ledger.record(before).version
-        ledger.point(channel, version, steps[-1], "rolled_back", self._now())
+        ledger.point(channel, version, "rolled_back", last)
         return version
+
+    def rotate(self, role: Role) -> str:
+        """Give a role to a new key of this machine; returns its public half in hex.
+
+        Raises
+        ------
+        RegistryError
+            If no root key is here.
+        IntegrityError
+            If a document that the old keys vouch for is not to be trusted: remove it first.
+        """
+        self.trust.open()
+        filled = {folder: item for name in self.names() for folder, item in self._ledger(name).filled().items()}
+        return self.trust.rotate(role, filled)
 
     def names(self) -> tuple[str, ...]:
         """Names of all models."""
-        self._check_format()
+        self.trust.open()
         parts = (item.split("/") for item in self._store.list("models"))
         return tuple(sorted({part[1] for part in parts if part[2:3] == ["versions"]}))
 
@@ -214,6 +290,16 @@ class Registry:
         ledger = self._known(name)
         return {channel: entry.version for channel in ledger.channels() if (entry := ledger.last(channel))}
 
+    def standings(self, name: str) -> tuple[Standing, ...]:
+        """How every channel of a name stands, those that cannot be trusted included."""
+        return standings(self._known(name))
+
+    def archived(self, name: str) -> tuple[int, ...]:
+        """Kept versions that once served as champion and no longer do, the first one first."""
+        ledger = self._known(name)
+        served = [step.version for step in ledger.steps(CHAMPION)]
+        return tuple(number for number in ledger.living() if number in served[:-1] and number != served[-1])
+
     def collect_garbage(self, grace: timedelta = retention.GRACE) -> int:
         """Delete objects that no living version needs and that are older than `grace`; returns their number.
 
@@ -226,8 +312,9 @@ class Registry:
 
     def doomed(self, name: str) -> tuple[int, ...]:
         """Versions that no channel needs and that are too many or too old; `add` retires them."""
-        oldest = None if self._max_age is None else self._clock() - self._max_age
-        return retention.doomed(self._ledger(name), self._keep, oldest)
+        age = self._rules.max_age
+        oldest = None if age is None else self._clock() - timedelta(seconds=age)
+        return retention.doomed(self._ledger(name), self._rules.keep, oldest)
 
     def retire(self, name: str) -> tuple[int, ...]:
         """Give up what is doomed, unless a channel has come to need it; returns the versions given up."""
@@ -241,34 +328,53 @@ class Registry:
         """Hold every stored byte of a name against its hash; an empty list is a clean bill."""
         return verification.verify(self._known(name), self._objects)
 
-    def _record(self, name: str, version: int | str) -> Record:
-        ledger = self._known(name)
+    def _serving(self, name: str) -> str:
+        """The channel that serves where none is asked for.
+
+        Whoever holds nothing but the train key can write a candidate and hide a champion, so that a machine which
+        only reads follows no candidate.
+        """
+        pin = self.trust.memory.recall()
+        if (pin and f"{name}/{CHAMPION}" in pin.channels) or CHAMPION in self._known(name).channels():
+            return CHAMPION
+        if self.trust.keyring.public("train") in self.trust.roots.last.roles["train"]:
+            return CANDIDATE
+        hint = "`tocsin models promote VERSION`, where channel.key is"
+        raise RegistryError(f"model {name}", "no champion yet", "a version that was promoted", hint)
+
+    def _record(self, ledger: Ledger, version: int | str) -> Signed[Record]:
         if isinstance(version, int):
             living = ledger.living()
             if version not in living:
                 there = ", ".join(map(str, living[-20:]))
                 hint = "retention keeps the last ones and those that a channel needs"
-                raise RegistryError(f"model {name}", f"no version {version}", f"one of: {there}", hint)
-            return ledger.record(version)
-        known = ledger.channels()
-        entry = ledger.last(version) if version in known else None
+                raise RegistryError(f"model {ledger.name}", f"no version {version}", f"one of: {there}", hint)
+            return ledger.signed_record(version)
+        if version == ARCHIVED and (before := ledger.before(ledger.steps(CHAMPION))):
+            return ledger.signed_record(before)
+        _expect_name(version)
+        entry = ledger.last(version)
         if entry is None:
+            known = ledger.channels()
             wanted = f"one of: {', '.join(known)}"
-            raise RegistryError(f"model {name}", f'no channel "{version}"', wanted, did_you_mean(version, known))
+            raise RegistryError(f"model {ledger.name}", f'no channel "{version}"', wanted, did_you_mean(version, known))
+        if ledger.stale(entry):
+            observe.channel_stale(ledger.name, version, entry.expires)
         return ledger.follow(entry)
 
     def _nominate(self, ledger: Ledger, version: Version) -> None:
         """Move the candidate forward to a version, unless a later one is there already."""
-        while (last := ledger.last(CANDIDATE)) is None or last.version < version.version:
+        while (last := ledger.signed_last(CANDIDATE)) is None or last.document.version < version.version:
             with suppress(ConflictError):
-                ledger.point(CANDIDATE, version, last, "added", self._now())
+                ledger.point(CANDIDATE, version, "added", last)
 
     def _ledger(self, name: str) -> Ledger:
         _expect_name(name)
-        return Ledger(self._store, name)
+        return Ledger(self._store, name, self.trust)
 
     def _known(self, name: str) -> Ledger:
-        self._check_format()
+        _expect_name(name)
+        self.trust.open()
         ledger = self._ledger(name)
         if not ledger.versions.numbers():
             known = self.names()
@@ -277,14 +383,6 @@ class Registry:
             raise RegistryError("registry", f'no model "{name}"', wanted, hint)
         return ledger
 
-    def _check_format(self) -> None:
-        with suppress(NotStored):
-            unseal(self._store.get(_ROOT, MAX_DOCUMENT_BYTES), _ROOT, ("format",), FORMAT)
-
-    def _mark_format(self) -> None:
-        with suppress(ConflictError):
-            self._store.put(_ROOT, seal({"format": FORMAT}, _ROOT))
-
     def _now(self) -> str:
         return self._clock().isoformat(timespec="milliseconds")
 
@@ -292,23 +390,3 @@ class Registry:
 def _expect_name(name: str) -> None:
     if not SEGMENT.fullmatch(name):
         raise RegistryError("registry", f"the name {name[:200]!r}", f"one like {SEGMENT.pattern}")
-
-
-def _summary(notes: Mapping[str, Any], report: Mapping[str, Any]) -> dict[str, Any]:
-    """The scalars among the notes, and the report's figures as numbers or as mappings with a `value`."""
-    figures = {
-        name: item["value"] if isinstance(item, Mapping) and "value" in item else item
-        for name, item in dict(report.get("figures") or {}).items()
-    }
-    named = [(name, item) for name, item in {**figures, **notes}.items() if isinstance(item, bool | int | float)]
-    return dict(named[:MAX_SUMMARY])
-
-
-def _writable(verdict: Verdict) -> Verdict:
-    """The verdict with figures that JSON cannot hold as words."""
-    unwritable = [isinstance(item.got, float) and not math.isfinite(item.got) for item in verdict.judgements]
-    judgements = (
-        replace(item, got=str(item.got)) if odd else item
-        for item, odd in zip(verdict.judgements, unwritable, strict=True)
-    )
-    return replace(verdict, judgements=tuple(judgements))

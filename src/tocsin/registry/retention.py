@@ -53,10 +53,7 @@ def orphans(store: Store, ledgers: Iterable[Ledger], oldest: datetime) -> tuple[
         If a version cannot be read: it might need anything.
     """
     needed = {
-        item
-        for ledger in ledgers
-        for number in ledger.living(retired_before=oldest)
-        for item in ledger.objects(number)
+        item for ledger in ledgers for number in ledger.living(retired_before=oldest) for item in ledger.objects(number)
     }
     return tuple(item for item in store.list("objects") if item not in needed and _older(store, item, oldest))
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self, cast
 
@@ -31,7 +31,7 @@ from tocsin.model.fitted import part_types
 from tocsin.model.provenance import provenance
 from tocsin.privacy import Privacy
 from tocsin.records import Batch, Verdict
-from tocsin.registry import Registry, Version
+from tocsin.registry import Machine, Registry, Version
 from tocsin.scoring.delivery import Delivery
 from tocsin.scoring.scorer import Scored, Scorer
 from tocsin.scoring.trial import Circumstances, trial
@@ -51,6 +51,7 @@ from tocsin.training.tracking import Tracker
 from tocsin.training.tune import SearchMeans, Tuning, tune
 
 RUNS = "runs"
+HOME = ".tocsin"
 FEATURES = ".tocsin/features"
 FIT = ".tocsin/fit"
 
@@ -108,8 +109,8 @@ class Project:
     def registry(self) -> Registry:
         """Where this project's versions are kept."""
         kept = self.config.registry
-        max_age = None if kept.max_age is None else timedelta(seconds=kept.max_age)
-        return Registry(LocalStore(self.config.resolve(kept.path)), keep=kept.keep, max_age=max_age, clock=self.clock)
+        machine = Machine(self.config.resolve(HOME), self.config.resolve(kept.keys), kept.path)
+        return Registry(LocalStore(self.config.resolve(kept.path)), machine, kept, clock=self.clock)
 
     @property
     def privacy(self) -> Privacy:
@@ -301,10 +302,7 @@ class Project:
 
     def model(self, version: int | str | None = None) -> tuple[AnomalyModel, Version]:
         """A registered model and its entry; by default the champion, or the candidate while there is none."""
-        name = self.config.name
-        if version is None:
-            version = "champion" if "champion" in self.registry.channels(name) else "candidate"
-        bundle, entry = self.registry.load(name, version)
+        bundle, entry = self.registry.load(self.config.name, version)
         named_here = (self.config.detector, self.config.threshold, *self.config.features.derive)
         model = AnomalyModel.from_bundle(bundle, outside=part_types([spec.to_json() for spec in named_here]))
         self.config = self.config.with_columns(model.design.schema.found)
