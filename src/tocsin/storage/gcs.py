@@ -2,6 +2,11 @@
 
 Credentials are the application default ones: a file that GOOGLE_APPLICATION_CREDENTIALS names, what `gcloud auth
 application-default login` wrote, or the machine that Google lends. STORAGE_EMULATOR_HOST asks an emulator, without any.
+
+The requests are made here, with sessions of google-auth: Google's own library asks for more than it is asked for, on
+threads of its own, and could not be counted.
+
+Source: Cloud Storage JSON API v1, objects: list, get, insert, delete.
 """
 
 from __future__ import annotations
@@ -9,13 +14,17 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote
 
-from google.api_core.exceptions import Conflict, GoogleAPICallError, NotFound, PreconditionFailed
-from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError, TransportError
-from google.cloud.storage import Client
-from google.cloud.storage.blob import Blob
-from google.cloud.storage.exceptions import DataCorruption
+import google.auth
+from google.auth.credentials import AnonymousCredentials, Credentials
+from google.auth.exceptions import GoogleAuthError, TransportError
+from google.auth.transport.requests import AuthorizedSession
+from requests import Response
 from requests.exceptions import RequestException, SSLError
+from urllib3.exceptions import HTTPError
 
 from tocsin.errors import ConflictError, NotStored, SourceLost
 from tocsin.storage.bucket import Entry
@@ -23,6 +32,7 @@ from tocsin.storage.endpoint import expect_trusted
 from tocsin.storage.wire import (
     CONNECT_TIMEOUT_S,
     PASSING,
+    PIECE_BYTES,
     RANGE_NOT_SATISFIABLE,
     SILENCE_TIMEOUT_S,
     BehindTheEnd,
@@ -34,10 +44,11 @@ from tocsin.storage.wire import (
 PAGE = 1_000
 """Keys of one answer to a listing; Google gives no more."""
 _EMULATOR = "STORAGE_EMULATOR_HOST"
-_TIMEOUT_S = (CONNECT_TIMEOUT_S, SILENCE_TIMEOUT_S)
-_ONE_REQUEST_BYTES = 8 * 2**20
-"""The library sends more than this as an upload that could be resumed: one request to begin it, one with the bytes."""
+_HOST = "https://storage.googleapis.com"
+_SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
+_LISTED = "nextPageToken,items(name,size,updated,generation)"
 _CREDENTIALS = "set GOOGLE_APPLICATION_CREDENTIALS to the key file of a service account"
+_NOT_FOUND, _CONFLICTS = 404, frozenset({409, 412})
 
 
 class Gcs(Wire):
@@ -51,92 +62,99 @@ class Gcs(Wire):
 
     def __init__(self, url: str, bucket: str) -> None:
         self.url = url
-        if emulator := os.environ.get(_EMULATOR):
+        emulator = os.environ.get(_EMULATOR)
+        if emulator:
             expect_trusted(emulator, _EMULATOR)
-        try:
-            self._client = Client(project=None)
-        except (GoogleAuthError, OSError, ValueError):  # their texts may repeat the key file
-            raise SourceLost(url, "no credentials", "those of a Google Cloud project", _CREDENTIALS) from None
-        self._bucket = self._client.bucket(bucket)
+        host = (emulator or _HOST).rstrip("/")
+        self._objects = f"{host}/storage/v1/b/{bucket}/o"
+        self._uploads = f"{host}/upload/storage/v1/b/{bucket}/o"
+        # a refused token is refused: trying again with another one would be a request that nobody counts
+        self._session = AuthorizedSession(self._credentials(anonymous=bool(emulator)), refresh_status_codes=())
 
     def page(self, prefix: str, token: str | None) -> tuple[list[Entry], str | None]:
         """One answer to a listing; see `Wire.page`."""
-        with self._errors(prefix):
-            blobs = self._client.list_blobs(
-                self._bucket, prefix=prefix or None, page_token=token, page_size=PAGE, retry=None, timeout=_TIMEOUT_S
-            )
-            found = next(blobs.pages, ())
-            entries = [Entry(blob.name, blob.size, blob.updated, str(blob.generation)) for blob in found]
-        return entries, blobs.next_page_token
+        query = {"prefix": prefix, "maxResults": str(PAGE), "fields": _LISTED}
+        with self._asked(
+            "GET", self._objects, prefix, params=query | ({"pageToken": token} if token else {})
+        ) as answer:
+            found = answer.json()
+        entries = [
+            Entry(item["name"], int(item["size"]), datetime.fromisoformat(item["updated"]), item["generation"])
+            for item in found.get("items", ())
+        ]
+        return entries, found.get("nextPageToken")
 
     def get(self, key: str, into: Intake, *, start: int, length: int | None, etag: str | None) -> None:
         """One GET, read piece by piece; see `Wire.get`."""
-        with suppress(BehindTheEnd), self._errors(key):
-            self._blob(key).download_to_file(
-                into,
-                start=start or None,
-                end=None if length is None else start + length - 1,
-                if_generation_match=None if etag is None else int(etag),
-                raw_download=True,
-                retry=None,
-                timeout=_TIMEOUT_S,
-            )
+        query = {"alt": "media"} | ({"ifGenerationMatch": etag} if etag else {})
+        headers = {
+            "Accept-Encoding": "gzip"
+        }  # what was stored compressed stays so, and its ranges are those of the object
+        if start or length is not None:
+            headers["Range"] = f"bytes={start}-" + ("" if length is None else str(start + length - 1))
+        with (
+            suppress(BehindTheEnd),
+            self._asked("GET", self._named(key), key, params=query, headers=headers, stream=True) as answer,
+        ):
+            into.expect(int(answer.headers.get("Content-Length", 0)))
+            for piece in answer.raw.stream(PIECE_BYTES, decode_content=False):
+                into.write(piece)
 
     def put(self, key: str, data: bytes, *, create: bool) -> None:
-        """One upload, of generation 0 if it creates; see `Wire.put`."""
-        with self._errors(key):
-            self._blob(key).upload_from_string(
-                data,
-                content_type="application/octet-stream",
-                if_generation_match=0 if create else None,
-                retry=None,
-                timeout=_TIMEOUT_S,
-            )
-
-    def puts(self, size: int) -> int:
-        """Two requests for what is large; see `Wire.puts`."""
-        return 1 if size <= _ONE_REQUEST_BYTES else 2
+        """One upload, over generation 0 if it creates; see `Wire.put`."""
+        query = {"uploadType": "media", "name": key} | ({"ifGenerationMatch": "0"} if create else {})
+        headers = {"Content-Type": "application/octet-stream"}
+        with self._asked("POST", self._uploads, key, params=query, headers=headers, data=data):
+            pass
 
     def delete(self, key: str) -> None:
         """One DELETE; see `Wire.delete`."""
-        with suppress(NotStored), self._errors(key):
-            self._blob(key).delete(retry=None, timeout=_TIMEOUT_S)
+        with suppress(NotStored), self._asked("DELETE", self._named(key), key):
+            pass
 
-    def _blob(self, key: str) -> Blob:
-        return self._bucket.blob(key)
+    def _named(self, key: str) -> str:
+        return f"{self._objects}/{quote(key, safe='')}"
+
+    def _credentials(self, *, anonymous: bool) -> Credentials:
+        if anonymous:
+            return AnonymousCredentials()
+        try:
+            return google.auth.default(scopes=[_SCOPE])[0]
+        except (GoogleAuthError, OSError, ValueError):  # their texts may repeat the key file
+            raise SourceLost(self.url, "no credentials", "those of a Google Cloud project", _CREDENTIALS) from None
 
     @contextmanager
-    def _errors(self, key: str) -> Iterator[None]:
-        """Errors of the library as ours. What a server said is not passed on whole: it may repeat what we sent."""
+    def _asked(self, method: str, url: str, key: str, **how: Any) -> Iterator[Response]:
+        """An answer, read within the block. What a server said is not passed on: it may repeat what we sent."""
         try:
-            yield
-        except (PreconditionFailed, Conflict):
-            hint = "somebody else was first: read again, decide again"
-            raise ConflictError(key, "an object that exists or has changed", "the one that was meant", hint) from None
-        except GoogleAPICallError as error:
-            raise self._told(key, error) from None
+            timeout = (CONNECT_TIMEOUT_S, SILENCE_TIMEOUT_S)
+            with self._session.request(method, url, timeout=timeout, allow_redirects=False, **how) as answer:
+                self._expect_well(answer, key)
+                yield answer
         except SSLError:
             hint = "TLS is always verified: is this the server that you mean?"
             wanted = "one of a known authority"
             raise SourceLost(self.url, "a certificate that cannot be trusted", wanted, hint) from None
-        except DefaultCredentialsError:
-            raise SourceLost(self.url, "no credentials", "those of a Google Cloud project", _CREDENTIALS) from None
-        except (RequestException, TransportError, DataCorruption, OSError):
+        except (RequestException, HTTPError, TransportError):
             raise Passing("the connection failed") from None
         except GoogleAuthError:
             raise SourceLost(self.url, "credentials that were refused", "valid ones", _CREDENTIALS) from None
 
-    def _told(self, key: str, error: GoogleAPICallError) -> Exception:
-        status = int(error.code or 0)
-        if isinstance(error, NotFound):
-            if "bucket does not exist" in str(error.message):
+    def _expect_well(self, answer: Response, key: str) -> None:
+        status = answer.status_code
+        if answer.ok and not answer.is_redirect:
+            return
+        if status in _CONFLICTS:
+            hint = "somebody else was first: read again, decide again"
+            raise ConflictError(key, "an object that exists or has changed", "the one that was meant", hint)
+        if status == _NOT_FOUND:
+            if "bucket does not exist" in answer.text:
                 hint = "create the bucket first, or correct its name"
-                return SourceLost(self.url, "no such bucket", "one that exists", hint)
-            return NotStored(key, "nothing stored under this key")
+                raise SourceLost(self.url, "no such bucket", "one that exists", hint)
+            raise NotStored(key, "nothing stored under this key")
         if status == RANGE_NOT_SATISFIABLE:
-            return BehindTheEnd()
+            raise BehindTheEnd
         if status in PASSING:
-            return Passing(f"status {status}")
-        return SourceLost(
-            self.url, f"a refusal ({status})", "an answer", "do these credentials allow it? See docs/storage.md"
-        )
+            raise Passing(f"status {status}")
+        hint = "do these credentials allow it? See docs/storage.md"
+        raise SourceLost(self.url, f"a refusal ({status})", "an answer", hint)

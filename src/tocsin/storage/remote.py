@@ -117,9 +117,6 @@ class RemoteBucket(Bucket):
                 wait_s = min(_FIRST_WAIT_S * 2 ** (tries - 1), _LONGEST_WAIT_S) * self._rng.uniform(0.5, 1.0)
                 observe.storage_retried(kind, reason, wait_s)
                 self._sleep(wait_s)
-            if kind == "put":
-                for _ in range(self._wire.puts(len(body)) - 1):
-                    self._meter.begin(self.url, kind)
             self._meter.begin(self.url, kind, sent=len(body))
             try:
                 return step()

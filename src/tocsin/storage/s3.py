@@ -23,8 +23,10 @@ from tocsin.errors import ConflictError, NotStored, RegistryError, SourceLost
 from tocsin.storage.bucket import Entry
 from tocsin.storage.endpoint import expect_trusted
 from tocsin.storage.wire import (
+    ANSWER_TIMEOUT_S,
     CONNECT_TIMEOUT_S,
     PASSING,
+    PIECE_BYTES,
     RANGE_NOT_SATISFIABLE,
     SILENCE_TIMEOUT_S,
     BehindTheEnd,
@@ -39,8 +41,6 @@ if TYPE_CHECKING:  # obstore has these for type checkers alone
 
 PAGE = 1_000
 """Keys of one answer to a listing; S3 gives no more."""
-_PIECE = 2**20
-_REQUEST_TIMEOUT = timedelta(minutes=5)
 _STATUS = re.compile(r"status code: (\d{3})")
 _CODE = re.compile(r"<Code>(\w{1,64})</Code>")
 _CREDENTIALS = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or write them into ~/.aws/credentials"
@@ -78,7 +78,7 @@ class S3(Wire):
                 "allow_invalid_certificates": False,
                 "connect_timeout": timedelta(seconds=CONNECT_TIMEOUT_S),
                 "read_timeout": timedelta(seconds=SILENCE_TIMEOUT_S),
-                "timeout": _REQUEST_TIMEOUT,
+                "timeout": timedelta(seconds=ANSWER_TIMEOUT_S),
             },
             retry_config={"max_retries": 0},
         )
@@ -112,7 +112,7 @@ class S3(Wire):
             answer = obstore.get(self._store, key, options=options)
             begin, end = answer.range
             into.expect(end - begin)
-            for piece in answer.stream(min_chunk_size=_PIECE):
+            for piece in answer.stream(min_chunk_size=PIECE_BYTES):
                 into.write(piece)
 
     def put(self, key: str, data: bytes, *, create: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 
@@ -15,6 +16,9 @@ RANGE_NOT_SATISFIABLE = 416
 CONNECT_TIMEOUT_S = 5.0
 SILENCE_TIMEOUT_S = 30.0
 """From one piece of an answer to the next."""
+ANSWER_TIMEOUT_S = 300.0
+"""From the first piece to the last."""
+PIECE_BYTES = 2**18
 
 
 class Passing(Exception):
@@ -34,12 +38,22 @@ class Intake:
         Of what, and how many bytes at most.
     count
         Told of every piece.
+    elapsed
+        Seconds that only grow.
     """
 
-    def __init__(self, key: str, limit: int | None, count: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        key: str,
+        limit: int | None,
+        count: Callable[[int], None],
+        elapsed: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._key = key
         self._limit = limit
         self._count = count
+        self._elapsed = elapsed
+        self._ends = elapsed() + ANSWER_TIMEOUT_S
         self._bytes = io.BytesIO()
 
     def expect(self, size: int) -> None:
@@ -48,8 +62,10 @@ class Intake:
             raise IntegrityError(self._key, f"{size} bytes", f"at most {self._limit}")
 
     def write(self, piece: bytes) -> int:
-        """Take a piece; raises IntegrityError if there are too many bytes by now."""
+        """Take a piece; raises IntegrityError if there are too many bytes by now, Passing if it took too long."""
         self._count(len(piece))
+        if self._elapsed() > self._ends:
+            raise Passing("the answer did not end")
         self.expect(self._bytes.tell() + len(piece))
         return self._bytes.write(piece)
 
@@ -82,7 +98,3 @@ class Wire(ABC):
     @abstractmethod
     def delete(self, key: str) -> None:
         """Forget an object; one that does not exist is forgotten already."""
-
-    def puts(self, size: int) -> int:
-        """How many requests an object of so many bytes takes."""
-        return 1
