@@ -1,13 +1,19 @@
+"""A database keeps what it said it kept: beside other programs, across schemas, killed, full and broken."""
+
 from __future__ import annotations
 
 import hashlib
+import os
+import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing
+from collections.abc import Callable
+from contextlib import closing, suppress
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tocsin import log
@@ -111,6 +117,7 @@ def test_a_mistake_in_a_statement_is_no_trouble_of_the_file(path: Path) -> None:
 
 OPENS_AND_WAITS = """
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from tocsin import log
 from tocsin.database import Database
@@ -165,7 +172,7 @@ def test_the_database_of_another_program_is_refused_and_left_as_it_is(path: Path
     with closing(sqlite3.connect(path)) as foreign:
         foreign.execute("CREATE TABLE precious (a)")
     content = path.read_bytes()
-    with pytest.raises(IntegrityError, match="a database of another program"):
+    with pytest.raises(RegistryError, match="a database of another program"):
         opened(path)
     assert path.read_bytes() == content
 
@@ -296,3 +303,90 @@ def test_killed_before_any_statement_a_migration_goes_on(tmp_path: Path) -> None
         with pytest.raises(NewerFormatError):
             opened(path)
     assert found == {1, 2, 3}
+
+
+def test_on_a_full_disk_nothing_is_lost_and_it_goes_on_with_room_again(disk: Path, rng: np.random.Generator) -> None:
+    path = disk / "readings.db"
+    before, filler = filled(path, 3), disk / "filler"
+    filler.write_bytes(bytes(2 * 2**20))
+    with opened(path) as database:
+        kept, refused = 0, list[str]()
+        for _ in range(40):
+            try:
+                with database.transaction() as connection:
+                    connection.execute("CREATE TABLE IF NOT EXISTS noise (bytes BLOB NOT NULL)")
+                    connection.execute("INSERT INTO noise VALUES (?)", (rng.bytes(400_000),))
+                kept += 1
+            except RegistryError as error:
+                refused.append(error.problem.got)
+        assert kept > 3
+        assert len(refused) > 3
+        assert all(got.startswith("no room to write it") for got in refused)
+        assert database.rows("SELECT count(*) FROM noise") == [(kept,)]
+        assert digest(database) == before
+        with pytest.raises(RegistryError, match="what was committed before still holds; free some space"):
+            Database(path.with_name("another.db"), OURS, (*MIGRATIONS, f"CREATE TABLE t AS SELECT zeroblob({2**23})"))
+    filler.unlink()
+    with opened(path) as database:
+        assert database.rows("PRAGMA integrity_check") == [("ok",)]
+        with database.transaction() as connection:
+            connection.execute("INSERT INTO noise VALUES (?)", (rng.bytes(400_000),))
+        assert database.rows("SELECT count(*) FROM noise") == [(kept + 1,)]
+        assert digest(database) == before
+
+
+def test_no_room_for_the_backup_leaves_the_old_schema(disk: Path, rng: np.random.Generator) -> None:
+    path = disk / "readings.db"
+    before = filled(path, 1)
+    filler = disk / "filler"
+    with suppress(OSError):
+        filler.write_bytes(bytes(8 * 2**20))
+    with pytest.raises(RegistryError, match="no room to write it"):
+        opened(path)
+    assert [item.name for item in disk.glob("*.backup*")] == []
+    with opened(path, 1) as database:
+        assert digest(database) == before
+    filler.unlink()
+    with opened(path) as database:
+        assert digest(database) == before
+
+
+WRITES = """
+import os, sys
+from pathlib import Path
+from tocsin import log
+from tocsin.database import Database
+from tocsin.errors import RegistryError
+
+log.configure("error")
+with Database(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]) as database:
+    for number in range(1_000, 1_020):
+        try:
+            with database.transaction() as connection:
+                connection.execute("INSERT INTO readings VALUES ('h0', ?, 0.0)", (number,))
+            print("committed", number, flush=True)
+        except RegistryError as error:
+            print("refused", number, "this write counts as lost" in str(error), flush=True)
+"""
+
+
+@pytest.mark.parametrize("when", range(3, 12))
+def test_an_error_of_the_device_is_the_end_of_that_opening(
+    when: int, path: Path, need: Callable[[bool, str], None]
+) -> None:
+    need(shutil.which("strace") is not None, "no strace is installed")
+    filled(path, 1)
+    command = [sys.executable, "-c", WRITES, str(path), str(OURS), MIGRATIONS[0]]
+    traced = ["strace", "-f", "-o", os.devnull, "-e", "trace=fdatasync,fsync"]
+    injected = [*traced, "-e", f"inject=fdatasync,fsync:error=EIO:when={when}"]
+    done = subprocess.run([*injected, *command], capture_output=True, text=True, check=False)
+    lines = [line.split() for line in done.stdout.splitlines()]
+    committed = [int(line[1]) for line in lines if line[0] == "committed"]
+    refused = [line for line in lines if line[0] == "refused"]
+    assert refused, done.stderr
+    assert all(line[2] == "True" for line in refused)
+    assert lines == [*lines[: len(committed)], *refused], "nothing is committed behind an error"
+    with opened(path, 1) as database:
+        assert database.rows("PRAGMA integrity_check") == [("ok",)]
+        found = {at for (at,) in database.rows("SELECT at FROM readings WHERE at >= 1000")}
+    assert set(committed) <= found <= {*committed, int(refused[0][1])}

@@ -65,11 +65,11 @@ class Database:
     ConflictError
         If another process has it open for longer than that.
     IntegrityError
-        If it is damaged, no database, or that of another program.
+        If it is damaged, or no database.
     NewerFormatError
         If its schema is newer than the last migration; it is left as it is.
     RegistryError
-        If it cannot be read or written. All that was committed still holds.
+        If it is another program's, or cannot be read or written. All that was committed still holds.
     """
 
     def __init__(
@@ -136,7 +136,7 @@ class Database:
         )
         if owner != application and (owner, schema, tables) != (0, 0, 0):
             hint = "move it away, or choose another place"
-            raise IntegrityError(str(self._path), "a database of another program", "one written by Tocsin", hint)
+            raise RegistryError(str(self._path), "a database of another program", "one written by Tocsin", hint)
         if schema > newest:
             hint = "a newer Tocsin wrote this: upgrade, or read it there"
             raise NewerFormatError(str(self._path), f"schema {schema}", f"at most {newest}", hint)
