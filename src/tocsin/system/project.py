@@ -37,7 +37,7 @@ from tocsin.scoring.scorer import Scored, Scorer
 from tocsin.scoring.trial import Circumstances, trial
 from tocsin.sinks.base import Sink
 from tocsin.sources.base import Tally
-from tocsin.storage import LocalStore, Meter
+from tocsin.storage import Meter, open_store
 from tocsin.system.checking import check
 from tocsin.system.logbook import logged
 from tocsin.training.exports import Export, Material
@@ -110,7 +110,7 @@ class Project:
         """Where this project's versions are kept."""
         kept = self.config.registry
         machine = Machine(self.config.resolve(HOME), self.config.resolve(kept.keys), kept.path)
-        return Registry(LocalStore(self.config.resolve(kept.path)), machine, kept, clock=self.clock)
+        return Registry(open_store(kept.path, self.config.resolve, self.meter), machine, kept, clock=self.clock)
 
     @property
     def privacy(self) -> Privacy:
