@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tocsin.evaluation.evidence import Evidence
-from tocsin.evaluation.gate import gate
+from tocsin.evaluation.judge import judge_figures
 from tocsin.evaluation.measures import Figure, Unit
 from tocsin.evaluation.page import interval, shown, words, write_page
 from tocsin.evaluation.plots import draw
@@ -44,7 +44,7 @@ class Outline(HTMLParser):
 
 def _page(evidence: Evidence, folder: Path, limits: dict[str, str] | None = None, *, plots: bool = False) -> str:
     report = evaluate(evidence)
-    verdict = None if limits is None else gate(report, limits)
+    verdict = None if limits is None else judge_figures(report, limits)
     pictures = draw(evidence, report, folder) if plots else ()
     write_page(evidence, report, verdict, pictures, folder / "report.html")
     return (folder / "report.html").read_text(encoding="utf-8")

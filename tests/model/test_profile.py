@@ -36,42 +36,45 @@ def rows(rng: np.random.Generator, load: Vector | None = None, hosts: int = 8) -
 
 
 def test_an_unchanged_field_stays_within_what_chance_does(rng: np.random.Generator) -> None:
-    was, now = (Profile.of(rows(rng), SCHEMA) for _ in range(2))
+    was, now = (Profile.of(rows(rng), SCHEMA, (3, 400)) for _ in range(2))
     assert was.shift(now, 0, 0) < was.chance(now, 0, 0) < 0.1
 
 
 def test_a_wrong_unit_is_far_beyond_chance(rng: np.random.Generator) -> None:
-    was, now = Profile.of(rows(rng), SCHEMA), Profile.of(rows(rng, rng.normal(50, 5, ROWS) / 1_000), SCHEMA)
+    was, now = (
+        Profile.of(rows(rng), SCHEMA, (3, 400)),
+        Profile.of(rows(rng, rng.normal(50, 5, ROWS) / 1_000), SCHEMA, (3, 400)),
+    )
     assert was.shift(now, 0, 0) > 4 > was.chance(now, 0, 0)
 
 
 def test_levels_of_a_few_hosts_say_as_little_as_a_few_values(rng: np.random.Generator) -> None:
     levels = np.repeat(rng.normal(50, 20, 8)[None], ROWS // 8, axis=0).ravel() + rng.normal(0, 0.1, ROWS)
-    told = Profile.of(rows(rng, levels), SCHEMA)
+    told = Profile.of(rows(rng, levels), SCHEMA, (3, 400))
     assert told.independent[0] == pytest.approx(8, rel=0.05)
 
 
 def test_a_counter_is_told_by_what_it_grows_by(rng: np.random.Generator) -> None:
-    told = Profile.of(rows(rng), SCHEMA)
+    told = Profile.of(rows(rng), SCHEMA, (3, 400))
     assert set(told.quantiles[:, 1]) == {10.0}
     assert told.missing[1] == pytest.approx(8 / ROWS)  # nothing is known of a host's first row
 
 
 def test_a_field_that_is_gone_has_no_quantiles_and_no_shift(rng: np.random.Generator) -> None:
-    was, gone = Profile.of(rows(rng), SCHEMA), Profile.of(rows(rng, np.full(ROWS, np.nan)), SCHEMA)
+    was, gone = Profile.of(rows(rng), SCHEMA, (3, 400)), Profile.of(rows(rng, np.full(ROWS, np.nan)), SCHEMA, (3, 400))
     assert np.isnan(gone.quantiles[:, 0]).all()
     assert gone.missing[0] == 1.0
     assert was.shift(gone, 0, 0) == 0.0
 
 
 def test_every_day_of_the_week_is_counted(rng: np.random.Generator) -> None:
-    counts = Profile.of(rows(rng), SCHEMA).weekdays
+    counts = Profile.of(rows(rng), SCHEMA, (3, 400)).weekdays
     assert counts.sum() == ROWS
     assert counts.min() >= ROWS // 7 - 1
 
 
 def test_it_is_the_same_after_it_was_kept(rng: np.random.Generator) -> None:
-    told = Profile.of(rows(rng), SCHEMA)
+    told = Profile.of(rows(rng), SCHEMA, (3, 400))
     kept = Profile.restore(told.state(), 2)
     assert all(np.array_equal(getattr(kept, name), getattr(told, name), equal_nan=True) for name in told.__slots__)
 
@@ -84,10 +87,11 @@ def test_it_is_the_same_after_it_was_kept(rng: np.random.Generator) -> None:
         ("missing", np.array([np.nan, 0.0])),
         ("independent", np.array([-1.0, 1.0])),
         ("weekdays", np.zeros(7)),
+        ("rang", np.array([1, -1])),
     ],
 )
 def test_what_cannot_be_a_profile_is_refused(rng: np.random.Generator, name: str, array: Vector) -> None:
-    told = Profile.of(rows(rng), SCHEMA)
+    told = Profile.of(rows(rng), SCHEMA, (3, 400))
     with pytest.raises(IntegrityError, match=f"model array profile.{name}"):
         Profile.restore(replace(told, **{name: array}).state(), 2)
     with pytest.raises(IntegrityError, match="model array profile"):

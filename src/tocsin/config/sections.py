@@ -60,10 +60,15 @@ def _words(value: object) -> object:
 
 
 def _asked(value: object) -> object:
-    """Targets without a comparison are those of the preset that a user took away."""
+    """Targets without a comparison are those of the preset that a user took away; YAML reads `off` as false."""
     if not isinstance(value, Mapping):
         return value
-    return {name: target for name, target in value.items() if target is not None}
+    words = {True: "on", False: "off"}
+    return {
+        name: words[target] if isinstance(target, bool) else target
+        for name, target in value.items()
+        if target is not None
+    }
 
 
 Targets = Annotated[Mapping[str, str], BeforeValidator(_asked)]

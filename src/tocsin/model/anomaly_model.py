@@ -41,6 +41,8 @@ GOLDEN_TOLERANCE = 1e-9
 """Scores of the golden rows may differ by this much between machines, no more."""
 ENOUGH_ROWS = 1_000
 """Rows without a single value of a column, of which training had some, that are no chance."""
+SAMPLED = 5_000
+"""Training rows by which it is told how often a model rings among those that it learnt from."""
 DEGRADED = 0.5
 """Share of missing features beyond which most of a row is a guess."""
 
@@ -127,10 +129,11 @@ class AnomalyModel:
         typical = lowest(normal, self.detector.score(self.prepared(values[normal])))
         times, entities = self._whose(train, rows)
         self._training = TrainingRows.of(latest, prepared, typical, times, entities)
-        self._profile = Profile.of(train.take(rows), self.design.schema)
         self._golden = values[np.linspace(0, len(values) - 1, GOLDEN_ROWS).astype(int)]
         checkpoint("threshold")
         self._calibrate(calibration, features.run(calibration))
+        rang = self.rung(FeatureMatrix(values, matrix.marks[rows]), train.take(rows))
+        self._profile = Profile.of(train.take(rows), self.design.schema, rang)
         return self
 
     def _why_few(self, anomalies: int, learnable: int, usable: int) -> str:
@@ -230,6 +233,15 @@ class AnomalyModel:
             states[states == "ready"] = "degraded"
         flagged = self.threshold.flag(score, entities) & matrix.warm
         return Scores(score, self.threshold.p_value(score, entities), flagged, states)
+
+    def rung(self, matrix: FeatureMatrix, batch: Batch) -> tuple[int, int]:
+        """Of an even sample of normal rows and their features: how many are flagged, and how many there are."""
+        rows = np.flatnonzero(presumed_normal(batch))
+        rows = rows[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), SAMPLED)).astype(np.intp))]
+        chosen, entities = FeatureMatrix(matrix.values[rows], matrix.marks[rows]), self.entities(batch)
+        scores = self.detector.score(self.prepared(chosen.values))
+        flagged = self.threshold.flag(scores, None if entities is None else entities[rows]) & chosen.warm
+        return int(np.count_nonzero(flagged)), len(rows)
 
     def _lost(self, values: Matrix) -> bool:
         """Whether what training had is gone: a column renamed, a collector that no longer tells."""

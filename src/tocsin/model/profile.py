@@ -52,15 +52,18 @@ class Profile:
         less than as many rows of all.
     weekdays
         Rows of each day of the week in UTC, from Monday, (7,); zeros without a clock.
+    rang
+        Normal rows of an even sample that the fitted model rings for, and the size of the sample, (2,).
     """
 
     quantiles: Matrix
     missing: Vector
     independent: Vector
     weekdays: NDArray[np.int64]
+    rang: NDArray[np.int64]
 
     @classmethod
-    def of(cls, rows: Batch, schema: Schema) -> Self:
+    def of(cls, rows: Batch, schema: Schema, rang: tuple[int, int]) -> Self:
         """The profile of typed rows, in time order where there is a clock."""
         names = described(schema)
         codes = codes_of(rows[schema.entity] if schema.entity else None, rows.rows)
@@ -74,6 +77,7 @@ class Profile:
             np.array([np.isnan(column).mean() if len(column) else 1.0 for column in columns]),
             np.array([_independent(column, groups) for column in columns]),
             np.bincount((times - MONDAY) // DAY % 7, minlength=7).astype(np.int64),
+            np.array(rang, dtype=np.int64),
         )
 
     def state(self) -> dict[str, NDArray[Any]]:
@@ -89,10 +93,16 @@ class Profile:
         IntegrityError
             If an array is missing or cannot be what it is named after.
         """
-        shapes = {"quantiles": (GRID, width), "missing": (width,), "independent": (width,), "weekdays": (7,)}
+        shapes = {
+            "quantiles": (GRID, width),
+            "missing": (width,),
+            "independent": (width,),
+            "weekdays": (7,),
+            "rang": (2,),
+        }
         kept = {name: arrays.get(PREFIX + name, np.empty(0)) for name in shapes}
         for name, shape in shapes.items():
-            array, kind = kept[name], np.int64 if name == "weekdays" else np.float64
+            array, kind = kept[name], np.int64 if name in {"weekdays", "rang"} else np.float64
             sound = not np.isinf(array).any() if name == "quantiles" else bool((array >= 0).all())
             if array.shape != shape or array.dtype != kind or not sound:
                 got = f"{array.dtype} of shape {array.shape}"

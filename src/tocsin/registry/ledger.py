@@ -4,6 +4,7 @@
 ``models/<name>/judgements/<number>/<n>.json``       what a gate said of that version later
 ``models/<name>/channels/<channel>/<n>.json``        a channel's steps; the highest number says where it points
 ``models/<name>/retired/<number>.json``              a version that was given up
+``models/<name>/pins/<n>.json``                      rows that every candidate is tried on
 
 Each is signed: a step of a channel by the channel key, all else and the steps of the candidate by the train key.
 """
@@ -120,6 +121,18 @@ class Retirement:
 
 
 class Ledger:
+@dataclass(frozen=True, slots=True)
+class Pinned:
+    """The document of pinned rows, see `tocsin.registry.pins`."""
+
+    anchor: str
+    """Digest of the model that they were pinned with."""
+    issued: str
+    """ISO 8601, UTC."""
+    files: Mapping[str, StoredObject]
+    """By file name."""
+
+
     """The documents of one name.
 
     Parameters
@@ -136,10 +149,11 @@ class Ledger:
         self._trust = trust
         self._pin = trust.memory.recall()  # before any look at the store, which can only be further by then
         self.name = name
-        versions, retired = f"{self._folder}/versions", f"{self._folder}/retired"
+        versions, retired, pins = (f"{self._folder}/{kind}" for kind in ("versions", "retired", "pins"))
         self.versions = Shelf(store, versions, Record, trust.signatory(versions, "train"))
         self.retirements = Shelf(store, retired, Retirement, trust.signatory(retired, "train", ever=True))
 
+        self.pins = Shelf(store, pins, Pinned, trust.signatory(pins, "channel", "train"))
     def record(self, number: int) -> Record:
         """The document of a version; raises IntegrityError if it speaks of another."""
         return self.signed_record(number).document
@@ -269,7 +283,7 @@ class Ledger:
     def filled(self) -> dict[str, Filled]:
         """How far each shelf is filled; raises IntegrityError if the last document of one is not to be trusted."""
         judged = (self.judgements(number) for number in self.versions.numbers())
-        shelves: list[Shelf[Any]] = [self.versions, *judged, *map(self.channel, self.channels())]
+        shelves: list[Shelf[Any]] = [self.versions, self.pins, *judged, *map(self.channel, self.channels())]
         last = ((shelf, numbers[-1]) for shelf in shelves if (numbers := shelf.numbers()))
         return {shelf.folder: Filled(number, shelf.signed(number).digest) for shelf, number in last}
 

@@ -43,7 +43,8 @@ from tocsin.registry.ledger import (
     Version,
     summary_of,
 )
-from tocsin.registry.objects import MAX_REPORT_BYTES, REPORT, Objects
+from tocsin.registry.objects import REPORT, Objects, report_bytes
+from tocsin.registry.pins import Pinboard
 from tocsin.registry.standing import Standing, standings
 from tocsin.registry.trust import Machine, Trust
 from tocsin.storage import SEGMENT, Store
@@ -323,6 +324,14 @@ class Registry:
     def orphans(self, grace: timedelta = retention.GRACE) -> tuple[str, ...]:
         """Names of the objects that `collect_garbage` deletes; raises as it does."""
         return retention.orphans(self._store, map(self._ledger, self.names()), self._clock() - grace)
+
+    def pinboard(self, name: str) -> Pinboard:
+        """The rows on which candidates of a name are tried."""
+        return Pinboard(self._store, self._ledger(name), self.trust)
+
+    def index(self, path: Path) -> Index:
+        """What is written in this registry, as rows at a path; see `tocsin.registry.index`."""
+        return Index(self._store, self._known, path)
 
     def verify(self, name: str) -> list[Problem]:
         """Hold every stored byte of a name against its hash; an empty list is a clean bill."""

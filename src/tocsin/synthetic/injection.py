@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal, get_args
+from typing import Literal, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,6 +60,16 @@ class Disturbances:
 
 
 @dataclass(frozen=True, slots=True)
+class Attack:
+    """One disturbance that is named beforehand: these fields, all at once."""
+
+    kind: Kind
+    fields: tuple[str, ...]
+    strength: float
+    """As in `Disturbances`."""
+
+
+@dataclass(frozen=True, slots=True)
 class Injected:
     """Rows of which some were disturbed.
 
@@ -98,10 +108,7 @@ def inject(batch: Batch, schema: Schema, plan: Disturbances) -> Injected:
     DataError
         If no numeric field varies.
     """
-    fields = [name for name in schema.numeric if _varies(batch[name])]
-    if not fields:
-        raise DataError("injection", "no numeric field that varies", "at least one, to disturb it")
-    line = _Line(batch, schema, fields)
+    line = _Line.of(batch, schema)
     turns = plan.kinds or (KINDS if schema.time else WITHOUT_CLOCK)
     rng, touched, done = np.random.default_rng(plan.seed), np.full(batch.rows, -1), list[Kind]()
     known = np.asarray(batch[LABEL] == 1)[line.order] if LABEL in batch else np.zeros(batch.rows, dtype=bool)
@@ -113,6 +120,42 @@ def inject(batch: Batch, schema: Schema, plan: Disturbances) -> Injected:
             touched[line.order[span][changed]] = len(done)
             done.append(kind)
     return Injected(_marked(batch.replace(line.columns()), touched, done), touched, tuple(done))
+
+
+def stage(batch: Batch, schema: Schema, attacks: Sequence[Attack], rows: int, seed: int) -> Injected:
+    """Put these attacks into a copy of rows without anomalies, one in each of so many equal parts; see `inject`.
+
+    Parameters
+    ----------
+    batch, schema
+        Typed rows, in time order where there is a clock.
+    attacks
+        In the order in which they come.
+    rows
+        Of each attack; one without a clock.
+    seed
+        Of places and directions.
+
+    Raises
+    ------
+    DataError
+        If no numeric field varies.
+    """
+    line = _Line.of(batch, schema)
+    rng, touched = np.random.default_rng(seed), np.full(batch.rows, -1)
+    length = (rows, rows) if schema.time else (1, 1)
+    for number, start, stop in _spans(rng, line.ends, len(attacks), length):
+        attack = attacks[number]
+        span = slice(start, start + 1 if attack.kind == "spike" else stop)
+        changed = line.disturb(rng, attack.kind, span, attack.strength, attack.fields)
+        touched[line.order[span][changed]] = number
+    kinds = tuple(attack.kind for attack in attacks)
+    return Injected(_marked(batch.replace(line.columns()), touched, kinds), touched, kinds)
+
+
+def disturbable(batch: Batch, schema: Schema) -> tuple[str, ...]:
+    """The numeric fields that vary."""
+    return tuple(name for name in schema.numeric if _varies(batch[name]))
 
 
 def _varies(column: Vector) -> bool:
@@ -155,6 +198,13 @@ class _Line:
         self._were = {name: self._view(name) for name in fields}
         self._now = {name: values.copy() for name, values in self._were.items()}
 
+    @classmethod
+    def of(cls, batch: Batch, schema: Schema) -> Self:
+        """All fields that vary; raises DataError if none does."""
+        if not (names := disturbable(batch, schema)):
+            raise DataError("injection", "no numeric field that varies", "at least one, to disturb it")
+        return cls(batch, schema, names)
+
     def _view(self, name: str) -> Vector:
         values = self._before[name].copy()
         if self._fields[name].kind == "counter":
@@ -176,14 +226,14 @@ class _Line:
             restored[self.order] = self._now[name]
         return restored
 
-    def disturb(self, rng: np.random.Generator, kind: Kind, span: slice, amount: float) -> Mask:
-        """Disturb the rows of a span; which of them are other than they were, (rows,)."""
-        names = list(self._fields)
-        most = max(1, len(names) // 2) if kind == "mix" else int(rng.integers(1, min(MOST_COLUMNS, len(names)) + 1))
-        chosen = rng.choice(len(names), most, replace=False).tolist()
+    def disturb(
+        self, rng: np.random.Generator, kind: Kind, span: slice, amount: float, fields: Sequence[str] = ()
+    ) -> Mask:
+        """Disturb these fields in the rows of a span, or some; which rows are other than they were, (rows,)."""
+        chosen = fields or self._some(rng, kind)
         donor = self._donor(rng, span, elsewhere=kind == "swap")
         changed = np.zeros(span.stop - span.start, dtype=bool)
-        for name in (names[index] for index in chosen):
+        for name in chosen:
             old = self._now[name][span]
             new = self._moved(rng, name, kind, span, amount) if kind in KINDS[:3] else None
             if new is None:
@@ -192,6 +242,11 @@ class _Line:
             changed |= ~((new == old) | (np.isnan(new) & np.isnan(old)))
             self._now[name][span] = new
         return changed
+
+    def _some(self, rng: np.random.Generator, kind: Kind) -> list[str]:
+        names = list(self._fields)
+        most = max(1, len(names) // 2) if kind == "mix" else int(rng.integers(1, min(MOST_COLUMNS, len(names)) + 1))
+        return [names[index] for index in rng.choice(len(names), most, replace=False).tolist()]
 
     def _moved(self, rng: np.random.Generator, name: str, kind: Kind, span: slice, amount: float) -> Vector:
         """Up or down; the other way where the schema's range leaves no room."""

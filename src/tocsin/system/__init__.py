@@ -2,6 +2,7 @@
 
 from tocsin.system.checking import check
 from tocsin.system.connections import dependencies, lacking
-from tocsin.system.project import RUNS, Outcome, Project
+from tocsin.system.outcome import Outcome
+from tocsin.system.project import RUNS, Project
 
 __all__ = ["RUNS", "Outcome", "Project", "check", "dependencies", "lacking"]

@@ -8,7 +8,7 @@ from functools import partial as bound
 from tocsin.component import PartSpec, Room
 from tocsin.config import Config
 from tocsin.errors import ConfigError
-from tocsin.evaluation.gate import check_limits
+from tocsin.evaluation.judge import Wanted
 from tocsin.model.design import check_design, problems_in
 from tocsin.training.history import check_part, check_period
 from tocsin.training.tune import check_search
@@ -24,7 +24,7 @@ def check(config: Config) -> None:
     """
     problems = [
         *check_design(config),
-        *problems_in(lambda: check_limits(config.gate)),
+        *problems_in(lambda: Wanted.parse(config.gate)),
         *check_period(config),
         *(
             problem

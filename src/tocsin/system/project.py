@@ -10,8 +10,8 @@ one call to the room that does the work.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self, cast
@@ -20,26 +20,29 @@ from tocsin import observe
 from tocsin.alerts import AlertPolicy, BudgetController
 from tocsin.component import PartSpec
 from tocsin.config import Config, LimitsConfig, load
-from tocsin.errors import ConfigError, ConflictError, Problem
-from tocsin.evaluation.evidence import Evidence
-from tocsin.evaluation.gate import gate
+from tocsin.errors import ConflictError
+from tocsin.evaluation.judge import judge_figures, unattended
 from tocsin.evaluation.report import Report, evaluate
 from tocsin.evaluation.runs import appearing, new_run, write_documents
 from tocsin.model.anomaly_model import AnomalyModel
+from tocsin.model.documents import sha256
 from tocsin.model.feature_cache import FeatureCache, FeaturePass
 from tocsin.model.fitted import part_types
 from tocsin.model.provenance import provenance
 from tocsin.privacy import Privacy
 from tocsin.records import Batch, Verdict
-from tocsin.registry import Machine, Registry, Version
+from tocsin.registry import CANDIDATE, CHAMPION, Machine, Registry, Version
+from tocsin.registry.index import Index
 from tocsin.scoring.delivery import Delivery
 from tocsin.scoring.scorer import Scored, Scorer
 from tocsin.scoring.trial import Circumstances, trial
 from tocsin.sinks.base import Sink
 from tocsin.sources.base import Tally
-from tocsin.storage import Meter, open_store
+from tocsin.storage import Meter, elsewhere, open_store
 from tocsin.system.checking import check
+from tocsin.system.gating import Candidate, Court, Rows
 from tocsin.system.logbook import logged
+from tocsin.system.outcome import Outcome, Tried, rows_to_judge
 from tocsin.training.exports import Export, Material
 from tocsin.training.fit import Means, fit
 from tocsin.training.folds import Fold
@@ -54,18 +57,6 @@ RUNS = "runs"
 HOME = ".tocsin"
 FEATURES = ".tocsin/features"
 FIT = ".tocsin/fit"
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What an evaluation found, and where it was written."""
-
-    report: Report
-    verdict: Verdict
-    evidence: Evidence
-    folder: Path
-    version: Version
-    rows: Tally
 
 
 class Project:
@@ -113,6 +104,13 @@ class Project:
         return Registry(open_store(kept.path, self.config.resolve, self.meter), machine, kept, clock=self.clock)
 
     @property
+    def index(self) -> Index:
+        """What is written in the registry as rows, for lists and trends; beside it, or here for one elsewhere."""
+        place = self.config.registry.path
+        rows = f"{HOME}/index/{sha256(place.encode())[:16]}.db" if elsewhere(place) else f"{place}/index.db"
+        return self.registry.index(self.config.resolve(rows))
+
+    @property
     def privacy(self) -> Privacy:
         """Pseudonyms of this site; the key is made on first use."""
         if self._privacy is None:
@@ -127,7 +125,8 @@ class Project:
         Parameters
         ----------
         promote
-            Make the version champion if its verdict passes, and nobody promotes another at the same moment.
+            Make the version champion if its verdict passes and asks for nobody's approval, unless somebody promotes
+            another at the same moment.
         export
             Also writes the files of another system.
         period
@@ -159,7 +158,6 @@ class Project:
         test = elsewhere.batch if elsewhere else parts.test
         evidence = trial(model, self._policy(model, known), features, test, known)
         report = evaluate(evidence)
-        verdict = gate(report, config.gate)
         notes = {
             "report": report.to_json(),
             "train_seconds": known.train_seconds,
@@ -167,6 +165,10 @@ class Project:
             "generated": known.generated,
             **provenance(model, history.tally.digests, self._parent),
         }
+        means.checkpoint("gates")
+        rows = Rows(test, (parts.train, parts.calibration), follows=elsewhere is None)
+        bundle, court = model.bundle(notes), Court(config, self.registry, self._cache, self.clock())
+        verdict = court.judge(Candidate(model, bundle, report, evidence.scores, rows, known.peak_memory_bytes))
         means.checkpoint("publishing")
         folder = self._new_run(model.digest)
         inputs = {"training": history.tally, "test": elsewhere.tally if elsewhere else None}
@@ -176,9 +178,11 @@ class Project:
             if export:
                 parts, found = replace(parts, test=test), (evidence, report, verdict, history.tally)
                 export(Material(config, model, parts, elsewhere is not None, features, *found, self.clock()), partial)
-            version = self.registry.add(config.name, model.bundle(notes), report.to_json(), verdict)
+            version = self.registry.add(config.name, bundle, report.to_json(), verdict)
+            if verdict.passed:
+                court.keep()
         observe.model_registered(config.name, version.version, version.digest, passed=verdict.passed)
-        if promote and verdict.passed:
+        if promote and verdict.passed and (unattended(config.gate) or not verdict.needs_approval):
             try:
                 self.promote(version.version)
             except ConflictError:
@@ -207,17 +211,21 @@ class Project:
         means = SearchMeans(self.progress, self._cache, workers, anew, history.tally.generated)
         return tune(config, Fold(parts.train, parts.calibration, parts.share), means)
 
-    def promote(self, version: int) -> None:
-        """Make a version the champion; raises GateRefused unless its verdict passed."""
-        self.registry.promote(self.config.name, version)
-        observe.model_promoted(self.config.name, version, "champion")
-        Tracker(self.config).moved("champion", version)
+    def promote(self, version: int, channel: str = CHAMPION, *, approval: str | None = None) -> None:
+        """Point a channel at a version; raises as `Registry.promote` does.
 
-    def roll_back(self) -> Version:
-        """Make the champion before this one the champion again; raises RegistryError if there was none."""
-        entry = self.registry.roll_back(self.config.name)
-        observe.model_promoted(self.config.name, entry.version, "champion")
-        Tracker(self.config).moved("champion", entry.version)
+        Where the config requires no approval, none is asked for a missed soft bound.
+        """
+        approval = approval or unattended(self.config.gate)
+        self.registry.promote(self.config.name, version, channel, approval=approval)
+        observe.model_promoted(self.config.name, version, channel)
+        Tracker(self.config).moved(channel, version)
+
+    def roll_back(self, channel: str = CHAMPION) -> Version:
+        """Point a channel at the version before this one; raises RegistryError if there was none."""
+        entry = self.registry.roll_back(self.config.name, channel)
+        observe.model_promoted(self.config.name, entry.version, channel)
+        Tracker(self.config).moved(channel, entry.version)
         return entry
 
     @logged("evaluate")
@@ -231,11 +239,42 @@ class Project:
         data
             Path of other rows, read as the config's test or training source is.
         """
+        tried = self._tried(version, data)
+        verdict = judge_figures(tried.report, self.config.gate)
+        return self._outcome(tried, verdict)
+
+    @logged("gate")
+    def gate(self, version: int | str = CANDIDATE, *, pin: bool = False) -> Outcome:
+        """Hold a registered model against every gate again, and add what they say to its verdicts.
+
+        Parameters
+        ----------
+        version
+            A number or a channel.
+        pin
+            Also pin other rows, with this model as their anchor, if it passes; where the channel key is.
+        """
+        tried = self._tried(version)
+        learnt = bool(tried.before) and tried.model.inputs == set(tried.test.tally.digests.values())
+        rows = Rows(tried.test.batch, tried.before, learnt, follows=bool(tried.before))
+        bundle, entry = self.registry.load(self.config.name, tried.entry.version)
+        memory = int(entry.summary.get("peak_memory_bytes", 0))
+        court = Court(self.config, self.registry, self._cache, self.clock())
+        candidate = Candidate(tried.model, bundle, tried.report, tried.evidence.scores, rows, memory)
+        verdict = court.judge(candidate, anew=pin)
+        self.registry.add_judgement(entry.name, entry.version, verdict, tried.report.to_json())
+        if pin and verdict.passed:
+            court.keep()
+        return self._outcome(tried, verdict)
+
+    def _tried(self, version: int | str | None, data: str | None = None) -> Tried:
+        """A registered model on the config's test rows, or on others."""
         config = self.config
         check(config)
         self.reader.begin(config.test or source_of(config))
         model, entry = self.model(version)
-        before, test = self._test_rows(data, Limits(LimitsConfig(memory=config.limits.memory)))
+        limits = Limits(LimitsConfig(memory=config.limits.memory))
+        before, test = rows_to_judge(config, self.reader, limits, self._period, data)
         known = Circumstances(
             title=config.name,
             version=entry.digest[:12],
@@ -249,12 +288,13 @@ class Project:
         for rows in before:
             features.run(rows)
         evidence = trial(model, self._policy(model, known), features, test.batch, known)
-        report = evaluate(evidence)
-        verdict = gate(report, config.gate)
-        folder = self._new_run(entry.digest)
+        return Tried(model, entry, before, test, evidence, evaluate(evidence))
+
+    def _outcome(self, tried: Tried, verdict: Verdict) -> Outcome:
+        folder = self._new_run(tried.entry.digest)
         with appearing(folder) as partial:
-            self._write(partial, report, verdict, {"test": test.tally})
-        return Outcome(report, verdict, evidence, folder, entry, test.tally)
+            self._write(partial, tried.report, verdict, {"test": tried.test.tally})
+        return Outcome(tried.report, verdict, tried.evidence, folder, tried.entry, tried.test.tally)
 
     @property
     def follows(self) -> bool:
@@ -351,22 +391,6 @@ class Project:
     def _cache(self) -> FeatureCache:
         """Rows that an earlier run took through the same features need not go through them again."""
         return FeatureCache(self.config.resolve(FEATURES), self.config.limits.feature_cache)
-
-    def _test_rows(self, data: str | None, limits: Limits) -> tuple[Sequence[Batch], History]:
-        """Rows to judge on, and those that went before them, as a training takes them."""
-        config = self.config
-        labels = config.test_labels or config.labels
-        source = config.test or source_of(config)
-        if data is not None and labels is not None and labels.array is not None:
-            got = "labels as an array, which belongs to the rows of the config"
-            raise ConfigError([Problem("--data", got, "labels as a column or as windows")])
-        if data is not None:
-            return (), self.reader.read(with_path(source, data), labels, limits)
-        if config.test is not None:
-            return (), self.reader.read(config.test, labels, limits)
-        history = self.reader.read(source, labels, limits, self._period)
-        parts = split(history.batch, config.schema_, config.split, test_elsewhere=False)
-        return (parts.train, parts.calibration), History(parts.test, history.tally)
 
     def _new_run(self, digest: str) -> Path:
         return new_run(self.config.resolve(RUNS), self.config.name, self.clock(), digest)

@@ -1,0 +1,228 @@
+"""A candidate before its judges: it and the champion are tried on the same rows, in the same run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from math import inf
+from time import perf_counter
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tocsin.config import Config
+from tocsin.errors import DataError, SchemaError, TocsinError
+from tocsin.evaluation.gates.base import Case
+from tocsin.evaluation.gates.leak import telling_column
+from tocsin.evaluation.judge import judge
+from tocsin.evaluation.pins import Pins, pin
+from tocsin.evaluation.report import Report
+from tocsin.evaluation.standing import Share, Subject, fresh_anomalies, stand
+from tocsin.model.anomaly_model import AnomalyModel
+from tocsin.model.bundle import Bundle, pack, unpack
+from tocsin.model.feature_cache import FeatureCache, FeaturePass
+from tocsin.model.fitted import part_types
+from tocsin.model.profile import described
+from tocsin.records import Batch, Scores, Vector, Verdict
+from tocsin.registry import CHAMPION, Registry
+
+COMPARED = 20_000
+"""Test rows by which ranks are compared."""
+PACED, ROUNDS = 60, 3
+"""Single rows that are timed in a round, in which every model has its turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """What a candidate learnt from and was judged on, in time order where there is a clock."""
+
+    test: Batch
+    before: Sequence[Batch] = ()
+    """Rows that went before the test rows; the first of them are those that it learnt from, if `learnt`."""
+    learnt: bool = True
+    follows: bool = True
+    """Whether the test rows follow those before them; they come from elsewhere otherwise."""
+
+    def last(self, time: str | None) -> int | None:
+        """The latest time of all; None without a clock."""
+        return max(int(rows[time].max()) for rows in (*self.before, self.test) if rows.rows) if time else None
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A model that was tried on its test rows."""
+
+    model: AnomalyModel
+    bundle: Bundle
+    report: Report
+    scores: Scores
+    """Of the test rows."""
+    rows: Rows
+    memory_bytes: int
+    """The most that its training held."""
+
+
+@dataclass
+class Court:
+    """Where the candidates of a name are judged.
+
+    Parameters
+    ----------
+    config, registry, cache
+        What is asked, where champion and pinned rows are, and where features lie that were computed before.
+    now
+        The time of day.
+    """
+
+    config: Config
+    registry: Registry
+    cache: FeatureCache
+    now: datetime
+    pins: Pins | None = field(default=None, init=False)
+    """Rows that were pinned for this candidate and are to be kept if it passes; None if there were some before."""
+
+    def judge(self, candidate: Candidate, *, anew: bool = False) -> Verdict:
+        """Hold a candidate against every gate of the config.
+
+        Parameters
+        ----------
+        candidate
+            What was tried.
+        anew
+            Pin other rows, with this candidate as their anchor.
+        """
+        champion, lost = self._champion()
+        model, replayed = self._rebuilt(candidate)
+        pins = self._pinned(model if anew or champion is None else champion.model, candidate.rows.test, anew=anew)
+        ring = _Ring(candidate.rows, pins, int(candidate.bundle.digest[:8], 16))
+        paces = _paces([model, champion.model] if champion else [model], candidate.rows.test)
+        opponent, learnt = None, None
+        if champion is not None:
+            try:
+                learnt, scores = ring.scored(champion.model, self.cache)
+                opponent = replace(ring.subject(champion.model, scores, paces[1], champion.memory), leak=champion.leak)
+            except SchemaError as error:
+                lost = f"it reads rows of another form ({error.problem.where})"
+        case = Case(
+            report=candidate.report.to_json(),
+            candidate=ring.subject(model, candidate.scores.score[ring.places], paces[0], candidate.memory_bytes),
+            now=self.now,
+            size_bytes=sum(map(len, pack(candidate.bundle).values())),
+            max_size_bytes=self.config.registry.max_size,
+            last=candidate.rows.last(model.design.schema.time),
+            replayed=replayed,
+            champion=opponent,
+            champion_lost=lost,
+            learnt=learnt,
+            pins=pins,
+            kinds=ring.kinds,
+        )
+        return judge(case, self.config.gate)
+
+    def keep(self) -> None:
+        """Keep what was pinned for the candidate; nothing if there were pins before."""
+        if self.pins is not None:
+            self.registry.pinboard(self.config.name).keep(self.pins.bundle(), self.pins.anchor)
+
+    def _champion(self) -> tuple[_Champion | None, str]:
+        """The champion, if there is one, or why it cannot be had."""
+        name = self.config.name
+        try:
+            if name not in self.registry.names() or CHAMPION not in self.registry.channels(name):
+                return None, ""
+            bundle, entry = self.registry.load(name, CHAMPION)
+            model = AnomalyModel.from_bundle(bundle, outside=self._outside)
+            memory = int(entry.summary.get("peak_memory_bytes", 0))
+            return _Champion(model, memory, telling_column(self.registry.report(name, CHAMPION))), ""
+        except TocsinError as error:
+            return None, f"{error.problem.where}, {error.problem.got}"
+
+    def _rebuilt(self, candidate: Candidate) -> tuple[AnomalyModel, str]:
+        """The model as a machine will have it that loads its files; as it is, with the reason, if that fails."""
+        try:
+            return AnomalyModel.from_bundle(unpack(pack(candidate.bundle)), outside=self._outside), ""
+        except TocsinError as error:
+            return candidate.model, f"{error.problem.where}, {error.problem.got}"
+
+    @property
+    def _outside(self) -> set[str]:
+        """Parts of other packages that the config of this machine names."""
+        config = self.config
+        return part_types([spec.to_json() for spec in (config.detector, config.threshold, *config.features.derive)])
+
+    def _pinned(self, anchor: AnomalyModel, test: Batch, *, anew: bool) -> Pins | None:
+        """The rows that are pinned, or that were pinned now."""
+        kept = None if anew else self.registry.pinboard(self.config.name).load()
+        if kept is not None:
+            return Pins.from_bundle(kept)
+        try:
+            self.pins = pin(anchor, test)
+        except DataError:
+            return None  # nothing varies, so nothing can be disturbed
+        return self.pins
+
+
+@dataclass(frozen=True, slots=True)
+class _Champion:
+    model: AnomalyModel
+    memory: int
+    leak: str
+
+
+class _Ring:
+    """The rows on which all models are tried."""
+
+    def __init__(self, rows: Rows, pins: Pins | None, seed: int) -> None:
+        count = rows.test.rows
+        self.places = np.unique(np.linspace(0, count - 1, min(count, COMPARED)).astype(np.intp))
+        self._rows = rows
+        self._pins = pins
+        self._fresh = () if pins is None else fresh_anomalies(pins, seed)
+
+    @property
+    def kinds(self) -> NDArray[np.str_]:
+        """What was done in each fresh anomaly."""
+        return np.array([kind for copy in self._fresh for kind in copy.kinds])
+
+    def subject(self, model: AnomalyModel, scores: Vector, latency_ms: float, memory_bytes: int) -> Subject:
+        """What gates know of a model."""
+        return Subject(
+            training=model.training,
+            profile=model.profile,
+            fields=described(model.design.schema),
+            scores=scores,
+            rang_before=Share(*model.profile.rang.tolist()),
+            standing=None if self._pins is None else stand(model, self._pins, self._fresh),
+            latency_ms=latency_ms,
+            memory_bytes=memory_bytes,
+        )
+
+    def scored(self, model: AnomalyModel, cache: FeatureCache) -> tuple[Share | None, Vector]:
+        """How many of the rows that the candidate learnt from another model rings for; its scores of the test rows."""
+        rows, learnt = self._rows, None
+        features = FeaturePass(cache).begin(model.kernel)
+        for place, batch in enumerate(rows.before):
+            matrix = features.run(batch)
+            if rows.learnt and place == 0:
+                learnt = Share(*model.rung(matrix, batch))
+        if not rows.follows:
+            features.begin(model.kernel)
+        values = features.run(rows.test).values[self.places]
+        return learnt, model.detector.score(model.prepared(values))
+
+
+def _paces(models: Sequence[AnomalyModel], rows: Batch) -> list[float]:
+    """Milliseconds that a single row takes at its 99th percentile, by model, in the best of some rounds."""
+    states = [model.start() for model in models]
+    best = [inf] * len(models)
+    for first in range(0, min(rows.rows, PACED * ROUNDS), PACED):
+        for place, (model, state) in enumerate(zip(models, states, strict=True)):
+            taken = []
+            for row in range(first, min(first + PACED, rows.rows)):
+                one = rows.take(slice(row, row + 1))
+                start = perf_counter()
+                model.score(one, state)
+                taken.append((perf_counter() - start) * 1e3)
+            best[place] = min(best[place], float(np.percentile(taken, 99)))
+    return best
