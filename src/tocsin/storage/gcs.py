@@ -32,7 +32,6 @@ from tocsin.storage.endpoint import expect_trusted
 from tocsin.storage.wire import (
     CONNECT_TIMEOUT_S,
     PASSING,
-    PIECE_BYTES,
     RANGE_NOT_SATISFIABLE,
     SILENCE_TIMEOUT_S,
     BehindTheEnd,
@@ -48,6 +47,7 @@ _HOST = "https://storage.googleapis.com"
 _SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
 _LISTED = "nextPageToken,items(name,size,updated,generation)"
 _CREDENTIALS = "set GOOGLE_APPLICATION_CREDENTIALS to the key file of a service account"
+_PIECE_BYTES = 2**16
 _NOT_FOUND, _CONFLICTS = 404, frozenset({409, 412})
 
 
@@ -58,14 +58,17 @@ class Gcs(Wire):
     ----------
     url, bucket
         What to call it in a message, and its name.
+    silence_s
+        For how long an answer may pause.
     """
 
-    def __init__(self, url: str, bucket: str) -> None:
+    def __init__(self, url: str, bucket: str, silence_s: float = SILENCE_TIMEOUT_S) -> None:
         self.url = url
         emulator = os.environ.get(_EMULATOR)
         if emulator:
             expect_trusted(emulator, _EMULATOR)
         host = (emulator or _HOST).rstrip("/")
+        self._timeout = (CONNECT_TIMEOUT_S, silence_s)
         self._objects = f"{host}/storage/v1/b/{bucket}/o"
         self._uploads = f"{host}/upload/storage/v1/b/{bucket}/o"
         # a refused token is refused: trying again with another one would be a request that nobody counts
@@ -97,7 +100,7 @@ class Gcs(Wire):
             self._asked("GET", self._named(key), key, params=query, headers=headers, stream=True) as answer,
         ):
             into.expect(int(answer.headers.get("Content-Length", 0)))
-            for piece in answer.raw.stream(PIECE_BYTES, decode_content=False):
+            for piece in answer.raw.stream(_PIECE_BYTES, decode_content=False):
                 into.write(piece)
 
     def put(self, key: str, data: bytes, *, create: bool) -> None:
@@ -127,8 +130,7 @@ class Gcs(Wire):
     def _asked(self, method: str, url: str, key: str, **how: Any) -> Iterator[Response]:
         """An answer, read within the block. What a server said is not passed on: it may repeat what we sent."""
         try:
-            timeout = (CONNECT_TIMEOUT_S, SILENCE_TIMEOUT_S)
-            with self._session.request(method, url, timeout=timeout, allow_redirects=False, **how) as answer:
+            with self._session.request(method, url, timeout=self._timeout, allow_redirects=False, **how) as answer:
                 self._expect_well(answer, key)
                 yield answer
         except SSLError:

@@ -96,7 +96,7 @@ class RemoteBucket(Bucket):
             self._asked("put", step, data)
         except ConflictError:
             # A try whose answer was lost may have done it.
-            if tries < 2 or self.read(key, limit=len(data)) != data:
+            if tries < 2 or self.read(key, length=len(data) + 1) != data:
                 raise
 
     def write(self, key: str, data: bytes) -> None:

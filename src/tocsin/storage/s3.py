@@ -26,7 +26,6 @@ from tocsin.storage.wire import (
     ANSWER_TIMEOUT_S,
     CONNECT_TIMEOUT_S,
     PASSING,
-    PIECE_BYTES,
     RANGE_NOT_SATISFIABLE,
     SILENCE_TIMEOUT_S,
     BehindTheEnd,
@@ -43,6 +42,8 @@ PAGE = 1_000
 """Keys of one answer to a listing; S3 gives no more."""
 _STATUS = re.compile(r"status code: (\d{3})")
 _CODE = re.compile(r"<Code>(\w{1,64})</Code>")
+_LENDER = re.compile(r"169\.254\.|/latest/(?:api/token|meta-data)")
+"""Whom obstore asks for keys when it has none."""
 _CREDENTIALS = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or write them into ~/.aws/credentials"
 _HINTS = {
     "InvalidAccessKeyId": _CREDENTIALS,
@@ -62,9 +63,11 @@ class S3(Wire):
     ----------
     url, bucket
         What to call it in a message, and its name.
+    silence_s
+        For how long an answer may pause.
     """
 
-    def __init__(self, url: str, bucket: str) -> None:
+    def __init__(self, url: str, bucket: str, silence_s: float = SILENCE_TIMEOUT_S) -> None:
         self.url = url
         settings = _settings(os.environ)
         endpoint = settings.get("aws_endpoint_url_s3")
@@ -77,7 +80,7 @@ class S3(Wire):
                 "allow_http": bool(endpoint),
                 "allow_invalid_certificates": False,
                 "connect_timeout": timedelta(seconds=CONNECT_TIMEOUT_S),
-                "read_timeout": timedelta(seconds=SILENCE_TIMEOUT_S),
+                "read_timeout": timedelta(seconds=silence_s),
                 "timeout": timedelta(seconds=ANSWER_TIMEOUT_S),
             },
             retry_config={"max_retries": 0},
@@ -112,7 +115,7 @@ class S3(Wire):
             answer = obstore.get(self._store, key, options=options)
             begin, end = answer.range
             into.expect(end - begin)
-            for piece in answer.stream(min_chunk_size=PIECE_BYTES):
+            for piece in answer.stream(min_chunk_size=1):
                 into.write(piece)
 
     def put(self, key: str, data: bytes, *, create: bool) -> None:
@@ -144,7 +147,7 @@ class S3(Wire):
         named = code[1] if code else ""
         if isinstance(error, FileNotFoundError) and named != "NoSuchBucket":
             return NotStored(key, "nothing stored under this key")
-        if not named and ("169.254." in text or "credential" in text.lower()):
+        if not named and (_LENDER.search(text) or (not status and "credential" in text.lower())):
             return SourceLost(self.url, "no credentials", "those of an AWS account", _CREDENTIALS)
         if not status and "certificate" in text.lower():
             hint = "TLS is always verified: is this the server that you mean?"

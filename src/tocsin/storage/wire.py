@@ -18,7 +18,6 @@ SILENCE_TIMEOUT_S = 30.0
 """From one piece of an answer to the next."""
 ANSWER_TIMEOUT_S = 300.0
 """From the first piece to the last."""
-PIECE_BYTES = 2**18
 
 
 class Passing(Exception):
