@@ -168,6 +168,4 @@ def test_delays_and_false_alarms_a_day_can_be_asked_for(make_evidence: Callable[
     limits = {"detection_delay_p95": "<= 5m", "false_alarms_per_day": "<= 1", "fidelity_top3": ">= 90%"}
     verdict = judge_figures(evaluate(make_evidence()), limits)
     passed = {judgement.target: judgement.passed for judgement in verdict.judgements}
-        judgement.target: judgement.passed for judgement in judge_figures(evaluate(make_evidence()), limits).judgements
-    }
     assert passed == {"detection_delay_p95": True, "false_alarms_per_day": False, "fidelity_top3": True}
