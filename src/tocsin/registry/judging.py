@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from tocsin.errors import GateRefused, IntegrityError, LimitExceeded
 from tocsin.model.documents import Signed
 from tocsin.records import Verdict
 from tocsin.registry.keys import Role, key_id
-from tocsin.registry.ledger import MAX_NOTE, Ledger, Record
+from tocsin.registry.ledger import MAX_NOTE, Assessment, Ledger, Record
 from tocsin.registry.root import Roots
 
 
@@ -29,13 +29,18 @@ class Judged:
 
 def judgements(ledger: Ledger, roots: Roots, record: Signed[Record]) -> tuple[Judged, ...]:
     """All verdicts on a version, the one that it was added with first; raises IntegrityError if one is of another."""
+    shelf = ledger.judgements(record.document.version.version)
+    return collected(roots, record, map(shelf.signed, shelf.numbers()))
+
+
+def collected(roots: Roots, record: Signed[Record], later: Iterable[Signed[Assessment]]) -> tuple[Judged, ...]:
+    """The verdict that a version was added with, and those that came later; raises as `judgements` does."""
     version = record.document.version
     found = [Judged(record.document.verdict, version.created, roots.role_of(record.key), record.key)]
-    shelf = ledger.judgements(version.version)
-    for number in shelf.numbers():
-        signed = shelf.signed(number)
+    for signed in later:
         if signed.document.manifest != version.manifest:
-            raise IntegrityError(shelf.name(number), "a verdict on another model", "one on this version")
+            where = f"{version.name} version {version.version}"
+            raise IntegrityError(where, "a verdict on another model", "one on this version")
         found.append(Judged(signed.document.verdict, signed.document.issued, roots.role_of(signed.key), signed.key))
     return tuple(found)
 
