@@ -18,6 +18,7 @@ from tocsin.cli.bench import bench
 from tocsin.cli.data import data_app
 from tocsin.cli.exporting import ExportFormat, exporting
 from tocsin.cli.import_config import import_config
+from tocsin.cli.keys import keys_app
 from tocsin.cli.models import models_app
 from tocsin.cli.parts import check_part, new_app
 from tocsin.cli.periods import End, MaxAge, Since, Start, period_of
@@ -40,6 +41,7 @@ app = typer.Typer(
     epilog=SHARED_HELP,
 )
 app.add_typer(models_app, name="models")
+app.add_typer(keys_app, name="keys")
 app.add_typer(data_app, name="data")
 app.add_typer(presets_app, name="presets")
 app.add_typer(new_app, name="new")

@@ -2,52 +2,79 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 import typer
 
-from tocsin.cli import screens
+from tocsin.cli import screens, version_screens
 from tocsin.cli.settings import Settings, version_of
 
 models_app = typer.Typer(no_args_is_help=True, help="Look at registered versions and move channels.")
 
 Version = Annotated[int, typer.Argument(help="A version number, as `models list` shows it.")]
+Which = Annotated[str, typer.Argument(help="A version number or a channel.")]
+Channel = Annotated[str, typer.Option("--channel", help="Which one; a name of your own begins another.")]
+Approval = Annotated[
+    str | None, typer.Option("--approve", help="Why it may pass although a soft bound was missed.", metavar="NOTE")
+]
 
 
 @models_app.command("list")
 def list_models(ctx: typer.Context) -> None:
-    """Every kept version, newest first."""
+    """Every kept version, newest first, and where the channels point. 1 if a document cannot be trusted."""
+    from tocsin.cli.version_facts import listed
+
     settings: Settings = ctx.obj
     project = settings.project()
-    versions, channels = project.registry.history(project.config.name), project.registry.channels(project.config.name)
-    if settings.json:
-        screens.document({"versions": versions, "channels": dict(channels)})
-    else:
-        screens.versions(versions, channels)
-
-
-@models_app.command()
-def show(ctx: typer.Context, version: Annotated[str, typer.Argument(help="A version number or a channel.")]) -> None:
-    """What a version is and what is known about it."""
-    settings: Settings = ctx.obj
-    project = settings.project()
-    bundle, entry = project.registry.load(project.config.name, version_of(version))
-    found = {"version": entry, "content": bundle.content, "notes": bundle.notes}
+    found = listed(project.registry, project.index, project.config.name)
     if settings.json:
         screens.document(found)
     else:
-        screens.versions([entry], project.registry.channels(project.config.name))
-        screens.listing("Detector", bundle.content["detector"])
-        screens.listing("Inputs", bundle.notes.get("inputs", {}))
-        screens.listing("Figures", entry.summary)
+        version_screens.versions(found, project.clock())
+    raise typer.Exit(1 if found["problems"] else 0)
 
 
 @models_app.command()
-def verify(ctx: typer.Context) -> None:
-    """Hold every stored byte against its digest."""
+def show(ctx: typer.Context, version: Which) -> None:
+    """Where a version came from, who judged it, where it serves and how to go back."""
+    from tocsin.cli.version_facts import shown
+
     settings: Settings = ctx.obj
     project = settings.project()
-    problems = project.registry.verify(project.config.name)
+    found = shown(project.registry, project.config.name, version_of(version))
+    if settings.json:
+        screens.document(found)
+    else:
+        version_screens.version(found)
+
+
+@models_app.command()
+def diff(ctx: typer.Context, first: Which, second: Which) -> None:
+    """What differs between two versions: parameters, columns, threshold, data; the figures of both."""
+    from tocsin.cli.version_facts import differences
+
+    settings: Settings = ctx.obj
+    project = settings.project()
+    load = partial(project.registry.load, project.config.name)
+    found = differences(load(version_of(first)), load(version_of(second)))
+    if settings.json:
+        screens.document(found)
+    else:
+        version_screens.differences(found)
+
+
+@models_app.command()
+def verify(
+    ctx: typer.Context,
+    *,
+    every: Annotated[bool, typer.Option("--all", help="Every model of the registry, not the config's alone.")] = False,
+) -> None:
+    """Hold every stored byte against its digest, and every document against its signature."""
+    settings: Settings = ctx.obj
+    project = settings.project()
+    names = project.registry.names() if every else (project.config.name,)
+    problems = [problem for name in names for problem in project.registry.verify(name)]
     if settings.json:
         screens.document({"problems": problems})
     else:
@@ -58,25 +85,37 @@ def verify(ctx: typer.Context) -> None:
 
 
 @models_app.command()
-def promote(ctx: typer.Context, version: Version) -> None:
-    """Make a version the champion; only with a passing verdict."""
+def rebuild(ctx: typer.Context) -> None:
+    """Delete the index of the registry and make it anew from the documents."""
     settings: Settings = ctx.obj
-    project = settings.project()
-    project.promote(version)
-    _say(settings, f"Version {version} of {project.config.name} is the champion.", version)
+    documents = settings.project().index.rebuild()
+    if settings.json:
+        screens.document({"documents": documents})
+    else:
+        screens.say(f"The index holds {documents:,} documents.")
 
 
 @models_app.command()
-def rollback(ctx: typer.Context) -> None:
-    """Make the champion before this one the champion again."""
+def promote(ctx: typer.Context, version: Version, channel: Channel = "champion", approve: Approval = None) -> None:
+    """Point a channel at a version, an earlier one too; only with a passing verdict. Again renews it."""
     settings: Settings = ctx.obj
     project = settings.project()
-    entry = project.roll_back()
-    _say(settings, f"Version {entry.version} of {project.config.name} is the champion again.", entry.version)
+    project.promote(version, channel, approval=approve)
+    _say(settings, f"Version {version} of {project.config.name} is the {channel}.", {channel: version})
 
 
-def _say(settings: Settings, sentence: str, version: int) -> None:
+@models_app.command()
+def rollback(ctx: typer.Context, channel: Channel = "champion") -> None:
+    """Point a channel at the version before this one."""
+    settings: Settings = ctx.obj
+    project = settings.project()
+    entry = project.roll_back(channel)
+    sentence = f"Version {entry.version} of {project.config.name} is the {channel} again."
+    _say(settings, sentence, {channel: entry.version})
+
+
+def _say(settings: Settings, sentence: str, moved: dict[str, int]) -> None:
     if settings.json:
-        screens.document({"champion": version})
+        screens.document(moved)
     else:
-        screens.out.print(sentence)
+        screens.say(sentence)

@@ -12,12 +12,13 @@ Each is signed: a step of a channel by the channel key, all else and the steps o
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 from tocsin import observe
-from tocsin.errors import ConflictError, IntegrityError
+from tocsin.errors import ConflictError, IntegrityError, NotStored
 from tocsin.model.documents import Shelf, Signed
 from tocsin.records import Verdict
 from tocsin.registry.keys import Role
@@ -120,7 +121,6 @@ class Retirement:
     issued: str
 
 
-class Ledger:
 @dataclass(frozen=True, slots=True)
 class Pinned:
     """The document of pinned rows, see `tocsin.registry.pins`."""
@@ -133,6 +133,7 @@ class Pinned:
     """By file name."""
 
 
+class Ledger:
     """The documents of one name.
 
     Parameters
@@ -152,8 +153,8 @@ class Pinned:
         versions, retired, pins = (f"{self._folder}/{kind}" for kind in ("versions", "retired", "pins"))
         self.versions = Shelf(store, versions, Record, trust.signatory(versions, "train"))
         self.retirements = Shelf(store, retired, Retirement, trust.signatory(retired, "train", ever=True))
-
         self.pins = Shelf(store, pins, Pinned, trust.signatory(pins, "channel", "train"))
+
     def record(self, number: int) -> Record:
         """The document of a version; raises IntegrityError if it speaks of another."""
         return self.signed_record(number).document
@@ -267,6 +268,12 @@ class Pinned:
             raise self.lost(channel, shelf.signed(number)) from error
         self._remember(channel, entry, digest)
 
+    def nominate(self, version: Version) -> None:
+        """Move the candidate forward to a version, unless a later one is there already."""
+        while (last := self.signed_last(CANDIDATE)) is None or last.document.version < version.version:
+            with suppress(ConflictError):
+                self.point(CANDIDATE, version, "added", last)
+
     def lost(self, channel: str, winner: Signed[ChannelEntry] | None, wanted: str = "to be first") -> ConflictError:
         """What somebody is told whom another one overtook."""
         got = "no version"
@@ -278,7 +285,9 @@ class Pinned:
 
     def stale(self, entry: ChannelEntry) -> bool:
         """Whether a step is past its time, by a clock that may stand still: what was seen tells the time, too."""
-        return max(_text(self._trust.clock()), self._pin.latest if self._pin else "") >= entry.expires
+        seen = self._pin.channels.items() if self._pin else ()
+        issued = (step.issued for key, step in seen if not key.endswith(f"/{CANDIDATE}"))
+        return max([_text(self._trust.clock()), *issued]) >= entry.expires
 
     def filled(self) -> dict[str, Filled]:
         """How far each shelf is filled; raises IntegrityError if the last document of one is not to be trusted."""
@@ -286,6 +295,13 @@ class Pinned:
         shelves: list[Shelf[Any]] = [self.versions, self.pins, *judged, *map(self.channel, self.channels())]
         last = ((shelf, numbers[-1]) for shelf in shelves if (numbers := shelf.numbers()))
         return {shelf.folder: Filled(number, shelf.signed(number).digest) for shelf, number in last}
+
+    def _gone(self, number: int, retired: set[int]) -> bool:
+        """Whether a version was given up by those who may: a mark of others hides no version from a roll back."""
+        try:
+            return number in retired and self.retirements.read(number).version == number
+        except (IntegrityError, NotStored):
+            return False
 
     def _remember(self, channel: str, entry: ChannelEntry, digest: str) -> None:
         seen = Seen(entry.number, digest, entry.issued)
@@ -305,8 +321,10 @@ class Pinned:
                     pile.pop()
             if pile[-1:] != [entry.version]:
                 pile.append(entry.version)
-        gone = self.retired() | set(pile[-1:])
-        return next((number for number in reversed(pile) if number not in gone), None)
+        retired = self.retired()
+        return next(
+            (number for number in reversed(pile[:-1]) if number != pile[-1] and not self._gone(number, retired)), None
+        )
 
     def needed(self) -> set[int]:
         """Versions that a channel points at, or would go back to."""

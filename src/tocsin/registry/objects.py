@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
+from typing import Any
 
 from tocsin.errors import ConflictError, IntegrityError, LimitExceeded, NotStored
 from tocsin.model.bundle import LIMITS, Bundle, unpack
-from tocsin.model.documents import sha256
+from tocsin.model.documents import canonical, sha256
 from tocsin.registry.ledger import Record, StoredObject
 from tocsin.storage import Store
 
@@ -69,6 +70,13 @@ class Objects:
             raise IntegrityError(where, f"a model with the digest {bundle.digest[:12]}", record.version.digest[:12])
         return bundle
 
+    def keep_report(self, report: Mapping[str, Any]) -> StoredObject:
+        """Store a report; raises as `report_bytes` does."""
+        data = report_bytes(report)
+        stored = StoredObject(sha256(data), len(data))
+        self.keep(stored.name, data)
+        return stored
+
     def report(self, record: Record) -> bytes:
         """The report of a version as JSON; raises as `files` does."""
         return self.read(record, REPORT, MAX_REPORT_BYTES)
@@ -86,3 +94,19 @@ class Objects:
         if sha256(data) != stored.sha256:
             raise IntegrityError(where, f"bytes with the hash {sha256(data)[:12]}", stored.sha256[:12])
         return data
+
+
+def report_bytes(report: Mapping[str, Any]) -> bytes:
+    """A report as it is stored.
+
+    Raises
+    ------
+    RegistryError
+        If JSON cannot hold it.
+    LimitExceeded
+        If it is too large.
+    """
+    data = canonical(report, REPORT)
+    if len(data) > MAX_REPORT_BYTES:
+        raise LimitExceeded(REPORT, f"{len(data)} bytes", f"at most {MAX_REPORT_BYTES}")
+    return data

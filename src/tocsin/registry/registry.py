@@ -16,17 +16,19 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import orjson
 
 from tocsin import observe
 from tocsin.config import RegistryConfig
-from tocsin.errors import ConflictError, LimitExceeded, Problem, RegistryError, TocsinError, did_you_mean
+from tocsin.errors import Problem, RegistryError, TocsinError, did_you_mean
 from tocsin.model.bundle import MANIFEST, Bundle, pack
-from tocsin.model.documents import Signed, canonical, sha256
+from tocsin.model.documents import Signed, sha256
 from tocsin.records import Verdict
 from tocsin.registry import judging, retention, verification
+from tocsin.registry.index import Index
 from tocsin.registry.judging import Judged
 from tocsin.registry.keys import Role
 from tocsin.registry.last_good import LastGood
@@ -95,9 +97,7 @@ class Registry:
             If it is too large.
         """
         _expect_name(name)
-        files = {**pack(bundle), REPORT: canonical(report, REPORT)}
-        if len(files[REPORT]) > MAX_REPORT_BYTES:
-            raise LimitExceeded(REPORT, f"{len(files[REPORT])} bytes", f"at most {MAX_REPORT_BYTES}")
+        files = {**pack(bundle), REPORT: report_bytes(report)}
         objects = {file: StoredObject(sha256(data), len(data)) for file, data in files.items()}
         self._objects.expect_room(f"the next version of {name}", objects)
         self.trust.begin()
@@ -121,7 +121,7 @@ class Registry:
         record = ledger.versions.append(
             lambda number: Record(replace(version, version=number), objects, judging.writable(verdict))
         )
-        self._nominate(ledger, record.version)
+        ledger.nominate(record.version)
         with suppress(TocsinError):  # a damaged channel keeps everything, and stops no model either
             self.retire(name)
         return record.version
@@ -183,13 +183,9 @@ class Registry:
             If the report is too large.
         """
         ledger = self._known(name)
-        record = self._record(ledger, version).document
-        data = canonical(report, REPORT)
-        if len(data) > MAX_REPORT_BYTES:
-            raise LimitExceeded(REPORT, f"{len(data)} bytes", f"at most {MAX_REPORT_BYTES}")
-        stored = StoredObject(sha256(data), len(data))
-        self._objects.keep(stored.name, data)
-        judged = Assessment(version, record.version.manifest, self._now(), judging.writable(verdict), stored)
+        manifest = self._record(ledger, version).document.version.manifest
+        stored = self._objects.keep_report(report)
+        judged = Assessment(version, manifest, self._now(), judging.writable(verdict), stored)
         ledger.judgements(version).append(lambda _: judged)
 
     def promote(
@@ -301,6 +297,10 @@ class Registry:
         served = [step.version for step in ledger.steps(CHAMPION)]
         return tuple(number for number in ledger.living() if number in served[:-1] and number != served[-1])
 
+    def before(self, name: str, channel: str = CHAMPION) -> int | None:
+        """The version that a roll back of a channel leads to; None if there is none."""
+        return self._known(name).before(self.channel_history(name, channel))
+
     def collect_garbage(self, grace: timedelta = retention.GRACE) -> int:
         """Delete objects that no living version needs and that are older than `grace`; returns their number.
 
@@ -370,12 +370,6 @@ class Registry:
         if ledger.stale(entry):
             observe.channel_stale(ledger.name, version, entry.expires)
         return ledger.follow(entry)
-
-    def _nominate(self, ledger: Ledger, version: Version) -> None:
-        """Move the candidate forward to a version, unless a later one is there already."""
-        while (last := ledger.signed_last(CANDIDATE)) is None or last.document.version < version.version:
-            with suppress(ConflictError):
-                ledger.point(CANDIDATE, version, "added", last)
 
     def _ledger(self, name: str) -> Ledger:
         _expect_name(name)

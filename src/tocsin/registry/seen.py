@@ -47,11 +47,6 @@ class Pin:
     channels: Mapping[str, Seen] = field(default_factory=dict)
     """By `name/channel`."""
 
-    @property
-    def latest(self) -> str:
-        """When the youngest step was issued; empty if there is none."""
-        return max((seen.issued for seen in self.channels.values()), default="")
-
 
 _PIN = TypeAdapter(Pin)
 
@@ -72,16 +67,7 @@ class Memory:
 
     def recall(self) -> Pin | None:
         """What was seen; None before the first look. Raises IntegrityError if it is damaged."""
-        data = private_files.read(self._path, MAX_BYTES)
-        if data is None:
-            return None
-        where = str(self._path)
-        try:
-            return _PIN.validate_json(orjson.dumps(unseal(data, where, ("format", "pin"), FORMAT)["pin"]), strict=True)
-        except ValidationError as error:
-            got = f"{error.error_count()} values that do not fit"
-            hint = "make sure that the registry is the right one, then `tocsin keys trust`"
-            raise IntegrityError(where, got, "what this machine has seen", hint) from error
+        return _read(self._path)
 
     def pin(self, registry: str, root: int, digest: str) -> None:
         """Accept a root from now on; what was seen of another registry at this place is forgotten."""
@@ -115,6 +101,21 @@ class Memory:
         with private_files.locked(self._path):
             self._path.unlink(missing_ok=True)
 
+    def export(self, file: Path) -> None:
+        """Write down what was seen, for another machine; raises RegistryError if nothing was."""
+        pin = self.recall()
+        if pin is None:
+            raise RegistryError("registry", "nothing seen yet", "a registry", "train a model: the first one begins it")
+        _write(file, pin)
+
+    def take(self, file: Path) -> None:
+        """Believe what another machine has seen; raises RegistryError if there is no such file."""
+        pin = _read(file)
+        if pin is None:
+            raise RegistryError(str(file), "no such file", "what `tocsin keys trust --export` wrote elsewhere")
+        with private_files.locked(self._path):
+            _write(self._path, pin)
+
     def _change(self, change: Callable[[Pin | None], Pin | None]) -> None:
         """A disk that takes nothing more stops no model: what could not be noted is said and counted."""
         try:
@@ -125,7 +126,23 @@ class Memory:
                     return
                 if len(after.channels) > MAX_CHANNELS:
                     raise LimitExceeded(str(self._path), f"{len(after.channels)} channels", f"at most {MAX_CHANNELS}")
-                document = {"format": FORMAT, "pin": _PIN.dump_python(after)}
-                private_files.replace(self._path, seal(document, str(self._path)))
+                _write(self._path, after)
         except RegistryError as error:
             observe.trust_not_kept(error.problem.got)
+
+
+def _read(path: Path) -> Pin | None:
+    data = private_files.read(path, MAX_BYTES)
+    if data is None:
+        return None
+    try:
+        pin = unseal(data, str(path), ("format", "pin"), FORMAT)["pin"]
+        return _PIN.validate_json(orjson.dumps(pin), strict=True)
+    except ValidationError as error:
+        got = f"{error.error_count()} values that do not fit"
+        hint = "make sure that the registry is the right one, then `tocsin keys trust`"
+        raise IntegrityError(str(path), got, "what a machine has seen of a registry", hint) from error
+
+
+def _write(path: Path, pin: Pin) -> None:
+    private_files.replace(path, seal({"format": FORMAT, "pin": _PIN.dump_python(pin)}, str(path)))

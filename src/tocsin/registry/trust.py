@@ -98,11 +98,11 @@ class Trust:
         RegistryError
             If this machine has other keys and no root key.
         """
-        self._check_format()
+        begun = self._check_format()
         self.roots.follow()
         if self.roots.chain:
             return
-        if self._store.list("models"):
+        if begun or self._store.list("models"):
             raise IntegrityError("root/000001.json", "nothing stored", "the root of the models that are there")
         here = [role for role in ROLES if self.keyring.public(role)]
         if here and "root" not in here:
