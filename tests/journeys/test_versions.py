@@ -126,18 +126,6 @@ def test_what_is_shown_of_a_version_is_what_was_found_in_training(
     assert json.loads(tocsin("models", "verify", "--json").stdout) == {"problems": []}
 
 
-def test_status_tells_what_the_project_has(site: Path, tocsin: Run, train: Callable[..., dict[str, Any]]) -> None:
-    before = json.loads(tocsin("status", "--json").stdout)
-    assert (before["versions"], before["channels"], before["runs"]) == (0, {}, 0)
-    assert not (site / "registry").exists()
-    learnt = train("--promote")
-    after = json.loads(tocsin("status", "--json").stdout)
-    assert (after["versions"], after["channels"], after["runs"]) == (1, {"candidate": 1, "champion": 1}, 1)
-    assert Path(after["last_run"]).resolve() == Path(learnt["folder"]).resolve()
-    assert after["registry_bytes"] > 0
-    assert "versions: 1" in tocsin("status").stdout
-
-
 def test_a_run_folder_holds_what_led_to_the_verdict(
     site: Path, tocsin: Run, train: Callable[..., dict[str, Any]]
 ) -> None:

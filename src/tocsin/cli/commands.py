@@ -270,15 +270,10 @@ def doctor(ctx: typer.Context) -> None:
 
 @app.command()
 def status(ctx: typer.Context) -> None:
-    """What the project has: versions, channels, runs, disk use."""
-    from tocsin.cli.status import status_of
+    """What takes room, what is old, what serves and how the last runs went. 1 if something does not answer."""
+    from tocsin.cli.status import told
 
-    settings: Settings = ctx.obj
-    found = status_of(settings.project())
-    if settings.json:
-        screens.document(found)
-    else:
-        screens.listing(str(found.pop("name")), found)
+    raise typer.Exit(told(ctx.obj))
 
 
 @app.command()

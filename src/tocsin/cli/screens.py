@@ -260,21 +260,22 @@ def footprint(found: Footprint, memory: int | None) -> None:
         out.print("[bold]Nothing is remembered from row to row.[/]")
     else:
         entities = _counted(found.entities, "entity", "entities")
-        out.print(f"[bold]{found.bytes_per_entity:,} bytes per entity, {_size(found.bytes)} for {entities}[/]")
+        out.print(f"[bold]{found.bytes_per_entity:,} bytes per entity, {size(found.bytes)} for {entities}[/]")
     if memory is not None and found.bytes > memory:
         fitting = memory // found.bytes_per_entity
         out.print(
-            f"[red]More than limits.memory, {_size(memory)}[/]: {_counted(fitting, 'entity', 'entities')} would fit"
+            f"[red]More than limits.memory, {size(memory)}[/]: {_counted(fitting, 'entity', 'entities')} would fit"
         )
     elif memory is not None:
-        out.print(f"[green]Less than limits.memory, {_size(memory)}[/], which rows and model share")
+        out.print(f"[green]Less than limits.memory, {size(memory)}[/], which rows and model share")
     known = "known when it has learnt from training rows" if found.fingerprint is None else found.fingerprint
     out.print(f"Fingerprint of the features: {known}")
 
 
-def _size(number: int) -> str:
-    unit, size = next((pair for pair in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)) if number >= pair[1]), ("bytes", 1))
-    return f"{number / size:,.3g} {unit}"
+def size(number: int) -> str:
+    """Bytes as people say them."""
+    unit, length = next((pair for pair in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)) if number >= pair[1]), ("bytes", 1))
+    return f"{number / length:,.3g} {unit}"
 
 
 def findings(found: Sequence[Finding]) -> None:

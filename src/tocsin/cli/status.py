@@ -1,29 +1,126 @@
-"""What a project has on disk, for `tocsin status`."""
+"""`tocsin status`: what takes room, what is old, what serves, and how the last runs went."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
 
-from tocsin.evaluation.runs import runs
-from tocsin.system import RUNS
+from rich.markup import escape
 
-if TYPE_CHECKING:
-    from tocsin.system import Project
+from tocsin.cli import screens, version_screens
+from tocsin.cli.screens import out
+from tocsin.cli.settings import Settings
+from tocsin.cli.version_screens import age
+from tocsin.errors import TocsinError, visible
+from tocsin.registry import Standing
+from tocsin.system.logbook import LogEntry
+from tocsin.system.overview import Overview, overview
+
+BARS = "▁▂▃▄▅▆▇█"
+_MARKS = {"passed": "[green]✓[/]", "refused": "[yellow]✗[/]", "failed": "[red]✗[/]", "stopped": "-"}
 
 
-def status_of(project: Project) -> dict[str, Any]:
-    """What a project has on disk."""
-    name, registry = project.config.name, project.registry
-    folders = runs(project.config.resolve(RUNS), name)
-    known = name in registry.names()
-    versions = registry.history(name) if known else ()
-    channels = dict(registry.channels(name)) if known else {}
+def told(settings: Settings) -> int:
+    """Show it; the exit code is 1 where a question got no answer."""
+    project = settings.project()
+    with screens.progress_of(project):
+        found = overview(project)
+    if settings.json:
+        screens.document(_document(found))
+    else:
+        _screen(found, project.clock())
+    return 1 if found.problems else 0
+
+
+def _document(found: Overview) -> dict[str, Any]:
+    stored = sum(version.size_bytes for version in found.versions)
     return {
-        "name": name,
-        "versions": len(versions),
-        "newest": versions[-1].created if versions else None,
-        "channels": channels,
-        "runs": len(folders),
-        "last_run": str(folders[-1]) if folders else None,
-        "registry_bytes": sum(version.size_bytes for version in versions),
+        "name": found.name,
+        "moment": found.moment,
+        "status": "partial" if found.problems else "valid",
+        "problems": [screens.plain(problem) for problem in found.problems],
+        "storage": {"data": found.data, "models": {"versions": len(found.versions), "bytes": stored}},
+        "freshness": {"newest_object": _newest_object(found), "newest_row": _newest_row(found)},
+        "channels": {standing.channel: _channel(standing) for standing in found.channels},
+        "fallback": found.fallback,
+        "runs": {
+            "last": found.runs,
+            "last_passed": found.last_passed,
+            "last_failed": found.last_failed,
+            "last_folder": found.last_run,
+        },
+        "trend": found.trend,
     }
+
+
+def _channel(standing: Standing) -> dict[str, Any]:
+    step, problem = standing.step, standing.problem
+    return {
+        "version": step.version if step else None,
+        "since": step.issued if step else None,
+        "expires": step.expires if step else None,
+        "stale": standing.stale,
+        "key": standing.key,
+        "problem": screens.plain(problem) if problem else None,
+    }
+
+
+def _screen(found: Overview, now: datetime) -> None:
+    rows: list[tuple[str, ...]] = [("data", "files", "size", "youngest", "oldest")]
+    for place, room in found.data.items():
+        if room.items:
+            ends = (f"{age(moment, now)} ago" if moment else "" for moment in (room.newest, room.oldest))
+            rows.append((place, f"{room.items:,}", screens.size(room.bytes), *ends))
+    screens.grid(rows)
+    if row := _newest_row(found):
+        screens.say(f"Newest row that was judged: {row[:16].replace('T', ' ')}, {age(row, now)} ago")
+    stored = screens.size(sum(version.size_bytes for version in found.versions))
+    models = f"{len(found.versions)}, {stored}" if found.versions else "none yet, tocsin train makes one"
+    screens.say(f"Models: {models}")
+    version_screens.standings(found.channels, now)
+    if found.fallback:
+        out.print("[bold red]The champion cannot be used: the last good model of this machine serves.[/]")
+    _past(found)
+    for problem in found.problems:
+        screens.error(TocsinError(problem.where, problem.got, problem.wanted, problem.hint), as_json=False)
+
+
+def _past(found: Overview) -> None:
+    if found.runs:
+        out.print("[bold]Last runs[/]")
+    if found.last_passed and found.last_passed not in found.runs:
+        screens.say(f"  none of them passed; the last that did: {_run(found.last_passed)}")
+    for entry in found.runs:
+        out.print(f"  {_MARKS[entry.result]} {escape(visible(_run(entry)))}")
+    if found.trend:
+        out.print("[bold]Trend[/]")
+    for name, values in found.trend.items():
+        out.print(f"  {name} {sparkline(values)} {values[-1]:.3g}")
+
+
+def _run(entry: LogEntry) -> str:
+    end = f"{entry.result} in {entry.stage}" if entry.result in {"failed", "stopped"} else entry.result
+    version = f", version {entry.version}" if entry.version else ""
+    reason = f": {entry.reason}" if entry.reason else ""
+    return f"{entry.began[:16].replace('T', ' ')} {entry.verb} {end}{reason} ({entry.seconds:.1f} s{version})"
+
+
+def _newest_object(found: Overview) -> str | None:
+    return found.data["source"].newest if "source" in found.data else None
+
+
+def _newest_row(found: Overview) -> str | None:
+    rows = [entry.newest_row for entry in found.runs if entry.newest_row]
+    return rows[-1] if rows else None
+
+
+def sparkline(values: Sequence[float]) -> str:
+    """A bar for each value, the lowest to the highest.
+
+    >>> sparkline([0.0, 0.5, 1.0]), sparkline([2.0, 2.0])
+    ('▁▅█', '▁▁')
+    """
+    low, high = min(values), max(values)
+    steps = [round((value - low) / (high - low) * (len(BARS) - 1)) if high > low else 0 for value in values]
+    return "".join(BARS[step] for step in steps)
