@@ -240,6 +240,18 @@ def storage_retried(kind: str, reason: str, wait_s: float) -> None:
     count("tocsin_storage_retries_total", kind=kind)
 
 
+def run_uploaded(run: str, files: int, size_bytes: int) -> None:
+    """What a run left behind lies beside the registry, too."""
+    _log.info("Run uploaded.", run=run, files=files, bytes=size_bytes)
+    count("tocsin_runs_uploaded_total", result="uploaded")
+
+
+def run_not_uploaded(run: str, reason: str) -> None:
+    """A run could not be copied to the registry's bucket; it is complete on this machine."""
+    _log.warning("Run not uploaded, it is complete on this machine.", run=run, reason=reason)
+    count("tocsin_runs_uploaded_total", result="refused")
+
+
 def database_engine_old(version: str) -> None:
     """SQLite is one that two writers could damage a file with; Tocsin lets no second one in, other programs might."""
     _log.debug("SQLite older than 3.51.3; leave its files to Tocsin alone.", version=version)
