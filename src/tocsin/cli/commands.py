@@ -158,6 +158,7 @@ def train(
         if plots:
             illustrated(outcome)
         project.track(outcome)
+        project.upload(outcome)
     screens.outcome(outcome, as_json=settings.json)
     raise typer.Exit(DONE if outcome.verdict.passed else REFUSED)
 

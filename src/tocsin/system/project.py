@@ -196,6 +196,11 @@ class Project:
             channels = [channel for channel, number in at.items() if number == outcome.version.version]
             Tracker(self.config).training(outcome, channels)
 
+    def upload(self, outcome: Outcome) -> None:
+        """Copy what a training left behind to where the registry is, if that is elsewhere."""
+        if elsewhere(self.config.registry.path):
+            upload_run(open_bucket(self.config.registry.path, meter=self.meter), outcome.folder)
+
     def tune(self, workers: int | None = None, *, anew: bool = False) -> Tuning:
         """Search over parameters, on the rows that training learns from and sets its level on: see `training.tune`.
 
