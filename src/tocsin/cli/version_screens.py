@@ -39,7 +39,7 @@ def versions(found: Mapping[str, Any], now: datetime) -> None:
     there = [pair for pair in FIGURES if any(pair[0] in entry.summary for entry in newest_first)]
     for figures in range(MOST_FIGURES, -1, -1):
         rows = [_row(found, entry, there[:figures]) for entry in newest_first]
-        table = _table(list(rows[0]), [list(row.values()) for row in rows])
+        table = _table(list(rows[0]) if rows else [], [list(row.values()) for row in rows])
         if out.measure(table, options=out.options.update(max_width=WIDEST)).maximum <= out.width:
             out.print(table, soft_wrap=False)
             break
