@@ -38,7 +38,7 @@ from tocsin.scoring.scorer import Scored, Scorer
 from tocsin.scoring.trial import Circumstances, trial
 from tocsin.sinks.base import Sink
 from tocsin.sources.base import Tally
-from tocsin.storage import Meter, elsewhere, open_store
+from tocsin.storage import Meter, elsewhere, open_bucket, open_store, upload_run
 from tocsin.system.checking import check
 from tocsin.system.gating import Candidate, Court, Rows
 from tocsin.system.logbook import logged
