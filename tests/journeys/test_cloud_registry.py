@@ -1,0 +1,47 @@
+"""A registry in a bucket: trained on one machine, pulled by another."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import pytest
+from tests.storage.servers import CloudServer
+
+from tocsin.storage import open_bucket
+
+Run = Callable[..., CompletedProcess[str]]
+
+
+@pytest.mark.parametrize("kind", ["s3", "gcs"])
+def test_a_model_trained_here_serves_from_a_bucket(
+    kind: str, site: Path, tocsin: Run, request: pytest.FixtureRequest
+) -> None:
+    cloud: CloudServer = request.getfixturevalue(kind)
+    url = cloud.bucket()
+    config = site / "tocsin.yaml"
+    config.write_text(config.read_text("utf-8") + f"registry: {{path: {url}/models}}\n", "utf-8")
+    trained = tocsin("train", "--no-plots", "--json")
+    assert trained.returncode == 0, trained.stderr
+    version = json.loads(trained.stdout)["version"]
+    assert tocsin("models", "promote", str(version)).returncode == 0
+    assert not (site / "registry").exists()
+    assert tocsin("models", "verify").returncode == 0
+    assert tocsin("score", site / "data" / "rows.csv").returncode == 0
+    assert (site / "alerts.jsonl").stat().st_size > 0
+    keys = {entry.key for entry in open_bucket(f"{url}/models").list()}
+    (run,) = {key.split("/")[1] for key in keys if key.startswith("runs/")}
+    assert {f"runs/{run}/report.json", f"runs/{run}/manifest.json", f"runs/{run}/model/arrays.bin"} <= keys
+
+
+def test_a_limit_on_requests_ends_a_training_before_it_costs_more(site: Path, tocsin: Run, s3: CloudServer) -> None:
+    config = site / "tocsin.yaml"
+    text = f"registry: {{path: {s3.bucket()}}}\nlimits: {{requests: 3}}\n"
+    config.write_text(config.read_text("utf-8") + text, "utf-8")
+    mark = s3.mark()
+    refused = tocsin("train", "--no-plots")
+    assert refused.returncode == 1
+    assert "limits.requests" in refused.stderr
+    assert len(s3.since(mark)) == 3
