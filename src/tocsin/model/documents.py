@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Generic, Protocol, TypeVar
 
 import orjson
@@ -170,7 +171,7 @@ class Shelf(Generic[_Document]):
     def __init__(self, store: Store, folder: str, kind: type[_Document], signatory: Signatory) -> None:
         self._store = store
         self.folder = folder
-        self._kind = TypeAdapter(kind)
+        self._kind: TypeAdapter[_Document] = _adapter(kind)
         self._signatory = signatory
 
     def numbers(self) -> list[int]:
@@ -243,3 +244,9 @@ class Shelf(Generic[_Document]):
         missing = sorted(set(range(1, max(numbers, default=0) + 1)) - set(numbers))
         if missing:
             yield Problem(self.folder, f"no {str(missing)[1:-1][:200]}", "every number from 1 to the last")
+
+
+@lru_cache(maxsize=32)
+def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
+    """What reads and writes documents of a kind; it takes longer to make than a document to read."""
+    return TypeAdapter(kind)
