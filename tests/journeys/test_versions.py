@@ -118,9 +118,11 @@ def test_what_is_shown_of_a_version_is_what_was_found_in_training(
     for_people = tocsin("models", "show", "1").stdout
     for words in (learnt["model"][:12], "type: robust_zscore", "rows.csv", "roc_auc: "):
         assert words in for_people
-    (row,) = tocsin("models", "list").stdout.splitlines()[1:]
+    row, candidate, champion = tocsin("models", "list").stdout.splitlines()[1:]
     assert row.split()[:2] == ["1", learnt["model"][:12]]
     assert row.rstrip().endswith("candidate, champion")
+    assert candidate.startswith("candidate: version 1, added ")
+    assert champion.startswith("champion: version 1, promoted ")
     clean = tocsin("models", "verify")
     assert (clean.returncode, clean.stdout.strip()) == (0, "Every stored byte is as it was written.")
     assert json.loads(tocsin("models", "verify", "--json").stdout) == {"problems": []}

@@ -29,9 +29,10 @@ def listed(registry: Registry, index: Index, name: str) -> dict[str, Any]:
     pointed = {standing.channel: standing.step.version for standing in standings if standing.step}
     retired = listing.retired - set(pointed.values())
     served = {step.document.version for step in listing.channels.get("champion", ())[:-1]}
+    living = [number for number in listing.versions if number not in retired]
     return {
-        "versions": [record.document.version for number, record in listing.versions.items() if number not in retired],
-        "judged": {number: decisive(listing.judged(number, registry.trust.roots)) for number in listing.versions},
+        "versions": [listing.versions[number].document.version for number in living],
+        "judged": {str(number): decisive(listing.judged(number, registry.trust.roots)) for number in living},
         "channels": pointed,
         "standings": standings,
         "archived": sorted(served - retired - {pointed.get("champion")}),

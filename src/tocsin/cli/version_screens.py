@@ -132,7 +132,7 @@ def age(issued: str, now: datetime) -> str:
 
 def _row(found: Mapping[str, Any], entry: Version, figures: Sequence[tuple[str, str]]) -> dict[str, str]:
     """A version as a line of a list."""
-    judged: Judged = found["judged"][entry.version]
+    judged: Judged = found["judged"][str(entry.version)]
     channels = [channel for channel, number in found["channels"].items() if number == entry.version]
     return {
         "version": str(entry.version),
