@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 import orjson
 from pydantic import TypeAdapter, ValidationError
@@ -171,7 +171,7 @@ class Shelf(Generic[_Document]):
     def __init__(self, store: Store, folder: str, kind: type[_Document], signatory: Signatory) -> None:
         self._store = store
         self.folder = folder
-        self._kind: TypeAdapter[_Document] = _adapter(kind)
+        self._kind: TypeAdapter[_Document] = _adapter(cast("type[Any]", kind))
         self._signatory = signatory
 
     def numbers(self) -> list[int]:
