@@ -78,7 +78,7 @@ def s3_server() -> Iterator[S3Server]:
         environment = {
             "AWS_ACCESS_KEY_ID": "AKIATESTTESTTESTTEST",
             "AWS_SECRET_ACCESS_KEY": "not-a-secret-of-anybody",
-            "AWS_REGION": "us-east-1",
+            "AWS_DEFAULT_REGION": "us-east-1",
             "AWS_ENDPOINT_URL": url,
         }
         yield S3Server(url, environment, asked)
