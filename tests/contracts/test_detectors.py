@@ -100,6 +100,11 @@ class KeepsHalfOfIt(Honest):
         return {"mean": Array((columns,))}
 
 
+class Trusting(Honest):
+    def arrays(self, columns: int) -> Mapping[str, Array]:
+        return {"mean": Array((columns,)), "scale": Array((columns,))}
+
+
 class BlamesTheNextColumn(Honest):
     def explain(self, x: Matrix) -> Matrix:
         return np.roll(super().explain(x), 1, axis=1)
@@ -123,6 +128,7 @@ class WritesIntoItsRows(Honest):
         (LooksAtTheRowBefore, checks.check_the_order_of_rows_is_irrelevant, "the order of rows"),
         (Unseeded, checks.check_the_same_fit_gives_the_same_bits, "two fits on the same rows differ"),
         (KeepsHalfOfIt, checks.check_a_restored_state_gives_the_same_scores, "differs after restore"),
+        (Trusting, checks.check_a_hostile_state_is_refused_or_harmless, "Trusting with .*refuse it as"),
         (BlamesTheNextColumn, checks.check_reasons_name_the_spiked_column, r"names columns \[1, 2, 3, 0\]"),
         (WritesIntoItsRows, checks.check_scoring_changes_nothing, "writes into the rows"),
         (Honest, checks.check_unusual_training_rows_are_survived, "fails on .*: overflow encountered"),

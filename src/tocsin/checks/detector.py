@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import orjson
 
+from tocsin.checks.mutants import survives
 from tocsin.checks.part import require
 from tocsin.detectors.base import Detector, Labels, State, Supervision
 from tocsin.errors import DataError, NotFittedError, SchemaError
@@ -244,6 +245,18 @@ def check_a_restored_state_gives_the_same_scores(kind: Kind, folder: Path) -> No
     )
 
 
+def check_a_hostile_state_is_refused_or_harmless(kind: Kind, folder: Path) -> None:
+    """A model may come from anywhere: no array in it crashes, hangs or gives a score that is no number."""
+    detector = _fitted(kind, folder)
+    rows = _mixed(detector, 3, 3)
+    survives(
+        detector.state(),
+        lambda state: kind.restore(detector.parameters(), state, _COLUMNS),
+        lambda restored: _scored(restored, rows),
+        kind.__name__,
+    )
+
+
 def check_reasons_name_the_spiked_column(kind: Kind, folder: Path) -> None:
     """A share for each column; the spiked one has the largest."""
     detector = _fitted(kind, folder)
@@ -325,5 +338,6 @@ CHECKS: tuple[Callable[[Kind, Path], None], ...] = (
     check_other_matrices_are_refused,
     check_unusual_training_rows_are_survived,
     check_a_restored_state_gives_the_same_scores,
+    check_a_hostile_state_is_refused_or_harmless,
     check_reasons_name_the_spiked_column,
 )

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from tocsin.calibration import rows_band
+from tocsin.checks.mutants import survives
 from tocsin.checks.part import require
 from tocsin.errors import DataError, NotFittedError
 from tocsin.records import Mask, Vector
@@ -65,6 +66,17 @@ def check_restoring_the_state_gives_the_same_decisions(kind: type[Threshold], fo
     require(again.promise() == threshold.promise(), "another promise after restore")
 
 
+def check_a_hostile_state_is_refused_or_harmless(kind: type[Threshold], folder: Path) -> None:
+    """A model may come from anywhere: no array in it makes a p-value or a flag that is none."""
+    threshold, scores = _fitted(kind, folder), _scores(1, 5)
+
+    def judges(restored: Threshold) -> None:
+        p, flags = restored.p_value(scores), restored.flag(scores)
+        require(((p > 0) & (p <= 1)).all() and flags.dtype == np.bool_, f"p-values {p} and flags {flags}")
+
+    survives(threshold.state(), lambda state: kind.restore(threshold.parameters(), state), judges, kind.__name__)
+
+
 def check_the_promised_share_is_flagged(kind: type[Threshold], folder: Path) -> None:
     """On as many fresh rows the count lies in the 99.99 % beta-binomial band of the rate that is served."""
     threshold = _fitted(kind, folder)
@@ -115,6 +127,7 @@ CHECKS: tuple[Callable[[type[Threshold], Path], None], ...] = (
     check_a_higher_score_is_never_less_anomalous,
     check_a_score_means_the_same_in_any_batch,
     check_restoring_the_state_gives_the_same_decisions,
+    check_a_hostile_state_is_refused_or_harmless,
     check_the_promised_share_is_flagged,
     check_a_larger_budget_flags_what_a_smaller_one_does,
     check_entities_that_were_never_seen_are_judged,
