@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -171,7 +171,7 @@ class Shelf(Generic[_Document]):
     def __init__(self, store: Store, folder: str, kind: type[_Document], signatory: Signatory) -> None:
         self._store = store
         self.folder = folder
-        self._kind: TypeAdapter[_Document] = _adapter(cast("type[Any]", kind))
+        self._kind: TypeAdapter[_Document] = _adapter(cast("Hashable", kind))
         self._signatory = signatory
 
     def numbers(self) -> list[int]:
@@ -247,6 +247,6 @@ class Shelf(Generic[_Document]):
 
 
 @lru_cache(maxsize=32)
-def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
+def _adapter(kind: Any) -> TypeAdapter[Any]:
     """What reads and writes documents of a kind; it takes longer to make than a document to read."""
     return TypeAdapter(kind)
