@@ -18,6 +18,7 @@ from tocsin.cli.bench import bench
 from tocsin.cli.data import data_app
 from tocsin.cli.exporting import ExportFormat, exporting
 from tocsin.cli.import_config import import_config
+from tocsin.cli.gate import gate
 from tocsin.cli.keys import keys_app
 from tocsin.cli.models import models_app
 from tocsin.cli.parts import check_part, new_app
@@ -47,6 +48,7 @@ app.add_typer(presets_app, name="presets")
 app.add_typer(new_app, name="new")
 app.command("check-part")(check_part)
 app.command("import-config")(import_config)
+app.command("gate")(gate)
 app.command("tune")(tune)
 app.command("bench")(bench)
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tocsin.cli.doctor import Finding
     from tocsin.evaluation.report import Report
     from tocsin.model.footprint import Footprint
-    from tocsin.records import Alert, Verdict
+    from tocsin.records import Alert, Judgement, Verdict
     from tocsin.registry import Version
     from tocsin.sources.base import Tally
     from tocsin.system import Outcome, Project
@@ -157,11 +157,33 @@ def grid(rows: Sequence[Sequence[str]]) -> None:
 
 
 def verdict(judged: Verdict) -> None:
-    """Passed or refused, with a line per target."""
+    """Passed or refused: every target and what was missed in a line each, the other gates by their names."""
+    from tocsin.evaluation.judge import GATES
+
     out.print("[bold green]Verdict: passed[/]" if judged.passed else "[bold red]Verdict: refused[/]")
-    for judgement in judged.judgements:
-        mark = "[green]✓[/]" if judgement.passed else "[red]✗[/]" if judgement.asked else "-"
-        out.print(f"  {mark} {_shown(judgement.reason)}")
+    if judged.passed and judged.needs_approval:
+        out.print("  [yellow]It takes a person's approval: tocsin models promote VERSION --approve NOTE[/]")
+    held: dict[str, None] = {}
+    skipped: dict[str, dict[str, None]] = {}
+    for item in judged.judgements:
+        if not item.asked:
+            skipped.setdefault(str(item.got), {})[item.target] = None
+        elif item.passed and item.target in GATES:
+            held[item.target] = None
+        else:
+            judgement(item)
+    if held:
+        out.print(f"  [green]✓[/] {', '.join(held)}")
+    for why, names in skipped.items():
+        out.print(f"  - not asked: {_shown(', '.join(names))} ({_shown(why)})")
+
+
+def judgement(item: Judgement, why: str = "") -> None:
+    """What one gate or target found, and why it is asked."""
+    missed = "[yellow]![/]" if item.soft else "[red]✗[/]"
+    out.print(f"  {'[green]✓[/]' if item.passed else missed if item.asked else '-'} {_shown(item.reason)}")
+    if why:
+        out.print(f"    [dim]{_shown(why)}[/]")
 
 
 def outcome(result: Outcome, *, as_json: bool) -> None:

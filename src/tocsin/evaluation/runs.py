@@ -41,6 +41,11 @@ def runs(root: Path, name: str) -> list[Path]:
     return sorted(root.glob(f"{name}-[0-9]*T[0-9]*")) if root.is_dir() else []
 
 
+def unfinished(root: Path, name: str) -> list[Path]:
+    """What runs of a project left behind that were killed, or what one is writing now."""
+    return sorted(root.glob(f".{name}-[0-9]*T[0-9]*.partial")) if root.is_dir() else []
+
+
 def write_documents(folder: Path, documents: Mapping[str, Any]) -> None:
     """Each value as a JSON file of that name."""
     for name, document in documents.items():

@@ -18,7 +18,7 @@ from tocsin.synthetic.injection import Disturbances, Injected, inject
 DRAWS = 2
 """Copies of the clean rows that are disturbed, each in other places."""
 ROWS_PER_ANOMALY = 25
-LENGTH, STRENGTH = (3, 8), (4.0, 12.0)
+LENGTH, STRENGTH = (3, 8), (6.0, 24.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class Subject:
     memory_bytes: int
     """The most that its training held; 0 where nobody knows."""
     leak: str = ""
-    """The column that alone ranked its own test rows best."""
+    """The column that gave the label away on its own test rows."""
 
 
 def fresh_anomalies(pins: Pins, seed: int) -> tuple[Injected, ...]:

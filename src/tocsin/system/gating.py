@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cached_property
 from math import inf
 from time import perf_counter
 
@@ -29,7 +30,7 @@ from tocsin.registry import CHAMPION, Registry
 
 COMPARED = 20_000
 """Test rows by which ranks are compared."""
-PACED, ROUNDS = 60, 3
+PACED, ROUNDS = 20, 3
 """Single rows that are timed in a round, in which every model has its turn."""
 
 
@@ -92,11 +93,12 @@ class Court:
         anew
             Pin other rows, with this candidate as their anchor.
         """
-        champion, lost = self._champion()
+        champion, lost = self._champion
         model, replayed = self._rebuilt(candidate)
         pins = self._pinned(model if anew or champion is None else champion.model, candidate.rows.test, anew=anew)
         ring = _Ring(candidate.rows, pins, int(candidate.bundle.digest[:8], 16))
-        paces = _paces([model, champion.model] if champion else [model], candidate.rows.test)
+        own = candidate.report.results["latency_p99_ms"].value or 0.0
+        paces = _paces([model, champion.model], candidate.rows.test) if champion else [own]
         opponent, learnt = None, None
         if champion is not None:
             try:
@@ -125,6 +127,13 @@ class Court:
         if self.pins is not None:
             self.registry.pinboard(self.config.name).keep(self.pins.bundle(), self.pins.anchor)
 
+    @property
+    def parent(self) -> str | None:
+        """Digest of the champion, which a candidate is to replace."""
+        champion = self._champion[0]
+        return champion.digest if champion else None
+
+    @cached_property
     def _champion(self) -> tuple[_Champion | None, str]:
         """The champion, if there is one, or why it cannot be had."""
         name = self.config.name
@@ -134,7 +143,7 @@ class Court:
             bundle, entry = self.registry.load(name, CHAMPION)
             model = AnomalyModel.from_bundle(bundle, outside=self._outside)
             memory = int(entry.summary.get("peak_memory_bytes", 0))
-            return _Champion(model, memory, telling_column(self.registry.report(name, CHAMPION))), ""
+            return _Champion(model, entry.digest, memory, telling_column(self.registry.report(name, CHAMPION))), ""
         except TocsinError as error:
             return None, f"{error.problem.where}, {error.problem.got}"
 
@@ -166,6 +175,7 @@ class Court:
 @dataclass(frozen=True, slots=True)
 class _Champion:
     model: AnomalyModel
+    digest: str
     memory: int
     leak: str
 

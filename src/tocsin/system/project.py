@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Self, cast
 
 from tocsin import observe
-from tocsin.alerts import AlertPolicy, BudgetController
 from tocsin.component import PartSpec
 from tocsin.config import Config, LimitsConfig, load
 from tocsin.errors import ConflictError
@@ -34,6 +33,7 @@ from tocsin.records import Batch, Verdict
 from tocsin.registry import CANDIDATE, CHAMPION, Machine, Registry, Version
 from tocsin.registry.index import Index
 from tocsin.scoring.delivery import Delivery
+from tocsin.scoring.policy import policy_of
 from tocsin.scoring.scorer import Scored, Scorer
 from tocsin.scoring.trial import Circumstances, trial
 from tocsin.sinks.base import Sink
@@ -156,18 +156,20 @@ class Project:
         if elsewhere:
             features.begin(model.kernel)
         test = elsewhere.batch if elsewhere else parts.test
-        evidence = trial(model, self._policy(model, known), features, test, known)
+        policy = policy_of(model, config.alerts, known.version, generated=known.generated)
+        evidence = trial(model, policy, features, test, known)
         report = evaluate(evidence)
+        court = Court(config, self.registry, self._cache, self.clock())
         notes = {
             "report": report.to_json(),
             "train_seconds": known.train_seconds,
             "peak_memory_bytes": known.peak_memory_bytes,
             "generated": known.generated,
-            **provenance(model, history.tally.digests, self._parent),
+            **provenance(model, history.tally.digests, court.parent),
         }
         means.checkpoint("gates")
         rows = Rows(test, (parts.train, parts.calibration), follows=elsewhere is None)
-        bundle, court = model.bundle(notes), Court(config, self.registry, self._cache, self.clock())
+        bundle = model.bundle(notes)
         verdict = court.judge(Candidate(model, bundle, report, evidence.scores, rows, known.peak_memory_bytes))
         means.checkpoint("publishing")
         folder = self._new_run(model.digest)
@@ -182,7 +184,7 @@ class Project:
             if verdict.passed:
                 court.keep()
         observe.model_registered(config.name, version.version, version.digest, passed=verdict.passed)
-        if promote and verdict.passed and (unattended(config.gate) or not verdict.needs_approval):
+        if promote and self.may_promote(verdict):
             try:
                 self.promote(version.version)
             except ConflictError:
@@ -225,6 +227,10 @@ class Project:
         self.registry.promote(self.config.name, version, channel, approval=approval)
         observe.model_promoted(self.config.name, version, channel)
         Tracker(self.config).moved(channel, version)
+
+    def may_promote(self, verdict: Verdict) -> bool:
+        """Whether a verdict lets a model go live without a person."""
+        return verdict.passed and not (verdict.needs_approval and not unattended(self.config.gate))
 
     def roll_back(self, channel: str = CHAMPION) -> Version:
         """Point a channel at the version before this one; raises RegistryError if there was none."""
@@ -292,7 +298,8 @@ class Project:
         features = FeaturePass(self._cache).begin(model.kernel)
         for rows in before:
             features.run(rows)
-        evidence = trial(model, self._policy(model, known), features, test.batch, known)
+        policy = policy_of(model, config.alerts, known.version, generated=known.generated)
+        evidence = trial(model, policy, features, test.batch, known)
         return Tried(model, entry, before, test, evidence, evaluate(evidence))
 
     def _outcome(self, tried: Tried, verdict: Verdict) -> Outcome:
@@ -326,7 +333,7 @@ class Project:
         model, entry = self.model(version)
         tally = tally or Tally()
         shown = f"{entry.name} {entry.version} ({entry.digest[:12]})"
-        scorer = Scorer(model, self._policy(model, Circumstances(self.config.name, shown, generated=entry.generated)))
+        scorer = Scorer(model, policy_of(model, self.config.alerts, shown, generated=entry.generated))
         sinks = [cast("Sink", local_part("sinks", sink, self.config)) for sink in self.config.sinks]
         with Delivery(sinks, self.privacy.name) as delivery:
             rows = self.reader.batches(spec, None, tally)  # what is scored need not be labelled
@@ -372,25 +379,6 @@ class Project:
         self.reader.begin(source_of(self.config))
         config = self.met(source_of(self.config))
         return config, self.reader.read(source_of(config), config.labels, limits, period or self._period)
-
-    def _policy(self, model: AnomalyModel, known: Circumstances) -> AlertPolicy:
-        """The policy that the model's budget was fitted with; how much is delivered at most, the config says."""
-        return AlertPolicy(
-            cooldown_s=model.design.budget.cooldown_s,
-            at_most_per_day=self.config.alerts.at_most_per_day,
-            model=known.version,
-            generated=known.generated,
-            controller=BudgetController.of(model.promise) if self.config.alerts.adapt else None,
-        )
-
-    @property
-    def _parent(self) -> str | None:
-        """Digest of the champion, which a new version is to replace."""
-        name = self.config.name
-        if name not in self.registry.names():
-            return None
-        at = self.registry.channels(name).get("champion")
-        return next((entry.digest for entry in self.registry.history(name) if entry.version == at), None)
 
     @property
     def _cache(self) -> FeatureCache:

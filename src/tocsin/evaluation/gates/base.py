@@ -88,8 +88,8 @@ class Gate:
         Of the value.
     soft
         Missed, it asks for a person's approval and refuses nothing.
-    why
-        What goes wrong without it.
+    why, measure
+        What goes wrong without it, and of what the value is.
     judge
         Holds a case against it.
     """
@@ -99,13 +99,15 @@ class Gate:
     unit: Unit
     soft: bool
     why: str
+    measure: str
     judge: Judge
 
 
 def gate(wanted: str, *, unit: Unit = "ratio", soft: bool = False) -> Callable[[Judge], Gate]:
-    """Make a gate of a function: it takes its name from it, and its reason from the function's docstring."""
+    """Make a gate of a function: its name, and its docstring as reason (first paragraph) and as what is measured."""
 
     def made(judge: Judge) -> Gate:
-        return Gate(judge.__name__, wanted, unit, soft, " ".join((judge.__doc__ or "").split()), judge)
+        why, _, measure = (judge.__doc__ or "").partition("\n\n")
+        return Gate(judge.__name__, wanted, unit, soft, " ".join(why.split()), " ".join(measure.split()), judge)
 
     return made

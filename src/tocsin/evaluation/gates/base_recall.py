@@ -11,7 +11,7 @@ from tocsin.evaluation.standing import Standing
 from tocsin.records import Judgement, Mask
 from tocsin.synthetic.injection import Kind
 
-BUDGET = 0.01
+BUDGET = 0.05
 """Share of the clean rows that either model may ring for."""
 FEWEST = 20
 """Anomalies of which a recall can be told."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from tocsin.evaluation.comparison import Comparison
 from tocsin.evaluation.gates.base import Asked, Case, gate
 from tocsin.records import Judgement
 
@@ -18,13 +19,15 @@ def leak(case: Case, asked: Asked) -> Iterator[Judgement]:
     single = (case.report.get("leaks") or {}).get("single")
     if single is None:
         yield asked.skipped("too few labelled rows to tell")
-    elif case.champion is not None and case.champion.leak == single["column"]:
+        return
+    if case.champion is not None and case.champion.leak == single["column"]:
         yield asked.skipped(f"{single['column']} told as much when the champion was judged")
-    else:
-        yield asked.judged(single["roc_auc"], f"ROC-AUC of {single['column']} alone ({single['by']})")
+        return
+    yield asked.judged(single["roc_auc"], f"ROC-AUC of {single['column']} alone ({single['by']})")
 
 
 def telling_column(report: Mapping[str, Any]) -> str:
-    """The column that ranked best alone when another model was judged, by what its report gave as JSON."""
+    """The column that is a label by what the report of another model gave as JSON; empty if there is none."""
     single = (report.get("leaks") or {}).get("single")
-    return str(single["column"]) if single else ""
+    bound = Comparison.parse(leak.wanted, leak.unit)
+    return str(single["column"]) if single and not bound.holds(single["roc_auc"]) else ""
