@@ -67,7 +67,7 @@ class Subject:
     standing: Standing | None
     """None where the pinned rows cannot be read, or there are none."""
     latency_ms: float
-    """The 99th percentile of single rows, the best of a few rounds in which all models took turns."""
+    """The median of single rows, for which all models took turns; 0 where there was nobody to take turns with."""
     memory_bytes: int
     """The most that its training held; 0 where nobody knows."""
     leak: str = ""

@@ -65,7 +65,7 @@ def expect_permission(ledger: Ledger, roots: Roots, record: Signed[Record], chan
     where = f"{ledger.name} version {version.version}"
     judged = judgements(ledger, roots, record)
     verdict = decisive(judged).verdict
-    missed = [item for item in verdict.judgements if not item.passed]
+    missed = [item for item in verdict.judgements if item.asked and not item.passed]
     named = "; ".join(f"{item.target} {item.wanted}, got {item.got}" for item in missed)
     if not verdict.passed:
         hint = "the verdict stays with the version: train again, or with another gate"

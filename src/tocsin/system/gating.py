@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
-from math import inf
 from time import perf_counter
 
 import numpy as np
@@ -30,8 +29,8 @@ from tocsin.registry import CHAMPION, Registry
 
 COMPARED = 20_000
 """Test rows by which ranks are compared."""
-PACED, ROUNDS = 20, 3
-"""Single rows that are timed in a round, in which every model has its turn."""
+PACED = 60
+"""Single rows by which models are timed in turns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +96,7 @@ class Court:
         model, replayed = self._rebuilt(candidate)
         pins = self._pinned(model if anew or champion is None else champion.model, candidate.rows.test, anew=anew)
         ring = _Ring(candidate.rows, pins, int(candidate.bundle.digest[:8], 16))
-        own = candidate.report.results["latency_p99_ms"].value or 0.0
-        paces = _paces([model, champion.model], candidate.rows.test) if champion else [own]
+        paces = _paces([model, champion.model], candidate.rows.test) if champion else [0.0]
         opponent, learnt = None, None
         if champion is not None:
             try:
@@ -223,16 +221,13 @@ class _Ring:
 
 
 def _paces(models: Sequence[AnomalyModel], rows: Batch) -> list[float]:
-    """Milliseconds that a single row takes at its 99th percentile, by model, in the best of some rounds."""
+    """Milliseconds that half of the single rows take at most, by model: what else the machine does meets all alike."""
     states = [model.start() for model in models]
-    best = [inf] * len(models)
-    for first in range(0, min(rows.rows, PACED * ROUNDS), PACED):
-        for place, (model, state) in enumerate(zip(models, states, strict=True)):
-            taken = []
-            for row in range(first, min(first + PACED, rows.rows)):
-                one = rows.take(slice(row, row + 1))
-                start = perf_counter()
-                model.score(one, state)
-                taken.append((perf_counter() - start) * 1e3)
-            best[place] = min(best[place], float(np.percentile(taken, 99)))
-    return best
+    taken: list[list[float]] = [[] for _ in models]
+    for row in range(min(rows.rows, PACED)):
+        one = rows.take(slice(row, row + 1))
+        for model, state, times in zip(models, states, taken, strict=True):
+            start = perf_counter()
+            model.score(one, state)
+            times.append((perf_counter() - start) * 1e3)
+    return [float(np.median(times)) for times in taken]
