@@ -371,3 +371,9 @@ def stream_broken(source: str, reason: str) -> None:
     """A stream of events came to an end that nobody asked for; what is missing is read, then it is opened again."""
     _log.info("Stream broken off, reading what is missing.", source=source, reason=reason)
     count("tocsin_streams_broken_total", source=source)
+
+
+def cleaned_up(what: str, items: int) -> None:
+    """Things of one kind were deleted, since nobody needs them any more and somebody said so."""
+    _log.info("Cleaned up.", what=what, items=items)
+    count("tocsin_cleaned_up_total", items, what=what)

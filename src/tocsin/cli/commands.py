@@ -15,6 +15,7 @@ import typer
 from tocsin import log
 from tocsin.cli import INTERRUPTED, screens
 from tocsin.cli.bench import bench
+from tocsin.cli.cleanup import cleanup
 from tocsin.cli.data import data_app
 from tocsin.cli.exporting import ExportFormat, exporting
 from tocsin.cli.import_config import import_config
@@ -51,6 +52,7 @@ app.command("import-config")(import_config)
 app.command("gate")(gate)
 app.command("tune")(tune)
 app.command("bench")(bench)
+app.command("cleanup")(cleanup)
 
 Chosen = Annotated[str | None, typer.Option("--model", help="A version number or a channel. Default: champion.")]
 
