@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import math
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,8 @@ LIMITS = {MANIFEST: MAX_MANIFEST_BYTES, ARRAYS: MAX_ARRAYS_BYTES}
 _DTYPES = {
     name: np.dtype(name).newbyteorder("<") for name in ("float64", "float32", "int64", "int32", "int8", "uint8", "bool")
 }
+_PIECE_BYTES = 2**16
+_MISDECLARED = "more or fewer bytes than declared"
 _KEYS = {"format", "content", "arrays", "files", "digest", "notes"}
 
 
@@ -236,14 +238,34 @@ def _shape(entry: Any, where: str) -> tuple[np.dtype[Any], tuple[int, ...]]:
     return _DTYPES[dtype], tuple(shape)
 
 
-def _inflate(packed: bytes, size: int) -> bytes:
+def _inflate(packed: bytes, size: int) -> memoryview:
+    """The declared bytes, read-only and without a second copy on the way."""
     if size > MAX_ARRAYS_BYTES:
         raise IntegrityError(ARRAYS, f"{size} declared bytes", f"at most {MAX_ARRAYS_BYTES}")
-    unpacker = zlib.decompressobj()
+    raw, filled = bytearray(size), 0
     try:
-        raw = unpacker.decompress(packed, size + 1)
+        for piece in _pieces(packed):
+            if filled + len(piece) > size:
+                raise IntegrityError(ARRAYS, _MISDECLARED, f"{size} bytes")
+            raw[filled : filled + len(piece)] = piece
+            filled += len(piece)
     except zlib.error as error:
         raise IntegrityError(ARRAYS, f"a broken stream ({error})", "a zlib stream") from error
-    if len(raw) != size or not unpacker.eof or unpacker.unused_data:
-        raise IntegrityError(ARRAYS, "more or fewer bytes than declared", f"{size} bytes")
-    return raw
+    if filled != size:
+        raise IntegrityError(ARRAYS, _MISDECLARED, f"{size} bytes")
+    return memoryview(raw).toreadonly()
+
+
+def _pieces(packed: bytes) -> Iterator[bytes]:
+    """What one zlib stream holds, however much it is, in pieces of 64 KiB at most."""
+    unpacker = zlib.decompressobj()
+    for begin in range(0, len(packed), _PIECE_BYTES):
+        if unpacker.eof:
+            raise IntegrityError(ARRAYS, _MISDECLARED, "one zlib stream")
+        rest, piece = packed[begin : begin + _PIECE_BYTES], b"more"
+        while rest or piece:
+            piece = unpacker.decompress(rest, _PIECE_BYTES)
+            rest = unpacker.unconsumed_tail
+            yield piece
+    if not unpacker.eof or unpacker.unused_data:
+        raise IntegrityError(ARRAYS, _MISDECLARED, "one zlib stream")
