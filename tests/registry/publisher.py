@@ -2,7 +2,8 @@
 
 A line holds a folder, a file for acknowledgements, a first seed, and what to do: `on` until killed; `once` without an
 end; a number to die at that touch of the folder. Its process id is printed, and its exit status once it is gone. A
-process is forked from this one, which has loaded everything that it needs.
+process is forked from this one, which has loaded everything that it needs. With the same words as arguments this one
+does the work itself.
 """
 
 from __future__ import annotations
@@ -84,6 +85,10 @@ def tell(what: object) -> None:
 
 def main() -> None:
     log.configure("error")
+    if sys.argv[1:]:
+        folder, acknowledged, seed, how = sys.argv[1:]
+        work(Path(folder), Path(acknowledged), int(seed), how)
+        return
     tell("ready")
     for line in sys.stdin:
         folder, acknowledged, seed, how = line.split()
