@@ -119,7 +119,7 @@ def issue_a_root_of_his_own(theft: Theft) -> None:
     keyring = theft.attacker().trust.keyring
     mine = {role: (keyring.make(role),) for role in roots.last.roles}
     root = replace(roots.last, number=2, roles=mine, previous=roots.digests[-1])
-    Shelf(theft.store, "root", Root, Forger(theft.thief / "keys", "root", theft.id)).create(2, root)
+    Shelf(theft.store, "root", Root, Forger(theft.thief / "keys", "root")).create(2, root)
 
 
 def begin_another_registry(theft: Theft) -> None:

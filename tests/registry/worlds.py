@@ -69,16 +69,18 @@ def restore(store: Store, before: dict[str, bytes]) -> None:
 
 
 class Forger:
-    """Signs whatever it is given with the key of one role that lies in a folder, and believes everything."""
+    """Signs whatever it is given with the key of one role that lies in a folder, and believes everything.
 
-    def __init__(self, keys: Path, role: Role, registry: str) -> None:
+    Roots are signed as they are, all else together with the id of its registry.
+    """
+
+    def __init__(self, keys: Path, role: Role, registry: str | None = None) -> None:
         self._keyring = Keyring(keys)
         self._role = role
-        self._registry = registry
+        self._before = f"tocsin registry {registry}\n".encode() if registry else b""
 
     def sign(self, document: object, body: bytes) -> dict[str, str]:
-        public = self._keyring.make(self._role)
-        return self._keyring.sign(self._role, [public], f"tocsin registry {self._registry}\n".encode() + body)
+        return self._keyring.sign(self._role, [self._keyring.make(self._role)], self._before + body)
 
     def check(self, document: object, sealed: Sealed) -> str:
         return next(iter(sealed.signatures))

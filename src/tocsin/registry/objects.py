@@ -87,6 +87,10 @@ class Objects:
         stored = record.objects.get(file)
         if stored is None:
             raise IntegrityError(where, "no such file", f"{', '.join(LIMITS)} and {REPORT}")
+        return self.fetch(stored, where, limit_bytes)
+
+    def fetch(self, stored: StoredObject, where: str, limit_bytes: int = MAX_REPORT_BYTES) -> bytes:
+        """One object, by default a report; raises as `files` does."""
         try:
             data = self._store.get(stored.name, min(stored.size, limit_bytes))
         except NotStored as error:

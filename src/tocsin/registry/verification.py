@@ -1,4 +1,4 @@
-"""Hold every stored byte of a name against its hash."""
+"""Hold every stored byte of a name against its hash, every document against its signature and what was seen here."""
 
 from __future__ import annotations
 
@@ -15,12 +15,15 @@ def verify(ledger: Ledger, objects: Objects) -> list[Problem]:
     problems = list(ledger.versions.gaps())
     for number in ledger.versions.numbers():
         problems += _problems_of(partial(_verify_version, ledger, objects, number))
-    for channel in ledger.channels():
-        shelf = ledger.channel(channel)
-        problems += shelf.gaps()
-        for number in shelf.numbers():
+        for judged in ledger.judgements(number).numbers():
+            problems += _problems_of(partial(_verify_judgement, ledger, objects, number, judged))
+    for number in ledger.retired():
+        problems += _problems_of(partial(ledger.retirements.read, number))
+    for channel in sorted({*ledger.channels(), *ledger.seen()}):
+        problems += _problems_of(partial(ledger.steps, channel))
+        for number in ledger.channel(channel).numbers():
             problems += _problems_of(partial(_verify_step, ledger, channel, number))
-    return problems
+    return list(dict.fromkeys(problems))
 
 
 def _verify_version(ledger: Ledger, objects: Objects, number: int) -> None:
@@ -30,11 +33,18 @@ def _verify_version(ledger: Ledger, objects: Objects, number: int) -> None:
         objects.report(record)
 
 
+def _verify_judgement(ledger: Ledger, objects: Objects, number: int, judged: int) -> None:
+    shelf = ledger.judgements(number)
+    found = shelf.read(judged)
+    if number not in ledger.retired():
+        objects.fetch(found.report, f"the report of {shelf.name(judged)}")
+
+
 def _verify_step(ledger: Ledger, channel: str, number: int) -> None:
     ledger.follow(ledger.channel(channel).read(number))
 
 
-def _problems_of(step: Callable[[], None]) -> list[Problem]:
+def _problems_of(step: Callable[[], object]) -> list[Problem]:
     try:
         step()
     except TocsinError as error:
