@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -10,8 +11,10 @@ from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
+from tests.storage.servers import S3Server
 
 from tocsin import load
+from tocsin.storage import open_bucket
 from tocsin.system import dependencies
 
 Run = Callable[..., CompletedProcess[str]]
@@ -40,7 +43,7 @@ def test_each_thing_is_told_on_its_own_and_nothing_is_made(site: Path, tocsin: R
     before = sorted(site.rglob("*"))
     found = asked()
     assert found.keys() == {"status", "problems", "dependencies"}
-    assert {"packages", "source", "registry", "sinks[0]"} <= statuses(found).keys()
+    assert list(statuses(found)) == ["packages", "source", "registry", "keys", "channels", "sinks[0]"]
     assert set(statuses(found).values()) == {"valid"}
     assert "✓ source: csv, 1,200 of 1,200 first rows can be used" in tocsin("check", "--connect").stdout
     assert [path for path in sorted(site.rglob("*")) if ".tocsin" not in path.parts] == before
@@ -70,6 +73,67 @@ def test_a_registry_that_takes_nothing_is_told(configure: Configure, asked: Aske
     configure(more="registry: {path: data/rows.csv/registry}\n")
     found = asked()
     assert (found["status"], statuses(found)["registry"]) == ("partial", "invalid")
+
+
+def test_a_key_that_the_registry_does_not_know_is_told(site: Path, tocsin: Run, asked: Asked) -> None:
+    assert tocsin("train", "--promote", "--no-plots").returncode == 0
+    assert "✓ keys: root, train, channel here" in tocsin("check", "--connect").stdout
+    (site / ".tocsin" / "keys" / "train.key").unlink()
+    tocsin("keys", "new", "--role", "train")
+    found = asked()
+    assert statuses(found)["keys"] == "partial"
+    assert [problem["got"] for problem in found["problems"]] == ["a train key unknown to the registry"]
+    shutil.rmtree(site / ".tocsin" / "keys")
+    assert "✓ keys: none here: this machine only reads" in tocsin("check", "--connect").stdout
+
+
+def test_a_channel_past_its_time_is_told(configure: Configure, tocsin: Run, asked: Asked) -> None:
+    configure(more="registry: {expires: 1ms}\n")
+    tocsin("train", "--promote", "--no-plots")
+    found = asked()
+    assert statuses(found)["channels"] == "partial"
+    assert {problem["got"] for problem in found["problems"]} == {"candidate, past its time", "champion, past its time"}
+
+
+def test_a_bucket_is_asked_whether_it_may_be_written(
+    s3: S3Server, configure: Configure, tocsin: Run, asked: Asked
+) -> None:
+    url = s3.bucket()
+    configure(more=f"registry: {{path: '{url}/models'}}\n")
+    assert "✓ registry: no model of this name yet, the first training begins it" in tocsin("check", "--connect").stdout
+    tocsin("train", "--no-plots")
+    before = [(entry.key, entry.etag) for entry in open_bucket(url).list()]
+    done = tocsin("check", "--connect")
+    assert "✓ registry: 1 versions, may be written" in done.stdout
+    assert "✓ credentials: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY set" in done.stdout
+    assert [(entry.key, entry.etag) for entry in open_bucket(url).list()] == before
+    configure(more=f"registry: {{path: '{url}-that-is-not/models'}}\n")
+    assert statuses(asked())["registry"] == "invalid"
+
+
+def test_a_file_of_credentials_is_for_its_owner_alone(
+    site: Path, configure: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = configure(("source:", "test: {type: object_store, url: 'gs://nowhere/*.csv'}\nsource:"))
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:1")
+    secret = site / "account.json"
+    secret.write_text("{}", "utf-8")
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(secret))
+    for mode, status in ((0o644, "partial"), (0o600, "valid")):
+        secret.chmod(mode)
+        found = {item.name: item.status for item in dependencies(load(str(path)), within_s=0.2)}
+        assert found["credentials"] == status
+
+
+@pytest.mark.filterwarnings("ignore")  # MLflow's words to its own authors
+@pytest.mark.parametrize(("uri", "status"), [("sqlite:///mlflow.db", "valid"), ("http://127.0.0.1:1", "invalid")])
+def test_an_mlflow_is_asked(
+    uri: str, status: str, configure: Configure, asked: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    configure(more=f"tracking: {{uri: '{uri}'}}\n")
+    assert statuses(asked())["tracking"] == status
+    assert not Path("mlflow.db").exists()
 
 
 def test_a_server_that_never_answers_is_waited_for_no_longer_than_it_may_take(configure: Configure) -> None:

@@ -4,30 +4,45 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial as bound
 from pathlib import Path
 from typing import Literal, cast
 
 from tocsin.component import PartSpec, expect_package, part_spec
 from tocsin.config import Config, LabelsConfig
-from tocsin.errors import Problem, TocsinError
+from tocsin.errors import ConflictError, NotStored, Problem, RegistryError, TocsinError
 from tocsin.model.design import problems_in
+from tocsin.model.documents import MAX_DOCUMENT_BYTES
+from tocsin.registry.keys import ROLES
+from tocsin.registry.trust import MARKER
 from tocsin.sinks.base import Sink
 from tocsin.sources.base import Tally
-from tocsin.storage import elsewhere
+from tocsin.storage import elsewhere, open_store
 from tocsin.system.project import Project
 from tocsin.training.history import local_part
+from tocsin.training.tracking import Tracker
 
 ANSWER_WITHIN_S = 30.0
+CREDENTIALS = {
+    "s3": ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "AWS_WEB_IDENTITY_TOKEN_FILE"),
+    "gs": ("GOOGLE_APPLICATION_CREDENTIALS",),
+}
+"""Where those of a scheme may come from."""
 NEEDED_TO_LEARN = {"xgboost": "xgboost", "lstm_autoencoder": "torch"}
 """Packages that a detector loads when it is fitted; a model of it serves without them."""
 
 
-_Answer = tuple[str, list[Problem]]
-"""What was found, and what is wrong with it."""
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What was found, and what is wrong with it."""
+
+    found: str
+    problems: list[Problem] = field(default_factory=list)
+    of_use: bool = False
+    """Whether it serves all the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +81,13 @@ def _looks(project: Project) -> Iterator[tuple[str, Callable[[], _Answer]]]:
         yield "source", bound(_first_rows, project, config.source, config.labels)
     if config.test is not None:
         yield "test", bound(_first_rows, project, config.test, config.test_labels or config.labels)
+    if variables := _variables(config):
+        yield "credentials", bound(_credentials, variables)
     yield "registry", bound(_registry, project)
+    yield "keys", bound(_keys, project)
+    yield "channels", bound(_channels, project)
+    if config.tracking is not None:
+        yield "tracking", lambda: _Answer(Tracker(config).ask())
     for number, sink in enumerate(config.sinks):
         yield f"sinks[{number}]", bound(_sink, config, sink)
 
@@ -91,7 +112,7 @@ def _members(place: str, spec: PartSpec) -> dict[str, PartSpec]:
 
 def _packages(config: Config) -> _Answer:
     problems = lacking(config)
-    return "all that a training needs are installed" if not problems else "some are missing", problems
+    return _Answer("some are missing" if problems else "all that a training needs are installed", problems)
 
 
 def _first_rows(project: Project, spec: PartSpec, labels: LabelsConfig | None) -> _Answer:
@@ -99,31 +120,89 @@ def _first_rows(project: Project, spec: PartSpec, labels: LabelsConfig | None) -
     next(project.reader.batches(spec, labels, tally, keep_refused=False), None)
     found = f"{spec.type}, {tally.passed_on:,} of {tally.received:,} first rows can be used"
     if tally.passed_on or not tally.received:
-        return found, []
+        return _Answer(found)
     reasons = ", ".join(f"{number} {reason}" for reason, number in tally.reasons.items())
-    return found, [Problem("$.source", f"no row that can be used ({reasons})", "rows that fit the schema")]
+    return _Answer(found, [Problem("$.source", f"no row that can be used ({reasons})", "rows that fit the schema")])
+
+
+def _variables(config: Config) -> tuple[str, ...]:
+    """Environment variables from which the credentials of the places that a config names may come."""
+    specs = [spec for spec in (config.source, config.test) if spec is not None]
+    places = [config.registry.path, *(str(spec.parameters.get("url", "")) for spec in specs)]
+    schemes = {place.partition("://")[0] for place in places}
+    schemes |= {"gs" for spec in specs if spec.type == "firebase"}
+    return tuple(name for scheme in CREDENTIALS if scheme in schemes for name in CREDENTIALS[scheme])
+
+
+def _credentials(variables: Sequence[str]) -> _Answer:
+    given = [name for name in variables if os.environ.get(name)]
+    found = (
+        f"{', '.join(given)} set" if given else f"none of {', '.join(variables)}; a file or the machine may have them"
+    )
+    problems = []
+    for name in given:
+        path = Path(os.environ[name])
+        if name.endswith(("_FILE", "_CREDENTIALS")) and not os.access(path, os.R_OK):
+            problems.append(Problem(name, "a file that cannot be read", "the path of one"))
+        elif path.is_file() and path.stat().st_mode & 0o077:
+            problems.append(Problem(name, "a file that others may read", "mode 0600", f"chmod 600 ${name}"))
+    return _Answer(found, problems, of_use=True)
 
 
 def _registry(project: Project) -> _Answer:
-    registry, config = project.registry, project.config
-    if config.name not in registry.names():
-        found = "reachable, no model of this name yet"
-    else:
-        channels = ", ".join(f"{channel} {version}" for channel, version in registry.channels(config.name).items())
-        found = f"readable, {len(registry.history(config.name))} versions, {channels}"
-    if elsewhere(config.registry.path):
-        return found, []
-    return found, _writable("$.registry.path", config.resolve(config.registry.path))
+    config = project.config
+    path = config.registry.path
+    versions = len(project.registry.history(config.name)) if config.name in project.registry.names() else 0
+    found = f"{versions} versions" if versions else "no model of this name yet"
+    if not elsewhere(path):
+        return _Answer(found, _writable("$.registry.path", config.resolve(path)))
+    store = open_store(path, meter=project.meter)
+    try:
+        # Creating what exists is refused: whether it exists is asked last, after whether one may.
+        store.put(MARKER, store.get(MARKER, MAX_DOCUMENT_BYTES))
+    except NotStored:
+        return _Answer(f"{found}, the first training begins it")
+    except ConflictError:
+        return _Answer(f"{found}, may be written")
+    except RegistryError as error:
+        trains = project.registry.trust.keyring.public("train") is not None
+        return _Answer(f"{found}, may only be read", [error.problem] if trains else [], of_use=True)
+    return _Answer(found)
+
+
+def _keys(project: Project) -> _Answer:
+    trust = project.registry.trust
+    trust.open()
+    here = {role: public for role in ROLES if (public := trust.keyring.public(role))}
+    if not trust.roots.chain:
+        return _Answer(f"{', '.join(here) or 'none'} here, the first training makes what is missing")
+    strange = [role for role, public in here.items() if public not in trust.roots.last.roles[role]]
+    wanted, hint = "one that it accepts", "`tocsin keys show` says which it does"
+    problems = [Problem("$.registry.keys", f"a {role} key unknown to the registry", wanted, hint) for role in strange]
+    return _Answer(f"{', '.join(here)} here" if here else "none here: this machine only reads", problems, of_use=True)
+
+
+def _channels(project: Project) -> _Answer:
+    registry, name = project.registry, project.config.name
+    standings = registry.standings(name) if name in registry.names() else ()
+    problems = [standing.problem for standing in standings if standing.problem]
+    steps = [(standing, standing.step) for standing in standings if standing.step is not None]
+    for standing, step in steps:
+        if standing.stale:
+            got, hint = f"{standing.channel}, past its time", f"`tocsin models promote {step.version}` renews it"
+            problems.append(Problem("$.registry.expires", got, f"a step after {step.expires[:10]}", hint))
+    found = ", ".join(f"{standing.channel} at version {step.version}" for standing, step in steps)
+    return _Answer(found or "none yet", problems, of_use=True)
 
 
 def _sink(config: Config, spec: PartSpec) -> _Answer:
     sink = cast("Sink", local_part("sinks", spec, config))
     path = sink.parameters().get("path")
     if isinstance(path, str) and not Path(path).exists():
-        return f"{spec.type}, made with the first alert", _writable("$.sinks", Path(path).parent)
+        return _Answer(f"{spec.type}, made with the first alert", _writable("$.sinks", Path(path).parent))
     sink.open()
     sink.close()
-    return f"{spec.type}, ready", []
+    return _Answer(f"{spec.type}, ready")
 
 
 def _writable(place: str, folder: Path) -> list[Problem]:
@@ -146,14 +225,17 @@ def _told(name: str, look: Callable[[], _Answer], config: Config, within_s: floa
 
     # A daemon: whoever waits in vain for a server must not be waited for.
     threading.Thread(target=work, daemon=True, name=f"check {name}").start()
-    found, problems = "does not answer as it should", list[Problem]()
+    silent = "does not answer as it should"
     try:
-        found, problems = answer.result(within_s)
+        told = answer.result(within_s)
     except TocsinError:
-        problems = problems_in(answer.result, f"$.{name}")
+        told = _Answer(silent, problems_in(answer.result, f"$.{name}"))
     except TimeoutError:
         got, hint = f"nothing in {within_s:g} s", "is it up, and the address right?"
-        problems = [Problem(f"$.{name}", got, "an answer", hint)]
+        told = _Answer(silent, [Problem(f"$.{name}", got, "an answer", hint)])
     except OSError as error:
-        problems = [Problem(f"$.{name}", error.strerror or str(error), "something that can be read and written")]
-    return Dependency(name, "invalid" if problems else "valid", found, tuple(map(config.located, problems)))
+        got, wanted = error.strerror or str(error), "something that can be read and written"
+        told = _Answer(silent, [Problem(f"$.{name}", got, wanted)])
+    broken: Literal["partial", "invalid"] = "partial" if told.of_use else "invalid"
+    status = broken if told.problems else "valid"
+    return Dependency(name, status, told.found, tuple(map(config.located, told.problems)))

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from tocsin import observe
 from tocsin.component import optional_packages
 from tocsin.config import Config
-from tocsin.errors import TocsinError
+from tocsin.errors import SourceLost, TocsinError
 from tocsin.evaluation.report import Report
 from tocsin.log import hidden
 from tocsin.records import Verdict
@@ -73,6 +73,16 @@ class Tracker:
 
     def __init__(self, config: Config) -> None:
         self._config = config
+
+    def ask(self) -> str:
+        """What stands behind the config's `tracking`; raises SourceLost if it does not answer."""
+        if (file := self._file) is not None and not file.exists() and file.parent.is_dir():
+            return "a database that the first training makes"
+        found: list[int] = []
+        if reason := self._attempt(lambda client: found.append(len(client.search_experiments(max_results=1_000)))):
+            hint = "is it up, and the address right? A training does without"
+            raise SourceLost("$.tracking.uri", f"no MLflow that answers ({reason})", "one that does", hint)
+        return f"MLflow, {found[0]} experiments"
 
     def training(self, outcome: Trained, channels: Iterable[str]) -> None:
         """Log a training with its figures and pictures; register its version, with these channels as aliases."""
@@ -137,8 +147,11 @@ class Tracker:
         return self._config.resolve(uri.removeprefix(_DATABASE)).resolve() if uri.startswith(_DATABASE) else None
 
     def _tell(self, step: str, tell: Callable[[MlflowClient], None]) -> None:
-        if self._config.tracking is None:
-            return
+        if self._config.tracking is not None and (reason := self._attempt(tell)):
+            observe.tracking_failed(step, reason)
+
+    def _attempt(self, work: Callable[[MlflowClient], None]) -> str:
+        """Why some work could not be done; empty if it could."""
         for setting, value in _SETTINGS.items():
             os.environ.setdefault(setting, value)
         try:
@@ -146,9 +159,10 @@ class Tracker:
                 warnings.simplefilter("ignore")  # MLflow's words to its own authors
                 from mlflow import MlflowClient
 
-                tell(MlflowClient(self._uri, self._uri))
+                work(MlflowClient(self._uri, self._uri))
         except Exception as error:  # noqa: BLE001  # MLflow raises what its server, its database or its client raise
-            observe.tracking_failed(step, error.problem.got if isinstance(error, TocsinError) else type(error).__name__)
+            return error.problem.got if isinstance(error, TocsinError) else type(error).__name__
+        return ""
 
 
 def _parameters(config: Config) -> Iterator[tuple[str, str]]:
