@@ -362,9 +362,9 @@ def tracking_failed(step: str, reason: str) -> None:
     count("tocsin_tracking_failed_total", step=step)
 
 
-def record_changed(source: str) -> None:
-    """A record that was read already was written again: it counts as it was first read."""
-    count("tocsin_records_changed_total", source=source)
+def records_changed(source: str, records: int) -> None:
+    """Records that were read already were written again: they count as they were first read."""
+    count("tocsin_records_changed_total", records, source=source)
 
 
 def stream_broken(source: str, reason: str) -> None:
@@ -377,3 +377,9 @@ def cleaned_up(what: str, items: int) -> None:
     """Things of one kind were deleted, since nobody needs them any more and somebody said so."""
     _log.info("Cleaned up.", what=what, items=items)
     count("tocsin_cleaned_up_total", items, what=what)
+
+
+def model_replayed(digest: str) -> None:
+    """A model scored its golden rows in a process of its own, and may be loaded here."""
+    _log.info("Model replayed.", digest=digest)
+    count("tocsin_models_replayed_total")

@@ -18,6 +18,7 @@ import orjson
 
 from tocsin.errors import DataError, LimitExceeded, SourceLost
 from tocsin.sources.base_secrets import read_secret, refused
+from tocsin.storage import Meter
 
 MAX_ANSWER = 1 << 24
 """Bytes of an answer, unpacked."""
@@ -28,7 +29,7 @@ _FIRST_WAIT_S = 1.0
 _HINT = "is the server up, and `timeout` long enough?"
 _PIECE = 1 << 16
 _MAX_TOKEN = 1 << 16
-_PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
+PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 """Status codes that may be gone at the next attempt."""
 # What a bearer token may be made of; a colon is not among it.
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
@@ -40,10 +41,13 @@ class TooLong(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A server's last word: the status, and the JSON of the body or None if it is none."""
+    """A server's last word."""
 
     status: int
     value: Any
+    """The JSON of the body; None also if it is none."""
+    whole: bool
+    """Whether it is JSON at all."""
 
 
 class Answers(Protocol):
@@ -68,33 +72,36 @@ class JsonServer:
         What is asked.
     timeout_s
         For one attempt: to connect, then until the answer begins, then until it ends, so three times that at worst.
-    token_file
-        Holds a bearer token, or `user:password` for basic authentication. It is read for every attempt, as such
-        tokens are renewed.
+    authorization
+        Says who asks: what the header of that name holds. Called for every attempt, as tokens are renewed.
     elapsed
         Seconds that only grow.
     sleep
         Waits for that many seconds.
+    meter
+        Counts attempts and bytes, and bounds them.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # the address, who asks, and the means
         self,
         url: str,
         timeout_s: float,
-        token_file: str | None,
+        authorization: Callable[[], str] | None,
         *,
         elapsed: Callable[[], float],
         sleep: Callable[[float], None],
+        meter: Meter | None = None,
     ) -> None:
         self.url = url
         self._timeout_s = timeout_s
+        self._meter = meter or Meter()
         self._elapsed = elapsed
         self._sleep = sleep
         self._failed = 0
         """Attempts in a row."""
         self._due = elapsed()
         self._client = httpx2.Client(
-            auth=_TokenFile(token_file) if token_file else None,
+            auth=Authorized(authorization) if authorization else None,
             headers={"Accept": "application/json", "Accept-Encoding": "identity"},
             timeout=timeout_s,
             follow_redirects=False,
@@ -110,7 +117,9 @@ class JsonServer:
         TooLong
             If the answer exceeds the limit.
         ConfigError
-            If the token file cannot be used.
+            If what authorizes cannot be used.
+        LimitExceeded
+            If the meter allows no more.
         """
         wait = self._due - self._elapsed()
         if wait > 0:
@@ -139,14 +148,16 @@ class JsonServer:
     def _attempt(self, parameters: Mapping[str, str]) -> Reply:
         deadline = time.monotonic() + self._timeout_s
         body = bytearray()
+        self._meter.begin(self.url, "get")
         with self._client.stream("GET", self.url, params=dict(parameters)) as answer:
             for piece in answer.iter_raw(_PIECE):
                 body += piece
+                self._meter.receive(self.url, len(piece))
                 if len(body) > MAX_ANSWER:
                     raise TooLong
                 if time.monotonic() > deadline:
                     raise httpx2.ReadTimeout(f"not done after {self._timeout_s:g} s")
-            return Reply(answer.status_code, json_or_none(bytes(body)))
+            return _reply(answer.status_code, bytes(body))
 
 
 class JsonFolder:
@@ -179,37 +190,52 @@ class JsonFolder:
             raise DataError(str(path), error.strerror or str(error), "a saved answer") from error
         if len(body) > MAX_ANSWER:
             raise LimitExceeded(str(path), f"more than {MAX_ANSWER:,} bytes", f"at most {MAX_ANSWER:,}")
-        return Reply(httpx2.codes.OK, json_or_none(body))
+        return _reply(httpx2.codes.OK, body)
 
     def close(self) -> None:
         """Nothing is held."""
 
 
-class _TokenFile(httpx2.Auth):
-    """Says who asks."""
+class Authorized(httpx2.Auth):
+    """Says who asks.
 
-    def __init__(self, path: str) -> None:
-        self._path = path
+    Parameters
+    ----------
+    authorization
+        What to say; called for every request.
+    """
+
+    def __init__(self, authorization: Callable[[], str]) -> None:
+        self._authorization = authorization
 
     def auth_flow(self, request: httpx2.Request) -> Generator[httpx2.Request, httpx2.Response, None]:
+        """See httpx2."""
         request.headers["Authorization"] = self._authorization()
         yield request
 
-    def _authorization(self) -> str:
-        wanted = "one bearer token, or user:password"
-        secret = read_secret(self._path, parameter="token_file", wanted=wanted, most=_MAX_TOKEN).strip()
-        if ":" in secret:
-            return f"Basic {b64encode(secret.encode()).decode()}"
-        if _TOKEN.fullmatch(secret):
-            return f"Bearer {secret}"
-        raise refused(self._path, "token_file", "no colon, and a character that no token has", wanted)
+
+def by_file(path: str) -> str:
+    """The authorization that a file holds: a bearer token, or `user:password` for basic authentication.
+
+    Raises
+    ------
+    ConfigError
+        If it holds neither.
+    """
+    wanted = "one bearer token, or user:password"
+    secret = read_secret(path, parameter="token_file", wanted=wanted, most=_MAX_TOKEN).strip()
+    if ":" in secret:
+        return f"Basic {b64encode(secret.encode()).decode()}"
+    if _TOKEN.fullmatch(secret):
+        return f"Bearer {secret}"
+    raise refused(path, "token_file", "no colon, and a character that no token has", wanted)
 
 
 def _passing(reply: Reply) -> str:
     """What is wrong with an answer that another attempt may better; empty for all others."""
-    if reply.status in _PASSING:
+    if reply.status in PASSING:
         return f"status {reply.status}: {shown(reply.value)}"
-    if reply.status == httpx2.codes.OK and reply.value is None:
+    if reply.status == httpx2.codes.OK and not reply.whole:
         return "an answer that is no JSON, or is cut off"
     return ""
 
@@ -236,15 +262,11 @@ def base_url(text: str) -> str:
     return text.rstrip("/")
 
 
-def json_or_none(body: bytes) -> Any:
-    """The value of a JSON text; None if it is none.
-
-    >>> json_or_none(b'{"status": "succ')
-    """
+def _reply(status: int, body: bytes) -> Reply:
     try:
-        return orjson.loads(body)
+        return Reply(status, orjson.loads(body), whole=True)
     except orjson.JSONDecodeError:
-        return None
+        return Reply(status, None, whole=False)
 
 
 def shown(value: object) -> str:

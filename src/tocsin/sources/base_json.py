@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from tocsin.records import Column, Rejected
+from tocsin.records import Batch, Column, Rejected
 from tocsin.sources.base_files import MAX_COLUMNS, MAX_RAW, BrokenFile, object_column
 from tocsin.sources.base_text_files import Lines, Problem, Records, Stream, TextFileSource, gathered
 
@@ -43,6 +43,19 @@ class JsonSource(TextFileSource):
     def _named(self, names: Layout) -> Layout:
         """The columns of values with these names; asked once for all rows alike."""
         return names
+
+    def read_objects(self, name: str, objects: Iterable[tuple[int, Any]]) -> Iterator[Batch]:
+        """Rows of values that lie in no file.
+
+        Parameters
+        ----------
+        name
+            Where they come from, in rows and messages.
+        objects
+            Place and value, the places ascending from 1 or more; a value that is no object is refused.
+        """
+        items = ((place, value, "") for place, value in objects)
+        yield from self._grouped(name, gathered(name, self._rows(_Layouts(self._named), items)))
 
     def _records(self, stream: Stream, file: str) -> Iterator[Records | Rejected]:
         layouts = _Layouts(self._named)

@@ -74,8 +74,11 @@ class TextFileSource(FileSource):
         return {name: object_column(column) for name, column in zip(header, zip(*values, strict=True), strict=True)}
 
     def read_file(self, file: str, path: str, behind: int) -> Iterator[Batch]:
+        yield from self._grouped(file, self._unread(file, path, behind))
+
+    def _grouped(self, file: str, items: Iterable[Records | Rejected]) -> Iterator[Batch]:
         part = Part()
-        for item in self._unread(file, path, behind):
+        for item in items:
             start, size = 0, 1 if isinstance(item, Rejected) else len(item.rows)
             while start < size:
                 room = part.room(item, self.rows)

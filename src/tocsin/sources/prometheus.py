@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial as bound
 from http import HTTPStatus
 from math import ceil
 from pathlib import Path
@@ -21,7 +22,17 @@ from tocsin.component import Duration
 from tocsin.errors import DataError, LimitExceeded, SourceLost
 from tocsin.records import ROW, Batch, Position
 from tocsin.sources.base import RowsPerBatch
-from tocsin.sources.base_http import MAX_ANSWER, Answers, JsonFolder, JsonServer, Reply, TooLong, base_url, shown
+from tocsin.sources.base_http import (
+    MAX_ANSWER,
+    Answers,
+    JsonFolder,
+    JsonServer,
+    Reply,
+    TooLong,
+    base_url,
+    by_file,
+    shown,
+)
 from tocsin.sources.base_polls import TimedSource
 from tocsin.sources.base_samples import PLACES, TIME, Grid, Malformed, Samples, batches, read_samples
 
@@ -183,8 +194,9 @@ class Prometheus(TimedSource):
         if self.url.startswith(_FOLDER):
             self._server = JsonFolder(Path(unquote(self.url.removeprefix("file://"))))
         else:
+            authorization = bound(by_file, self.token_file) if self.token_file else None
             self._server = JsonServer(
-                self.url + _QUERY_RANGE, self.timeout, self.token_file, elapsed=self._elapsed, sleep=self._sleep
+                self.url + _QUERY_RANGE, self.timeout, authorization, elapsed=self._elapsed, sleep=self._sleep
             )
 
     def read(self, timeout_s: float) -> Batch | None:
