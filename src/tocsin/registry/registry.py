@@ -315,7 +315,7 @@ class Registry:
         """Versions that no channel needs and that are too many or too old; `add` retires them."""
         age = self._rules.max_age
         oldest = None if age is None else self._clock() - timedelta(seconds=age)
-        return retention.doomed(self._ledger(name), self._rules.keep, oldest)
+        return retention.doomed(self._known(name), self._rules.keep, oldest)
 
     def retire(self, name: str) -> tuple[int, ...]:
         """Give up what is doomed, unless a channel has come to need it; returns the versions given up."""
