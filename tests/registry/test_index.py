@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.storage.servers import S3Server
 
 from tocsin import log
 from tocsin.checks.registry import FAILED, NAME, PASSED, example_bundle, example_report, opened
@@ -18,7 +19,7 @@ from tocsin.database import Database
 from tocsin.errors import RegistryError
 from tocsin.registry import CANDIDATE, CHAMPION, Registry
 from tocsin.registry.index import APPLICATION, MIGRATIONS, Index
-from tocsin.storage import LocalStore, Store
+from tocsin.storage import LocalStore, Meter, Store, open_store
 
 
 class Counting(LocalStore):
@@ -241,3 +242,21 @@ def test_asking_for_what_is_not_there_makes_no_index(registry: Registry, index: 
     with pytest.raises(RegistryError, match="the registry is empty"):
         index.listing(NAME)
     assert not (tmp_path / "registry").exists()
+
+
+def test_from_a_bucket_a_listing_asks_little(s3: S3Server, tmp_path: Path, tell: Callable[[str], None]) -> None:
+    url, meter = s3.bucket(), Meter()
+    registry = lived(opened(open_store(url), tmp_path))
+    asking = opened(open_store(url, meter=meter), tmp_path)
+    asking.names()
+    asked = []
+    for path in ("first.db", "first.db", "second.db"):
+        meter.requests.clear()
+        listing = asking.index(tmp_path / path).listing(NAME)
+        assert len(listing.versions) == 7
+        asked.append(meter.requests["get"])
+    documents = len(rows(tmp_path / "first.db"))
+    assert asked[0] == asked[2] == asked[1] - 1 + documents
+    assert meter.requests["list"] <= 3
+    tell(f"{asked[0]} documents read without an index, {asked[1]} with one; {meter.requests['list']} lists each time")
+    assert {version.version for version in registry.history(NAME)} == {2, 3, 4, 5, 6, 7}

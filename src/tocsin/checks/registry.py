@@ -158,6 +158,8 @@ def a_kill_leaves_the_old_or_the_new(make: StoreFactory, folder: Path) -> None:
         store = make(killed)
         first = opened(store, killed)
         _promote(first, _add(first, 0))
+        rows = killed / "rows.db"
+        first.index(rows).listing(NAME)
         try:
             dying = opened(DyingStore(store, puts), killed)
             _promote(dying, _add(dying, 1))
@@ -169,6 +171,9 @@ def a_kill_leaves_the_old_or_the_new(make: StoreFactory, folder: Path) -> None:
         require(bundle.digest in {example_bundle(0).digest, example_bundle(1).digest}, "the champion is a mixture")
         after.collect_garbage()
         require(after.verify(NAME) == [], f"a kill at put {puts + 1} left problems: {after.verify(NAME)}")
+        caught_up = after.index(rows).listing(NAME)
+        after.index(rows).rebuild()
+        require(after.index(rows).listing(NAME) == caught_up, f"after a kill at put {puts + 1} the index is another")
         _promote(after, _add(after, 2))
         require(after.load(NAME, CHAMPION)[0].digest == example_bundle(2).digest, "the registry is stuck after a kill")
         if finished:
