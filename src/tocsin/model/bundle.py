@@ -263,7 +263,7 @@ def _pieces(packed: bytes) -> Iterator[bytes]:
         if unpacker.eof:
             raise IntegrityError(ARRAYS, _MISDECLARED, "one zlib stream")
         rest, piece = packed[begin : begin + _PIECE_BYTES], b"more"
-        while rest or piece:
+        while (rest or piece) and not unpacker.eof:
             piece = unpacker.decompress(rest, _PIECE_BYTES)
             rest = unpacker.unconsumed_tail
             yield piece
