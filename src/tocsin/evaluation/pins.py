@@ -36,6 +36,8 @@ TOGETHER = 3
 """Fields of an attack that combines some."""
 STRENGTHS = (4.0, 8.0, 16.0)
 """In robust standard deviations; a copy of the clean rows for each."""
+FIRM = 0.25
+"""Of the budget, at which an attack must ring to be pinned."""
 ATTACK_ROWS = 5
 MOST_REAL, REAL_ROWS, BEFORE = 40, 5, 20
 """Labelled attacks, the rows of each, and the rows of the same entity before them."""
@@ -54,7 +56,7 @@ class Pins:
     attacked: tuple[Batch, ...]
     """Copies with attacks in them, each in a pass of its own; `_window` is the number of the attack, or -1."""
     attacks: tuple[str, ...]
-    """What the golden attacks are, (k,): those that the anchor rings for."""
+    """What the golden attacks are, (k,): those that the anchor rings for and would with a quarter of its budget."""
     uncovered: tuple[str, ...]
     """What the anchor misses at the highest strength."""
     anchor: str
@@ -154,7 +156,7 @@ def pin(model: AnomalyModel, test: Batch) -> Pins:
     usual = np.where(scores.state == "warming_up", np.nan, scores.score)
     rang = alerts(model, clean, scores.flagged)
     tried = Pins(schema, clean, tuple(copies), tuple(names), (), model.digest, model.profile, usual, rang)
-    found = tried.rung([model.score(copy).flagged for copy in copies])
+    found = tried.rung([_firmly(model, copy) for copy in copies])
     numbers = np.append(np.where(found, np.cumsum(found) - 1, -1), -1)  # the last one is that of rows without an attack
     return replace(
         tried,
@@ -162,6 +164,12 @@ def pin(model: AnomalyModel, test: Batch) -> Pins:
         attacks=tuple(name for name, rings in zip(names, found.tolist(), strict=True) if rings),
         uncovered=tuple(names[place] for place in hardest if place in there and not found[place]),
     )
+
+
+def _firmly(model: AnomalyModel, rows: Batch) -> Mask:
+    """Rows that ring, and would with a part of the budget, too: what only just rings is lost by any other training."""
+    scores = model.score(rows)
+    return scores.flagged & (model.threshold.ease(scores.score, model.entities(rows)) <= FIRM)
 
 
 def alerts(model: AnomalyModel, rows: Batch, flagged: Mask) -> int:
