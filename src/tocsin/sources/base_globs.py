@@ -12,20 +12,23 @@ _SPECIAL = frozenset("*?[")
 
 
 def split_pattern(url: str) -> tuple[str, str]:
-    """The place that all keys lie below, and the pattern of a key from there on.
+    """The bucket, or the folder that all files lie below, and the pattern of a key from there on.
 
     >>> split_pattern("s3://telemetry/flows/2026-*/**/*.csv")
-    ('s3://telemetry/flows', '2026-*/**/*.csv')
-    >>> split_pattern("s3://telemetry/flows/monday.csv"), split_pattern("gs://telemetry/flows/")
-    (('s3://telemetry/flows', 'monday.csv'), ('gs://telemetry/flows', '**'))
+    ('s3://telemetry', 'flows/2026-*/**/*.csv')
+    >>> split_pattern("/data/flows/*.csv"), split_pattern("flows/")
+    (('/data/flows', '*.csv'), ('flows', '**'))
     """
-    root, separator, rest = url.partition("://")
-    steps = (rest if separator else url).split("/")
-    fixed = next((place for place, step in enumerate(steps) if _SPECIAL & set(step)), len(steps) - 1)
-    place = "/".join(steps[:fixed])
-    return (f"{root}://{place}" if separator else place or "/" * url.startswith("/") or "."), (
-        "/".join(steps[fixed:]) or _ANY_DEPTH
-    )
+    scheme, separator, rest = url.partition("://")
+    if separator:
+        bucket, _, pattern = rest.partition("/")
+        place = f"{scheme}://{bucket}"
+    else:
+        steps = url.split("/")
+        fixed = next((at for at, step in enumerate(steps) if _SPECIAL & set(step)), len(steps) - 1)
+        place, pattern = "/".join(steps[:fixed]), "/".join(steps[fixed:])
+        place = place or ("/" if url.startswith("/") else ".")
+    return place, pattern + _ANY_DEPTH if pattern.endswith("/") or not pattern else pattern
 
 
 def fixed_beginning(pattern: str) -> str:

@@ -11,12 +11,12 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from math import ceil
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Self, cast
 
 from pydantic import Field
 
 from tocsin import observe
-from tocsin.component import PartSpec, Spec, build, snake_case
+from tocsin.component import PartSpec, Spec, build, part
 from tocsin.errors import ConflictError, DataError, IntegrityError, LimitExceeded, NotStored, SourceLost
 from tocsin.records import FILE, ROW, Batch, Position, Rejected
 from tocsin.sources.base import Piece
@@ -35,7 +35,7 @@ MAX_OBJECT = 1 << 30
 """Bytes of an object, as it lies in the bucket."""
 SETTLED_S = 10.0
 """A file of this machine that was written to more recently may still be written to."""
-_LOST_IN_A_ROW = 3
+_LOST_IN_A_ROW = 10
 """Objects that may be out of reach before the bucket is."""
 _HOUR_S = 3_600.0
 _SCHEMES = ("s3", "gs")
@@ -129,7 +129,7 @@ class ObjectStore(RemoteSource):
         Raises
         ------
         SourceLost
-            If three objects in a row are out of reach.
+            If ten objects in a row are out of reach.
         LimitExceeded
             If it takes more requests or bytes than the run may take.
         """
@@ -247,10 +247,12 @@ def _place_and_pattern(url: str) -> tuple[str, str]:
 def _reader(format: PartSpec) -> FileSource:
     if "path" in format.parameters:
         raise ValueError("a format with a path, wanted the path in `url`")
-    made = build("sources", PartSpec(format.type, {**format.parameters, "path": "object"}), "$.format")
-    if not isinstance(made, FileSource):
-        raise ValueError(f"the format {snake_case(type(made).__name__)}, wanted a source of files such as csv")
-    return made
+    kind = part("sources", format.type, "$.format.type")
+    if not issubclass(kind, FileSource):
+        raise ValueError(f"the format {format.type}, wanted a source of files such as csv")
+    return cast(
+        "FileSource", build("sources", PartSpec(format.type, {**format.parameters, "path": "object"}), "$.format")
+    )
 
 
 def _fetch(bucket: Bucket, entry: Entry, path: Path) -> None:
