@@ -123,9 +123,8 @@ def judge(case: Case, limits: Mapping[str, str]) -> Verdict:
 
 
 def _gates(case: Case, wanted: Wanted) -> Iterator[Judgement]:
-    if case.champion_lost:
-        told = f"champion cannot be compared with: {case.champion_lost}"
-        yield Judgement("champion", "readable", case.champion_lost, passed=False, reason=told, soft=True)
+    for what, why in case.lost.items():
+        yield Judgement(what, "readable", why, passed=False, reason=f"{what} cannot be had: {why}", soft=True)
     for name, bound in wanted.bounds.items():
         gate = GATES[name]
         if bound is None:

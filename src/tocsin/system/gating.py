@@ -81,6 +81,7 @@ class Court:
     now: datetime
     pins: Pins | None = field(default=None, init=False)
     """Rows that were pinned for this candidate and are to be kept if it passes; None if there were some before."""
+    _lost: dict[str, str] = field(default_factory=dict, init=False)
 
     def judge(self, candidate: Candidate, *, anew: bool = False) -> Verdict:
         """Hold a candidate against every gate of the config.
@@ -92,7 +93,7 @@ class Court:
         anew
             Pin other rows, with this candidate as their anchor.
         """
-        champion, lost = self._champion
+        champion = self._champion
         model, replayed = self._rebuilt(candidate)
         pins = self._pinned(model if anew or champion is None else champion.model, candidate.rows.test, anew=anew)
         ring = _Ring(candidate.rows, pins, int(candidate.bundle.digest[:8], 16))
@@ -103,7 +104,7 @@ class Court:
                 learnt, scores = ring.scored(champion.model, self.cache)
                 opponent = replace(ring.subject(champion.model, scores, paces[1], champion.memory), leak=champion.leak)
             except SchemaError as error:
-                lost = f"it reads rows of another form ({error.problem.where})"
+                self._lost["champion"] = f"it reads rows of another form ({error.problem.where})"
         case = Case(
             report=candidate.report.to_json(),
             candidate=ring.subject(model, candidate.scores.score[ring.places], paces[0], candidate.memory_bytes),
@@ -113,7 +114,7 @@ class Court:
             last=candidate.rows.last(model.design.schema.time),
             replayed=replayed,
             champion=opponent,
-            champion_lost=lost,
+            lost=self._lost,
             learnt=learnt,
             pins=pins,
             kinds=ring.kinds,
@@ -128,22 +129,21 @@ class Court:
     @property
     def parent(self) -> str | None:
         """Digest of the champion, which a candidate is to replace."""
-        champion = self._champion[0]
-        return champion.digest if champion else None
+        return self._champion.digest if self._champion else None
 
     @cached_property
-    def _champion(self) -> tuple[_Champion | None, str]:
-        """The champion, if there is one, or why it cannot be had."""
+    def _champion(self) -> _Champion | None:
         name = self.config.name
         try:
             if name not in self.registry.names() or CHAMPION not in self.registry.channels(name):
-                return None, ""
+                return None
             bundle, entry = self.registry.load(name, CHAMPION)
             model = AnomalyModel.from_bundle(bundle, outside=self._outside)
             memory = int(entry.summary.get("peak_memory_bytes", 0))
-            return _Champion(model, entry.digest, memory, telling_column(self.registry.report(name, CHAMPION))), ""
+            return _Champion(model, entry.digest, memory, telling_column(self.registry.report(name, CHAMPION)))
         except TocsinError as error:
-            return None, f"{error.problem.where}, {error.problem.got}"
+            self._lost["champion"] = f"{error.problem.where}, {error.problem.got}"
+            return None
 
     def _rebuilt(self, candidate: Candidate) -> tuple[AnomalyModel, str]:
         """The model as a machine will have it that loads its files; as it is, with the reason, if that fails."""
@@ -160,13 +160,19 @@ class Court:
 
     def _pinned(self, anchor: AnomalyModel, test: Batch, *, anew: bool) -> Pins | None:
         """The rows that are pinned, or that were pinned now."""
-        kept = None if anew else self.registry.pinboard(self.config.name).load()
-        if kept is not None:
-            return Pins.from_bundle(kept)
+        try:
+            kept = None if anew else self.registry.pinboard(self.config.name).load()
+            if kept is not None:
+                return Pins.from_bundle(kept)
+        except TocsinError as error:
+            self._lost["pins"] = f"{error.problem.where}, {error.problem.got}"
+            return None
         try:
             self.pins = pin(anchor, test)
-        except DataError:
-            return None  # nothing varies, so nothing can be disturbed
+        except DataError:  # nothing varies, so nothing can be disturbed
+            return None
+        if self._champion and not anew:
+            self._lost["pins"] = "there is a champion, and the rows that it was tried on are gone"
         return self.pins
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -34,14 +34,13 @@ class Case:
     size_bytes: int
     """Of the candidate's files."""
     max_size_bytes: int
-    max_memory_bytes: int | None = None
     last: int | None = None
     """Time of the last row that was read, to learn from or to judge on."""
     replayed: str = ""
     """Why the stored candidate is not the one that was trained; empty if it is."""
     champion: Subject | None = None
-    champion_lost: str = ""
-    """Why there is a champion and no comparison with it."""
+    lost: Mapping[str, str] = field(default_factory=dict)
+    """What there should be to compare with, the champion or the pinned rows, and why it cannot be had."""
     learnt: Share | None = None
     """Rows that the champion rings for among those that the candidate learnt from."""
     pins: Pins | None = None
