@@ -47,17 +47,19 @@ def fits(key: str, pattern: str) -> bool:
     (True, True, False)
     """
     wanted = pattern.split("/")
+    last = len(wanted) - 1
     places = _onward({0}, wanted)
     for step in key.split("/"):
-        reached = {place for place in places if place < len(wanted) and _step_fits(step, wanted[place])}
-        places = _onward({place + (wanted[place] != _ANY_DEPTH) for place in reached}, wanted)
-    return len(wanted) in places
+        reached = [place for place in places if place <= last and _step_fits(step, wanted[place])]
+        deep = {place for place in reached if wanted[place] == _ANY_DEPTH}
+        places = _onward(deep | {place + 1 for place in reached if place not in deep or place == last}, wanted)
+    return last + 1 in places
 
 
 def _onward(places: set[int], wanted: list[str]) -> set[int]:
-    """With those that are reached since `**` may stand for nothing."""
+    """With those that are reached since `**` may stand for nothing, unless it is the last."""
     reached = set(places)
-    for place, step in enumerate(wanted):
+    for place, step in enumerate(wanted[:-1]):
         if place in reached and step == _ANY_DEPTH:
             reached.add(place + 1)
     return reached
