@@ -175,15 +175,15 @@ def verdict(judged: Verdict) -> None:
     if held:
         out.print(f"  [green]✓[/] {', '.join(held)}")
     for why, names in skipped.items():
-        out.print(f"  - not asked: {_shown(', '.join(names))} ({_shown(why)})")
+        out.print(f"  - not asked: {literal(', '.join(names))} ({literal(why)})")
 
 
 def judgement(item: Judgement, why: str = "") -> None:
     """What one gate or target found, and why it is asked."""
     missed = "[yellow]![/]" if item.soft else "[red]✗[/]"
-    out.print(f"  {'[green]✓[/]' if item.passed else missed if item.asked else '-'} {_shown(item.reason)}")
+    out.print(f"  {'[green]✓[/]' if item.passed else missed if item.asked else '-'} {literal(item.reason)}")
     if why:
-        out.print(f"    [dim]{_shown(why)}[/]")
+        out.print(f"    [dim]{literal(why)}[/]")
 
 
 def outcome(result: Outcome, *, as_json: bool) -> None:
@@ -215,17 +215,17 @@ def outcome(result: Outcome, *, as_json: bool) -> None:
     out.print(table, soft_wrap=False)
     _budget(report)
     verdict(result.verdict)
-    out.print(f"Version {version.version} of {_shown(version.name)}, model {version.digest[:12]}")
-    out.print(f"Look at {_shown(result.folder)}")
+    out.print(f"Version {version.version} of {literal(version.name)}, model {version.digest[:12]}")
+    out.print(f"Look at {literal(result.folder)}")
     for note in report.notes:
-        out.print(f"[dim]{_shown(note)}[/]")
+        out.print(f"[dim]{literal(note)}[/]")
 
 
 def _budget(report: Report) -> None:
     """What became of the alert budget, and what it would take to hold it."""
     promise = report.promise
     asked, served, state = promise["asked"], promise["served"], str(promise["state"])
-    out.print(f"Alert budget: {asked:g} {_shown(promise['unit'])} asked, {served:.4g} served, {_shown(state)}")
+    out.print(f"Alert budget: {asked:g} {literal(promise['unit'])} asked, {served:.4g} served, {literal(state)}")
     if served > asked * MORE_THAN_ASKED:
         out.print(f"  [bold yellow]{_plain(served / asked)} times what you asked[/]")
     if state in ("held", "fixed"):
@@ -235,7 +235,7 @@ def _budget(report: Report) -> None:
     had = f"{_plain(promise['days'])} days" if rows is None else f"{promise['rows']:,}"
     meaning = BUDGET_STATES.get(state, "the calibration span cannot promise it")
     out.print(
-        f"  [yellow]{_shown(state.capitalize())}: {meaning}; it takes {needed} of calibration, there were {had}.[/]"
+        f"  [yellow]{literal(state.capitalize())}: {meaning}; it takes {needed} of calibration, there were {had}.[/]"
     )
 
 
@@ -248,7 +248,7 @@ def tally(rows: Tally) -> None:
     if rows.files_refused:
         out.print(f"[yellow]{_counted(rows.files_refused, 'file')} refused, whole or from a break on[/]")
     for reason, number in sorted(rows.reasons.items(), key=lambda item: -item[1]):
-        out.print(f"  {number:,} {_shown(reason)}")
+        out.print(f"  {number:,} {literal(reason)}")
 
 
 def scores(rows: Tally, *, scored: int, flagged: int, alerts: int) -> None:
@@ -276,7 +276,7 @@ def footprint(found: Footprint, memory: int | None) -> None:
         columns = ", ".join(share.columns) + (" (learns from training rows)" if share.learns else "")
         remembers = window_text(round(share.remembers_s, 3)) if share.remembers_s else ""
         size = f"{share.bytes_per_entity:,}" if share.bytes_per_entity else ""
-        table.add_row(_shown(share.feature), remembers, size, _shown(columns))
+        table.add_row(literal(share.feature), remembers, size, literal(columns))
     out.print(table, soft_wrap=False)
     if not found.bytes:
         out.print("[bold]Nothing is remembered from row to row.[/]")
@@ -304,9 +304,9 @@ def findings(found: Sequence[Finding]) -> None:
     """What was looked at, and what to do about it."""
     for finding in found:
         mark = {"ok": "[green]✓[/]", "advice": "[yellow]![/]", "broken": "[red]✗[/]"}[finding.verdict]
-        out.print(f"{mark} {_shown(finding.what)}: {_shown(finding.found)}")
+        out.print(f"{mark} {literal(finding.what)}: {literal(finding.found)}")
         if finding.hint:
-            out.print(f"  Hint: {_shown(finding.hint)}")
+            out.print(f"  Hint: {literal(finding.hint)}")
     broken = sum(finding.verdict == "broken" for finding in found)
     out.print(f"[bold red]Broken: {broken}[/]" if broken else "[bold green]Nothing is broken.[/]")
 
@@ -317,8 +317,8 @@ def part(name: str, checks: Sequence[str], failures: Mapping[str, str]) -> None:
         mark = "[red]✗[/]" if check in failures else "[green]✓[/]"
         out.print(f"{mark} {check.removeprefix('check_').replace('_', ' ')}")
         for line in failures.get(check, "").splitlines():
-            out.print(f"    {_shown(line)}")
-    out.print(f"{_shown(name)}: {len(checks) - len(failures)} of {len(checks)} checks hold.")
+            out.print(f"    {literal(line)}")
+    out.print(f"{literal(name)}: {len(checks) - len(failures)} of {len(checks)} checks hold.")
 
 
 def alert(shown: Alert) -> None:
@@ -345,7 +345,7 @@ def versions(entries: Sequence[Version], channels: Mapping[str, int]) -> None:
             "passed" if entry.passed else "refused",
             "generated" if entry.generated else "real",
             f"{entry.size_bytes / 1e3:.0f} kB",
-            ", ".join(_shown(name) for name, version in channels.items() if version == entry.version),
+            ", ".join(literal(name) for name, version in channels.items() if version == entry.version),
         )
         if out.width < NARROW:
             listing(f"version {cells[0]}", dict(zip(titles[1:], cells[1:], strict=True)))
@@ -357,11 +357,11 @@ def versions(entries: Sequence[Version], channels: Mapping[str, int]) -> None:
 
 def listing(title: str, entries: Mapping[str, Any]) -> None:
     """Names and values, a line each."""
-    out.print(f"[bold]{_shown(title)}[/]")
+    out.print(f"[bold]{literal(title)}[/]")
     for name, value in entries.items():
-        out.print(f"  {_shown(name)}: {_shown(value)}")
+        out.print(f"  {literal(name)}: {literal(value)}")
 
 
-def _shown(value: object) -> str:
+def literal(value: object) -> str:
     """Text that neither the terminal nor the markup obeys."""
     return escape(visible(str(value)))

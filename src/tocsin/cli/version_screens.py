@@ -6,12 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from rich.markup import escape
 from rich.table import Table
 
 from tocsin.cli import screens
-from tocsin.cli.screens import out
-from tocsin.errors import visible
+from tocsin.cli.screens import literal, out
 
 if TYPE_CHECKING:
     from tocsin.registry import ChannelEntry, Judged, Standing, Version
@@ -51,18 +49,18 @@ def versions(found: Mapping[str, Any], now: datetime) -> None:
     if found["retired"]:
         out.print(f"[dim]Given up: {', '.join(map(str, found['retired']))}[/]")
     for problem in found["problems"]:
-        out.print(f"[red]✗[/] {_shown(problem)}")
+        out.print(f"[red]✗[/] {literal(problem)}")
 
 
 def standings(found: Iterable[Standing], now: datetime) -> None:
     """Where each channel points, since when, by whom, and what is wrong with it."""
     for standing in found:
         if standing.problem:
-            out.print(f"[red]✗[/] {_shown(standing.channel)}: {_shown(standing.problem)}")
+            out.print(f"[red]✗[/] {literal(standing.channel)}: {literal(standing.problem)}")
         elif standing.step:
             step, since = standing.step, age(standing.step.issued, now)
             said = f"version {step.version}, {_reason(step)} {since} ago by the key {standing.key[:KEY]}"
-            out.print(f"{_shown(standing.channel)}: {_shown(said)}")
+            out.print(f"{literal(standing.channel)}: {literal(said)}")
             if standing.stale:
                 renewing = f"tocsin models promote {step.version} renews it"
                 out.print(f"  [yellow]past its time since {step.expires[:10]}: {renewing}[/]")
@@ -74,14 +72,14 @@ def version(found: Mapping[str, Any]) -> None:
     notes, content = found["notes"], found["content"]
     if entry.generated:
         out.print(screens.GENERATED)
-    out.print(f"[bold]{_shown(entry.name)} version {entry.version}[/]")
+    out.print(f"[bold]{literal(entry.name)} version {entry.version}[/]")
     out.print(f"  model {entry.digest}")
     out.print(f"  added {entry.created}, {entry.size_bytes:,} bytes")
     out.print("[bold]Learnt from[/]")
     for digest, file in (notes.get("inputs") or {}).items():
-        out.print(f"  {digest}  {_shown(file)}")
+        out.print(f"  {digest}  {literal(file)}")
     for line in _training(notes, found["parent"]):
-        out.print(f"  {_shown(line)}")
+        out.print(f"  {literal(line)}")
     for part in ("detector", "threshold", "features", "budget"):
         screens.listing(part.capitalize(), {name: _text(value) for name, value in content[part].items() if value})
     screens.listing("Figures", {name: _text(value) for name, value in entry.summary.items() if name not in notes})
@@ -92,7 +90,7 @@ def version(found: Mapping[str, Any]) -> None:
     for channel, steps in found["channels"].items():
         for step in steps:
             approved = f", approved: {step.approved}" if step.approved else ""
-            out.print(f"  {_shown(channel)} step {step.number}: {_reason(step)} {step.issued[:16]}{_shown(approved)}")
+            out.print(f"  {literal(channel)} step {step.number}: {_reason(step)} {step.issued[:16]}{literal(approved)}")
     out.print(_way_back(entry.version, found["serves"], found["before"]))
 
 
@@ -115,7 +113,7 @@ def differences(found: Mapping[str, Any]) -> None:
             items = found[key][change]
             lines = [f"{digest}  {file}" for digest, file in items.items()] if isinstance(items, Mapping) else items
             for line in lines:
-                out.print(f"{mark} {title}: {_shown(line)}")
+                out.print(f"{mark} {title}: {literal(line)}")
 
 
 def age(issued: str, now: datetime) -> str:
@@ -191,12 +189,7 @@ def _text(value: Any) -> str:
 def _table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
     table = Table(box=None, pad_edge=False)
     for title in titles:
-        table.add_column(_shown(title), overflow="fold")
+        table.add_column(literal(title), overflow="fold")
     for row in rows:
-        table.add_row(*map(_shown, row))
+        table.add_row(*map(literal, row))
     return table
-
-
-def _shown(value: object) -> str:
-    """Text that neither the terminal nor the markup obeys."""
-    return escape(visible(str(value)))
