@@ -103,6 +103,7 @@ def test_a_model_of_another_release_keeps_its_identity(bundle: Bundle) -> None:
         (("program", "outputs"), []),
         (("program", "outputs"), ["load", "load"]),
         (("program", "outputs"), ["nothing"]),
+        (("program", "outputs"), ["load", "\x00"]),
         (("program", "operations"), {}),
         (("program", "operations", 0, "kind"), "../panes"),
         (("program", "operations", 0, "kind"), "k" * 65),

@@ -36,10 +36,12 @@ Source: author, title, year, or a link.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Self
 
 import numpy as np
 
+from tocsin.arrays import Array
 from tocsin.detectors.base import Detector, Labels, State
 from tocsin.records import Matrix, Vector
 
@@ -84,6 +86,13 @@ class {kind}(Detector):
     def state(self) -> State:
         """Mean and scale of each column."""
         return {{"mean": self._mean, "scale": self._scale}}
+
+    def arrays(self, columns: int) -> Mapping[str, Array]:
+        """What they must be where a model is loaded: a number for each column, scales above 0."""
+        return {{
+            "mean": Array((columns,), least=-1e100, most=1e100),
+            "scale": Array((columns,), least=self.smallest_scale, most=1e101),
+        }}
 '''
 
 

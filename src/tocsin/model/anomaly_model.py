@@ -32,7 +32,7 @@ from tocsin.model.profile import Profile
 from tocsin.model.reasons import Explainer
 from tocsin.model.training_rows import TrainingRows, candidates, complete, lowest, presumed_normal
 from tocsin.preparation import Preparation
-from tocsin.records import LABEL, Batch, Column, Mask, Matrix, Reason, Scores, Times
+from tocsin.records import LABEL, Batch, Column, Mask, Matrix, Reason, Scores, Times, Vector
 from tocsin.thresholds.base import Calibration, Threshold
 
 LEAST_ROWS = 100
@@ -300,7 +300,7 @@ class AnomalyModel:
             training=self.training,
             profile=self.profile,
             golden=self._golden,
-            golden_scores=self.detector.score(self.prepared(self._golden)),
+            golden_scores=self.replayed(),
         )
 
     @classmethod
@@ -326,10 +326,13 @@ class AnomalyModel:
         model.preparation, model.detector, model.threshold = fitted.preparation, fitted.detector, fitted.threshold
         model._kernel, model._training, model._profile = fitted.kernel, fitted.training, fitted.profile
         model._golden = fitted.golden
-        replayed = model.detector.score(model.prepared(model._golden))
-        if not np.allclose(replayed, fitted.golden_scores, rtol=0, atol=GOLDEN_TOLERANCE):
+        if not np.allclose(model.replayed(), fitted.golden_scores, rtol=0, atol=GOLDEN_TOLERANCE):
             raise IntegrityError("model", "other scores for its golden rows", "the scores it was stored with")
         return model
+
+    def replayed(self) -> Vector:
+        """What it says of its golden rows, (16,)."""
+        return self.detector.score(self.prepared(self._golden))
 
     def save(self, folder: Path, notes: Mapping[str, Any] | None = None) -> None:
         """Write the model's files into a folder."""

@@ -177,8 +177,9 @@ def _check_reads(kernel: Kernel, schema: Schema) -> None:
     """A program reads what the schema has, as what it is, and has the same clock, entity and key."""
     types = {name: _TYPES.get(field.dtype, np.dtype(object)) for name, field in schema.fields.items()}
     for name, dtype in kernel.plan.reads.items():
-        if types.get(name) != dtype:
-            raise IntegrityError("model program", f'"{name[:80]}" as {dtype}', f"{types.get(name)}, as in the schema")
+        if name not in types or types[name] != dtype:
+            wanted = f"{types.get(name, 'a column')}, as in the schema"
+            raise IntegrityError("model program", f'"{name[:80]}" as {dtype}', wanted)
     program = kernel.program
     if (program.time, program.entity, program.key) != (schema.time, schema.entity, schema.key):
         raise IntegrityError("model program", "another time, entity or key", "those of the schema")

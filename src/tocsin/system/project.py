@@ -28,6 +28,7 @@ from tocsin.model.documents import sha256
 from tocsin.model.feature_cache import FeatureCache, FeaturePass
 from tocsin.model.fitted import part_types
 from tocsin.model.provenance import provenance
+from tocsin.model.replay import replay_once
 from tocsin.privacy import Privacy
 from tocsin.records import Batch, Verdict
 from tocsin.registry import CANDIDATE, CHAMPION, Machine, Registry, Version
@@ -57,6 +58,7 @@ RUNS = "runs"
 HOME = ".tocsin"
 FEATURES = ".tocsin/features"
 FIT = ".tocsin/fit"
+REPLAYED = ".tocsin/replayed"
 
 
 class Project:
@@ -353,10 +355,15 @@ class Project:
         return self.reader.batches(spec, labels, tally or Tally(), within=within)
 
     def model(self, version: int | str | None = None) -> tuple[AnomalyModel, Version]:
-        """A registered model and its entry; by default the champion, or the candidate while there is none."""
+        """A registered model and its entry; by default the champion, or the candidate while there is none.
+
+        Its golden rows are scored in a process of their own first, once on a machine.
+        """
         bundle, entry = self.registry.load(self.config.name, version)
         named_here = (self.config.detector, self.config.threshold, *self.config.features.derive)
-        model = AnomalyModel.from_bundle(bundle, outside=part_types([spec.to_json() for spec in named_here]))
+        outside = {name for name in part_types([spec.to_json() for spec in named_here]) if "/" in name}
+        replay_once(bundle, self.config.resolve(REPLAYED), outside)
+        model = AnomalyModel.from_bundle(bundle, outside)
         self.config = self.config.with_columns(model.design.schema.found)
         return model, entry
 
