@@ -221,10 +221,15 @@ def test_a_bomb_is_stopped_one_byte_after_what_was_declared() -> None:
         unpack(forged(lambda _: None, bomb))
 
 
-def test_bytes_behind_the_stream_are_refused() -> None:
-    packed = pack(example())[ARRAYS] + b"extra"
+@pytest.mark.parametrize("values", [3, 10_000, 100_000])
+def test_bytes_behind_the_stream_are_refused(values: int) -> None:
+    """However many pieces the stream is unpacked in."""
+
+    def as_many(manifest: dict[str, Any]) -> None:
+        manifest["arrays"] = [{"name": "values", "dtype": "float64", "shape": [values]}]
+
     with pytest.raises(IntegrityError, match="more or fewer"):
-        unpack(forged(lambda _: None, packed))
+        unpack(forged(as_many, zlib.compress(bytes(8 * values)) + b"extra"))
 
 
 def test_a_truth_value_that_is_neither_is_refused() -> None:
