@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +12,7 @@ from tocsin.cli import screens
 from tocsin.cli.doctor import Finding
 from tocsin.errors import ConfigError, DataError, Problem
 from tocsin.model.footprint import Footprint, Share
+from tocsin.records import Verdict
 from tocsin.registry import Version
 from tocsin.sinks.base_terminal import Terminal
 from tocsin.sources.base import Tally
@@ -25,11 +25,6 @@ def entry(number: int) -> Version:
     return Version("small", number, "ab" * 32, "", "2026-11-20T20:05:41.12Z", True, 34_000, False, {})
 
 
-@pytest.fixture
-def width(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
-    return lambda characters: monkeypatch.setattr(screens, "out", Terminal(width=characters))
-
-
 def show_everything() -> None:
     problem = Problem(HOSTILE, HOSTILE, HOSTILE, HOSTILE)
     screens.error(ConfigError([problem]), as_json=False)
@@ -37,7 +32,6 @@ def show_everything() -> None:
     screens.tally(Tally(received=1, quarantined=1, reasons={HOSTILE: 1}))
     screens.part(HOSTILE, ["check_it"], {"check_it": HOSTILE})
     screens.listing(HOSTILE, {HOSTILE: HOSTILE})
-    screens.versions([entry(1)], {HOSTILE: 1})
     screens.findings([Finding(HOSTILE, "advice", HOSTILE, HOSTILE)])
     screens.footprint(Footprint((Share(HOSTILE, (HOSTILE,), 8),), 8, 2, None), 4)
     screens.say(HOSTILE)
@@ -73,19 +67,6 @@ def test_one_is_not_many(number: int, words: str, capsys: pytest.CaptureFixture[
     assert "1 row scored, 1 flagged, 1 alert\n" in said
 
 
-@pytest.mark.parametrize("characters", [40, 80, 200])
-def test_versions_are_whole_at_any_width(
-    characters: int, width: Callable[[int], None], capsys: pytest.CaptureFixture[str]
-) -> None:
-    width(characters)
-    screens.versions([entry(1), entry(12)], {"candidate": 12, "champion": 12})
-    text = capsys.readouterr().out
-    assert "…" not in text
-    assert max(map(len, text.splitlines())) <= characters
-    for words in ("12", "abababababab", "2026-11-20 20:05", "passed", "real", "34 kB", "candidate,", "champion"):
-        assert words in text
-
-
 def outcome(**promise: object) -> Any:
     served = {"asked": 3.0, "served": 3.0, "unit": "alerts/day", "state": "held", "days": 2.0, "days_needed": 6.667}
     report = SimpleNamespace(
@@ -95,7 +76,7 @@ def outcome(**promise: object) -> Any:
         version=entry(1),
         report=report,
         rows=Tally(),
-        verdict=SimpleNamespace(passed=True, judgements=()),
+        verdict=Verdict(passed=True, judgements=()),
         folder=Path("runs/x"),
     )
 

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from tocsin.evaluation.report import Report
     from tocsin.model.footprint import Footprint
     from tocsin.records import Alert, Judgement, Verdict
-    from tocsin.registry import Version
     from tocsin.sources.base import Tally
     from tocsin.system import Outcome, Project
 
@@ -58,8 +57,6 @@ BUDGET_STATES = {
 }
 MORE_THAN_ASKED = 1.001
 """Served / asked beyond which the difference is worth a line."""
-NARROW = 60
-"""Characters; where a line has fewer, versions are listed below each other."""
 
 
 def document(value: object) -> None:
@@ -275,8 +272,8 @@ def footprint(found: Footprint, memory: int | None) -> None:
     for share in found.shares:
         columns = ", ".join(share.columns) + (" (learns from training rows)" if share.learns else "")
         remembers = window_text(round(share.remembers_s, 3)) if share.remembers_s else ""
-        size = f"{share.bytes_per_entity:,}" if share.bytes_per_entity else ""
-        table.add_row(literal(share.feature), remembers, size, literal(columns))
+        each = f"{share.bytes_per_entity:,}" if share.bytes_per_entity else ""
+        table.add_row(literal(share.feature), remembers, each, literal(columns))
     out.print(table, soft_wrap=False)
     if not found.bytes:
         out.print("[bold]Nothing is remembered from row to row.[/]")
@@ -329,30 +326,6 @@ def alert(shown: Alert) -> None:
     sink.open()
     sink.write([shown])
     sink.close()
-
-
-def versions(entries: Sequence[Version], channels: Mapping[str, int]) -> None:
-    """The versions of a model, newest first."""
-    titles = ("version", "model", "created", "verdict", "data", "size", "channels")
-    table = Table(box=None, pad_edge=False)
-    for title in titles:
-        table.add_column(title, no_wrap=title != "channels", overflow="fold")
-    for entry in sorted(entries, key=lambda item: -item.version):
-        cells = (
-            str(entry.version),
-            entry.digest[:12],
-            entry.created[:16].replace("T", " "),
-            "passed" if entry.passed else "refused",
-            "generated" if entry.generated else "real",
-            f"{entry.size_bytes / 1e3:.0f} kB",
-            ", ".join(literal(name) for name, version in channels.items() if version == entry.version),
-        )
-        if out.width < NARROW:
-            listing(f"version {cells[0]}", dict(zip(titles[1:], cells[1:], strict=True)))
-        else:
-            table.add_row(*cells)
-    if table.rows:
-        out.print(table, soft_wrap=False)
 
 
 def listing(title: str, entries: Mapping[str, Any]) -> None:

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from tocsin.cli import screens, version_screens
+from tocsin.errors import Problem
+from tocsin.records import Verdict
+from tocsin.registry import ChannelEntry, Judged, Standing, Version
+from tocsin.sinks.base_terminal import Terminal
+
+HOSTILE = "\x1b[2J\x9b31m\r[red]:bomb:\u202e"
+SHOWN = r"\x1b[2J\x9b31m\r[red]:bomb:\u202e"
+NOW = datetime(2026, 11, 22, 21, tzinfo=UTC)
+FIGURES = {"average_precision": 0.91, "event_recall": 1.0, "anomaly_rate": 0.0123}
+STEP = ChannelEntry(3, 12, "cd" * 32, "", "2026-11-20T20:05:41.120+00:00", "2026-11-21", "promoted", None, "")
+
+
+def entry(number: int) -> Version:
+    return Version("small", number, "ab" * 32, "", "2026-11-20T20:05:41.12Z", True, 34_000, False, FIGURES)
+
+
+def listed(**other: Any) -> dict[str, Any]:
+    judged = Judged(Verdict(passed=True, judgements=()), "", "train", "0123456789abcdef")
+    return {
+        "versions": [entry(1), entry(12)],
+        "judged": {"1": judged, "12": replace(judged, role="channel")},
+        "channels": {"candidate": 12, "champion": 12},
+        "standings": [Standing("champion", STEP, "0123456789abcdef", stale=True)],
+        "archived": [1],
+        "retired": [2, 3],
+        "problems": [],
+        **other,
+    }
+
+
+@pytest.fixture
+def show(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """What a screen says on a terminal of so many characters."""
+
+    def call(characters: int, screen: Callable[..., None], *words: Any) -> str:
+        for module in (screens, version_screens):
+            monkeypatch.setattr(module, "out", Terminal(width=characters))
+        screen(*words)
+        return capsys.readouterr().out
+
+    return call
+
+
+@pytest.mark.parametrize("characters", [40, 80, 110, 200])
+def test_versions_are_whole_at_any_width(characters: int, show: Callable[..., str]) -> None:
+    text = show(characters, version_screens.versions, listed(standings=[]), NOW)
+    assert "…" not in text
+    assert max(map(len, text.splitlines())) <= characters
+    for words in (
+        "12",
+        "abababababab",
+        "2026-11-20 20:05",
+        "passed",
+        "34 kB",
+        "candidate, champion",
+        "archived",
+        "0.91",
+    ):
+        assert words in text
+    assert ("0.0123" in text) == (characters != 110), "a table has as many figures as fit"
+    assert "Given up: 2, 3" in text
+
+
+def test_a_channel_says_since_when_and_whether_it_is_past_its_time(show: Callable[..., str]) -> None:
+    text = show(200, version_screens.versions, listed(), NOW)
+    assert "champion: version 12, promoted 2 d ago by the key 01234567\n" in text
+    assert "past its time since 2026-11-21: tocsin models promote 12 renews it" in text
+
+
+def test_no_screen_of_versions_obeys_what_it_shows(show: Callable[..., str]) -> None:
+    problem = Problem(HOSTILE, HOSTILE)
+    found = listed(channels={HOSTILE: 1}, standings=[Standing(HOSTILE, problem=problem)], problems=[problem])
+    side = {"first": HOSTILE, "second": [HOSTILE], "change": None}
+    changed = {"added": {}, "removed": {"ab": HOSTILE}}
+    differing: dict[str, Any] = {"versions": [1, 2], "columns": {"added": [HOSTILE], "removed": []}, "inputs": changed}
+    differing |= {title: {HOSTILE: side} for title in ("parameters", "threshold", "figures", "data", "libraries")}
+    whole = {
+        "version": replace(entry(1), name=HOSTILE),
+        "content": {part: {HOSTILE: HOSTILE} for part in ("detector", "threshold", "features", "budget")},
+        "notes": {"inputs": {"ab": HOSTILE}, "libraries": {HOSTILE: HOSTILE}},
+        "parent": {"digest": "ab" * 32, "version": None},
+        "judgements": [],
+        "channels": {HOSTILE: [replace(STEP, approved=HOSTILE)]},
+        "serves": [],
+        "before": None,
+    }
+    for text in (
+        show(200, version_screens.versions, found, NOW),
+        show(40, version_screens.versions, found, NOW),
+        show(200, version_screens.differences, differing),
+        show(200, version_screens.version, whole),
+    ):
+        assert SHOWN in text
+        assert [letter for letter in text if not (letter.isprintable() or letter == "\n")] == []
