@@ -86,7 +86,7 @@ def test_a_first_config_trains_on_generated_telemetry(folder: Path, tocsin: Run)
 def test_data_list_and_validate_count_what_there_is(site: Path, tocsin: Run, lines: list[str]) -> None:
     (site / "data" / "more.csv").write_text(f"{lines[0]}\n2026-04-01,203.0.113.1,-5,1,normal\n", "utf-8")
     files = json.loads(tocsin("data", "list", "--json").stdout)["files"]
-    assert {Path(name).name: size for name, size in files.items()} == {
+    assert {Path(name).name: found["bytes"] for name, found in files.items()} == {
         path.name: path.stat().st_size for path in (site / "data").iterdir()
     }
     validated = tocsin("data", "validate")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import nullcontext, redirect_stdout, suppress
-from dataclasses import asdict
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated
@@ -18,13 +17,14 @@ from tocsin.cli.bench import bench
 from tocsin.cli.cleanup import cleanup
 from tocsin.cli.data import data_app
 from tocsin.cli.exporting import ExportFormat, exporting
-from tocsin.cli.import_config import import_config
 from tocsin.cli.gate import gate
+from tocsin.cli.import_config import import_config
 from tocsin.cli.keys import keys_app
 from tocsin.cli.models import models_app
 from tocsin.cli.parts import check_part, new_app
 from tocsin.cli.periods import End, MaxAge, Since, Start, period_of
 from tocsin.cli.pictures import illustrated
+from tocsin.cli.planning import plan
 from tocsin.cli.presets import presets_app
 from tocsin.cli.screens import WrongUsage
 from tocsin.cli.settings import SHARED_HELP, Settings, take_settings, version_of
@@ -48,9 +48,10 @@ app.add_typer(data_app, name="data")
 app.add_typer(presets_app, name="presets")
 app.add_typer(new_app, name="new")
 app.command("check-part")(check_part)
-app.command("import-config")(import_config)
 app.command("gate")(gate)
+app.command("import-config")(import_config)
 app.command("tune")(tune)
+app.command("plan")(plan)
 app.command("bench")(bench)
 app.command("cleanup")(cleanup)
 
@@ -233,29 +234,6 @@ def score(
         if not rows:
             screens.aside("No row was scored: there was none, or all were refused. No scores were written.")
     raise typer.Exit(DONE if rows and not tally.files_refused else REFUSED)
-
-
-@app.command()
-def plan(
-    ctx: typer.Context,
-    *,
-    entities: Annotated[int | None, typer.Option(min=1, help="Default: limits.entities of the config.")] = None,
-) -> None:
-    """What a model of the config will compute and remember; opens no data. 1 if limits.memory is too small for it."""
-    from tocsin.model.design import Design
-    from tocsin.model.footprint import footprint
-    from tocsin.system import check as check_config
-
-    settings: Settings = ctx.obj
-    config = settings.project().config
-    check_config(config)
-    found, memory = footprint(Design.of(config), entities), config.limits.memory
-    fits = memory is None or found.bytes <= memory
-    if settings.json:
-        screens.document({**asdict(found), "bytes": found.bytes, "limit_bytes": memory, "fits": fits})
-    else:
-        screens.footprint(found, memory)
-    raise typer.Exit(DONE if fits else REFUSED)
 
 
 @app.command()

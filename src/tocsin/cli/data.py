@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, cast
 
@@ -10,31 +11,48 @@ import typer
 from tocsin.cli import screens
 from tocsin.cli.periods import End, MaxAge, Since, Start, period_of
 from tocsin.cli.settings import Settings
+from tocsin.cli.version_screens import age
 from tocsin.errors import DataError
+
+_RECENT = 20
 
 data_app = typer.Typer(no_args_is_help=True, help="Look at telemetry, check it, generate it.")
 
 
 @data_app.command("list")
-def list_data(ctx: typer.Context) -> None:
-    """The files of the config's sources, with their sizes."""
-    from glob import glob
-
-    from tocsin.sources.base_files import legible
-
+def list_data(
+    ctx: typer.Context,
+    *,
+    recent: Annotated[bool, typer.Option("--recent", help="Newest first, the first 20.")] = False,
+    max_age_hours: Annotated[
+        float | None,
+        typer.Option("--max-age-hours", min=0.01, max=1e6, help="Only what was written in the last hours."),
+    ] = None,
+) -> None:
+    """What the config's sources hold, with sizes and ages: files, objects, records."""
     settings: Settings = ctx.obj
-    config = settings.project().config
-    specs = [spec for spec in (config.source, config.test) if spec is not None and "path" in spec.parameters]
-    patterns = [str(config.resolve(str(spec.parameters["path"]))) for spec in specs]
-    names = [name for pattern in patterns for name in sorted(glob(pattern, recursive=True))]  # noqa: PTH207  # patterns may be absolute
-    sizes = {legible(name): Path(name).stat().st_size for name in names}
+    project = settings.project()
+    config, now = project.config, project.clock()
+    oldest = now - timedelta(hours=max_age_hours) if max_age_hours else None
+    specs = [spec for spec in (config.source, config.test) if spec is not None]
+    found = {piece.name: piece for spec in specs for piece in project.reader.source(spec).pieces}
+    pieces = [piece for piece in found.values() if not oldest or (piece.modified and piece.modified >= oldest)]
+    if recent:
+        pieces = sorted(pieces, key=lambda piece: piece.modified or datetime.min.replace(tzinfo=UTC), reverse=True)
+        pieces = pieces[:_RECENT]
     if settings.json:
-        screens.document({"files": sizes})
-    else:
-        screens.listing(
-            "1 file" if len(sizes) == 1 else f"{len(sizes)} files",
-            {name: f"{size:,} bytes" for name, size in sizes.items()},
+        screens.document({"files": {piece.name: {"bytes": piece.size, "modified": piece.modified} for piece in pieces}})
+        return
+    screens.say("1 file" if len(pieces) == 1 else f"{len(pieces):,} files")
+    rows = [
+        (
+            piece.name,
+            "" if piece.size is None else f"{piece.size:,} bytes",
+            "" if piece.modified is None else f"{age(piece.modified.isoformat(), now)} old",
         )
+        for piece in pieces
+    ]
+    screens.grid([("name", "size", "age"), *rows])
 
 
 @data_app.command()
