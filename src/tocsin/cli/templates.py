@@ -11,6 +11,7 @@ import yaml
 from tocsin.component import snake_case
 from tocsin.errors import ConfigError, Problem
 from tocsin.presets import read_preset
+from tocsin.sources.base_files import format_of
 
 _ENDINGS = {"zeek": "log", "jsonl": "jsonl", "parquet": "parquet"}
 _TAKEN = ("Detector", "Labels", "Matrix", "Self", "State", "Vector")
@@ -20,7 +21,7 @@ _CONFIG = """\
 version: 1
 name: {name}
 preset: {preset}                  # schema, features, detector and gate; all can be overridden below
-source: {{type: {source}, path: {path}}}
+source: {source}
 {labels}alerts: {{budget: {budget}, cooldown: 2m}}
 registry: {{path: registry, keep: 5}}
 sinks: [{{type: console}}, {{type: jsonl, path: alerts.jsonl}}]
@@ -97,19 +98,33 @@ class {kind}(Detector):
 
 
 def first_config(preset: str, path: str | None) -> str:
-    """A config to begin with, by default for files in `data`; raises ConfigError for an unknown preset."""
+    """A config to begin with, by default for files in `data`; raises ConfigError for an unknown preset.
+
+    A URL of a bucket, or of a Realtime Database, brings the source that reads it.
+    """
     values = read_preset(preset)
     source = values.get("source", {}).get("type", "csv")
-    path = path or f"data/*.{_ENDINGS.get(source, 'csv')}"
     clock = values["schema"].get("time") is not None
     return _CONFIG.format(
         name=preset.replace("/", "-").replace("_", "-"),
         preset=preset,
-        source=source,
-        path=yaml.safe_dump(path, default_style='"', width=inf, allow_unicode=True).strip(),
+        source=_source(source, path),
         labels="" if "labels" in values else "# labels: {column: label, normal: [normal]}\n",
         budget="3/day" if clock else "1%",
     )
+
+
+def _source(kind: str, path: str | None) -> str:
+    """The line of a source that reads files of a kind, wherever they are."""
+    place = yaml.safe_dump(
+        path or f"data/*.{_ENDINGS.get(kind, 'csv')}", default_style='"', width=inf, allow_unicode=True
+    )
+    if path and path.startswith(("s3://", "gs://")):
+        format = "" if format_of(path) == kind else f", format: {{type: {kind}}}"
+        return f"{{type: object_store, url: {place.strip()}{format}}}"
+    if path and path.startswith("https://"):
+        return f"{{type: firebase, url: {place.strip()}}}"
+    return f"{{type: {kind}, path: {place.strip()}}}"
 
 
 def new_detector(name: str) -> str:
