@@ -29,6 +29,8 @@ def test_a_model_trained_here_serves_from_a_bucket(
     assert tocsin("models", "promote", str(version)).returncode == 0
     assert not (site / "registry").exists()
     assert tocsin("models", "verify").returncode == 0
+    assert json.loads(tocsin("models", "list", "--json").stdout)["channels"] == {"candidate": 1, "champion": 1}
+    assert len(list((site / ".tocsin" / "index").glob("*.db"))) == 1
     assert tocsin("score", site / "data" / "rows.csv").returncode == 0
     assert (site / "alerts.jsonl").stat().st_size > 0
     keys = {entry.key for entry in open_bucket(f"{url}/models").list()}
