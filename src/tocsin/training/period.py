@@ -113,7 +113,8 @@ class Within:
     def __call__(self, batch: Batch) -> Mask:
         """Whether each row does, (n,)."""
         times = batch[self._time]
-        self._seen = min(int(times.min()), *self._seen[:1]), max(int(times.max()), *self._seen[1:])
+        seen = [int(times.min()), int(times.max()), *self._seen]
+        self._seen = (min(seen), max(seen))
         inside: Mask = (times >= self._start) & (times < self._end)
         return inside
 
