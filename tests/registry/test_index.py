@@ -162,7 +162,18 @@ def flipped(path: Path) -> None:
     path.write_bytes(content)
 
 
-@pytest.mark.parametrize("damage", [cut, scribbled, emptied, flipped, Path.unlink])
+def edited(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as database, database:
+        changed = database.execute("UPDATE documents SET document = replace(document, '0.95', '0.99')")
+        assert changed.rowcount > 0
+
+
+def stripped(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("DROP TABLE documents")
+
+
+@pytest.mark.parametrize("damage", [cut, scribbled, emptied, flipped, edited, stripped, Path.unlink])
 def test_a_damaged_index_is_made_anew_in_silence(
     damage: Callable[[Path], None], registry: Registry, index: Index, tmp_path: Path
 ) -> None:

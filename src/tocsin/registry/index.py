@@ -7,7 +7,8 @@ or damaged is caught up or made anew in silence; one that cannot be used makes a
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+import sqlite3
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 from tocsin import observe
 from tocsin.database import Database
 from tocsin.errors import IntegrityError, NotStored, Problem, TocsinError
-from tocsin.model.documents import Signed
+from tocsin.model.documents import Signed, sha256
 from tocsin.registry.judging import Judged, collected
 from tocsin.registry.ledger import Assessment, ChannelEntry, Ledger, Record
 from tocsin.registry.root import Roots
@@ -35,7 +36,8 @@ MIGRATIONS = (
       number INTEGER NOT NULL,
       signer TEXT NOT NULL,    -- id of the key
       digest TEXT NOT NULL,    -- SHA-256 of its bytes
-      document TEXT NOT NULL   -- JSON
+      document TEXT NOT NULL,  -- JSON
+      whole TEXT NOT NULL      -- SHA-256 of the row before it
     );
     CREATE INDEX documents_by_name ON documents (name);
     CREATE VIEW versions AS SELECT
@@ -60,7 +62,7 @@ _KINDS: Mapping[str, TypeAdapter[Any]] = {
     "judgements": TypeAdapter(Assessment),
     "channels": TypeAdapter(ChannelEntry),
 }
-_INSERT = "INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT = "INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _WAIT_S = 1.0
 """For another process with the index: to read the documents takes little longer."""
 
@@ -161,9 +163,9 @@ class Index:
             return {}
         try:
             with self._database() as database:
-                rows = database.rows("SELECT place, signer, digest, document FROM documents WHERE name = ?", name)
-        except IntegrityError as error:
-            observe.index_made_anew(error.problem.got)
+                rows = database.rows("SELECT * FROM documents WHERE name = ?", name)
+        except (IntegrityError, sqlite3.Error) as error:
+            observe.index_made_anew(str(error))
             with suppress(TocsinError):
                 self._database(anew=True).close()
             return {}
@@ -171,9 +173,11 @@ class Index:
             observe.index_set_aside(error.problem.got)
             return {}
         kept = {}
-        for place, signer, digest, text in rows:
+        for *row, whole in rows:
+            place, _, kind, _, _, signer, digest, text = row
             with suppress(ValidationError):  # an earlier Tocsin kept less of it: it is read again
-                kept[place] = Signed(_KINDS[_found(place)[0]].validate_json(text, strict=True), signer, digest)
+                if _whole(row) == whole:
+                    kept[place] = Signed(_KINDS[kind].validate_json(text, strict=True), signer, digest)
         return kept
 
     def _keep(self, name: str, documents: Documents) -> None:
@@ -225,4 +229,10 @@ def _row(kept: tuple[str, Signed[Any]]) -> tuple[str | int, ...]:
     place, signed = kept
     kind, part, number = _found(place)
     document = _KINDS[kind].dump_json(signed.document).decode()
-    return (place, place.split("/")[1], kind, part, number, signed.key, signed.digest, document)
+    row = (place, place.split("/")[1], kind, part, number, signed.key, signed.digest, document)
+    return (*row, _whole(row))
+
+
+def _whole(row: Sequence[str | int]) -> str:
+    """By what a row is known that a disk has not kept as it was."""
+    return sha256(repr(tuple(row)).encode())
