@@ -147,7 +147,7 @@ class Registry:
         try:
             ledger = self._known(name)
             record = self._record(ledger, channel).document
-            files = self._objects.files(record)
+            files = self._last_good.files(record) or self._objects.files(record)
             bundle = self._objects.bundle(record, files)
         except TocsinError as error:
             good = self._last_good.load(f"{pin.registry}/{name}/{channel}") if pin else None
