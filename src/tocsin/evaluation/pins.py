@@ -30,14 +30,14 @@ MOST_ROWS, MOST_CELLS = 2_000, 200_000
 """Clean rows, and values in them; the attacked copies have as many each."""
 ROWS_EACH = 100
 """Of an entity, so that its windows fill."""
-MOST_ATTACKS = 48
-"""On single fields, in one copy."""
+MOST_ATTACKS = 96
+"""In one copy: where there are few fields, each is attacked in several places."""
 TOGETHER = 3
 """Fields of an attack that combines some."""
 STRENGTHS = (4.0, 8.0, 16.0)
 """In robust standard deviations; a copy of the clean rows for each."""
-FIRM = 0.25
-"""Of the budget, at which an attack must ring to be pinned."""
+FIRM, MARGIN = 0.25, 1.1
+"""Part of the budget at which an attack must ring to be pinned, and how far above the usual it must be, in levels."""
 ATTACK_ROWS = 5
 MOST_REAL, REAL_ROWS, BEFORE = 40, 5, 20
 """Labelled attacks, the rows of each, and the rows of the same entity before them."""
@@ -141,35 +141,38 @@ def pin(model: AnomalyModel, test: Batch) -> Pins:
     normal = test[LABEL] != 1 if LABEL in test else np.ones(test.rows, dtype=bool)
     clean = _plain(test.take(_some(test, schema, np.flatnonzero(normal))), schema)
     planned = list(_planned(disturbable(clean, schema), timed=schema.time is not None))
+    planned *= max(1, MOST_ATTACKS // len(planned))
     copies, names = list[Batch](), list[str]()
     for strength in STRENGTHS:
         attacks = [Attack(kind, fields, strength) for kind, fields in planned]
         staged = stage(clean, schema, attacks, ATTACK_ROWS, seed=0)
         copies.append(_windowed(staged.batch, schema, np.where(staged.windows < 0, -1, staged.windows + len(names))))
         names += [f"{attack.kind} of {' and '.join(attack.fields)} by {strength:g} deviations" for attack in attacks]
-    hardest = range(len(names) - len(planned), len(names))
+    hardest = names[-len(planned) :]
     if real := _real(test, schema, len(names)):
         copies.append(real[0])
         names += real[1]
-    there = np.unique(np.concatenate([copy[_WINDOW] for copy in copies]))
     scores = model.score(clean)
     usual = np.where(scores.state == "warming_up", np.nan, scores.score)
     rang = alerts(model, clean, scores.flagged)
     tried = Pins(schema, clean, tuple(copies), tuple(names), (), model.digest, model.profile, usual, rang)
-    found = tried.rung([_firmly(model, copy) for copy in copies])
+    found = tried.rung([_firmly(model, copy, usual) for copy in copies])
     numbers = np.append(np.where(found, np.cumsum(found) - 1, -1), -1)  # the last one is that of rows without an attack
+    pinned = [name for name, rings in zip(names, found.tolist(), strict=True) if rings]
     return replace(
         tried,
         attacked=tuple(copy.replace({_WINDOW: numbers[copy[_WINDOW]]}) for copy in copies),
-        attacks=tuple(name for name, rings in zip(names, found.tolist(), strict=True) if rings),
-        uncovered=tuple(names[place] for place in hardest if place in there and not found[place]),
+        attacks=tuple(pinned),
+        uncovered=tuple(name for name in dict.fromkeys(hardest) if name not in pinned),
     )
 
 
-def _firmly(model: AnomalyModel, rows: Batch) -> Mask:
-    """Rows that ring, and would with a part of the budget, too: what only just rings is lost by any other training."""
+def _firmly(model: AnomalyModel, rows: Batch, usual: Vector) -> Mask:
+    """Rows that ring well above the level and a part of the budget: what only just rings, any other training loses."""
     scores = model.score(rows)
-    return scores.flagged & (model.threshold.ease(scores.score, model.entities(rows)) <= FIRM)
+    middle = float(np.nanmedian(usual))
+    above = scores.score - middle >= MARGIN * (float(model.promise["level"]) - middle)
+    return scores.flagged & above & (model.threshold.ease(scores.score, model.entities(rows)) <= FIRM)
 
 
 def alerts(model: AnomalyModel, rows: Batch, flagged: Mask) -> int:
@@ -199,7 +202,7 @@ def _some(test: Batch, schema: Schema, rows: NDArray[np.intp]) -> NDArray[np.int
 def _planned(fields: Sequence[str], *, timed: bool) -> Iterator[tuple[Kind, tuple[str, ...]]]:
     """Every kind of attack on single fields, on a few together and on all."""
     kinds: tuple[Kind, ...] = ("spike", "ramp", "shift") if timed else ("spike",)
-    most = MOST_ATTACKS // len(kinds)
+    most = MOST_ATTACKS // len(kinds) // 2
     chosen = [fields[place] for place in np.unique(np.linspace(0, len(fields) - 1, most).astype(np.intp))]
     groups = [(name,) for name in chosen]
     groups += [tuple(chosen[start : start + TOGETHER]) for start in range(0, len(chosen) - 1, TOGETHER)]

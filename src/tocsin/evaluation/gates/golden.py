@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
+
 from tocsin.evaluation.gates.base import NO_PINS, Asked, Case, gate
 from tocsin.records import Judgement
 
@@ -30,8 +32,8 @@ def golden(case: Case, asked: Asked) -> Iterator[Judgement]:
     if not len(standing.rung):
         yield asked.skipped("the anchor rings for no attack at all")
         return
-    missed = [name for name, rang in zip(case.pins.attacks, standing.rung.tolist(), strict=True) if not rang]
-    told = f"of {len(standing.rung)} pinned attacks" + (f" it misses {_named(missed)}" if missed else " it misses none")
+    missed = dict.fromkeys(np.array(case.pins.attacks)[~standing.rung].tolist())
+    told = f"of {len(standing.rung)} pinned attacks it misses {_named(tuple(missed)) if missed else 'none'}"
     yield asked.judged(float(standing.rung.mean()), told)
 
 
