@@ -19,8 +19,7 @@ import orjson
 from pydantic import Field
 
 from tocsin import observe
-from tocsin.component import optional_packages
-from tocsin.errors import DataError, LimitExceeded, SourceLost
+from tocsin.errors import DataError, LimitExceeded, MissingExtraError, SourceLost
 from tocsin.records import ROW, Batch, Position
 from tocsin.sources.base import MAX_KEYS, Piece
 from tocsin.sources.base_events import Broken, Event, Events
@@ -241,8 +240,10 @@ class Firebase(RemoteSource):
         if self.url.startswith(_FILE):
             return Export(self.url)
         if file := os.environ.get(CREDENTIALS):
-            with optional_packages("$.source"):
+            try:
                 from tocsin.sources.base_google_tokens import ServiceAccount
+            except ModuleNotFoundError as error:
+                raise MissingExtraError("$.source", "google-auth", "cloud") from error
             self._authorization = ServiceAccount(file)
         return JsonServer(
             f"{self.url}.json",

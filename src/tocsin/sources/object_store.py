@@ -206,33 +206,34 @@ class ObjectStore(RemoteSource):
 
     def _read_all(self, bucket: Bucket, entries: Sequence[Entry]) -> Generator[Batch, None, None]:
         lost = 0
-        with spool(Path(self.spool)) as folder:
-            for entry in entries:
-                name = _name(bucket, entry)
-                try:
-                    yield from self._read_object(bucket, entry, name, folder / "object")
-                    lost = 0
-                except ConflictError:
-                    observe.object_left_out(name, "changed")
-                except (NotStored, IntegrityError) as error:
-                    yield _refused(name, "gone" if isinstance(error, NotStored) else "corrupt", error.problem.got)
-                except SourceLost as error:
-                    lost += 1
-                    if lost == _LOST_IN_A_ROW:
-                        raise
-                    yield _refused(name, "out_of_reach", error.problem.got)
+        for entry in entries:
+            name = _name(bucket, entry)
+            try:
+                yield from self._read_object(bucket, entry, name)
+                lost = 0
+            except ConflictError:
+                observe.object_left_out(name, "changed")
+            except (NotStored, IntegrityError) as error:
+                yield _refused(name, "gone" if isinstance(error, NotStored) else "corrupt", error.problem.got)
+            except SourceLost as error:
+                lost += 1
+                if lost == _LOST_IN_A_ROW:
+                    raise
+                yield _refused(name, "out_of_reach", error.problem.got)
 
-    def _read_object(self, bucket: Bucket, entry: Entry, name: str, path: Path) -> Iterator[Batch]:
+    def _read_object(self, bucket: Bucket, entry: Entry, name: str) -> Iterator[Batch]:
         kind = self.format.type if self.format else format_of(entry.key)
-        room = min(MAX_OBJECT, shutil.disk_usage(path.parent).free // 2)
         if not kind:
             yield _refused(name, "unknown_format", "an ending that names none; give the source a `format`")
-        elif entry.size > room:
-            yield _refused(name, "too_large", f"{entry.size:,} bytes, at most {room:,}")
-        else:
-            _fetch(bucket, entry, path)
+            return
+        with spool(Path(self.spool)) as folder:
+            room = min(MAX_OBJECT, shutil.disk_usage(folder).free // 2)
+            if entry.size > room:
+                yield _refused(name, "too_large", f"{entry.size:,} bytes, at most {room:,}")
+                return
+            _fetch(bucket, entry, folder / "object")
             reader = self._readers.setdefault(kind, _reader(self.format or PartSpec(kind)))
-            yield from reader.read_file(name, str(path), self._behind.get(self._version(name), 0))
+            yield from reader.read_file(name, str(folder / "object"), self._behind.get(self._version(name), 0))
 
 
 def _place_and_pattern(url: str) -> tuple[str, str]:

@@ -145,7 +145,7 @@ class Reader:
         source = cast("Source", local_part("sources", spec, self._config))
         if isinstance(source, RemoteSource):
             source.meter = self._meter
-            source.since = since and since.timestamp()
+            source.since = since.timestamp() if since else None
         return source
 
     def bounded(self, spec: PartSpec) -> None:
@@ -157,7 +157,7 @@ class Reader:
             Then, with what to set.
         """
         if self.endless(spec):
-            hint = "set `samples`, or for prometheus `last` or `end`; `tocsin score` alone follows a source"
+            hint = "set `samples`, or for prometheus `last` or `end`, or no `follow`; `tocsin score` alone follows"
             raise ConfigError([Problem("$.source", f"a source that never ends, {spec.type}", "one that does", hint)])
 
     def begin(self, spec: PartSpec) -> None:
