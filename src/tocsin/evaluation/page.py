@@ -17,6 +17,7 @@ from tocsin.component import optional_packages
 from tocsin.evaluation.card import card, reference
 from tocsin.evaluation.evidence import Evidence
 from tocsin.evaluation.incidents import foremost, incidents
+from tocsin.evaluation.judge import GATES
 from tocsin.evaluation.measures import Figure, Unit
 from tocsin.evaluation.notes import SEEN_IN_TRAINING
 from tocsin.evaluation.predictions import iso_times
@@ -102,6 +103,7 @@ def write_page(evidence: Evidence, report: Report, verdict: Verdict | None, plot
     page = template.render(
         report=report,
         verdict=verdict,
+        gates=GATES,
         plots=[(words(plot.stem), b64encode(plot.read_bytes()).decode()) for plot in plots],
         seen_in_training=SEEN_IN_TRAINING,
         remarks=any(figure.reason for figure in report.results.values() if figure.value is not None),
