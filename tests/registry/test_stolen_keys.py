@@ -231,3 +231,18 @@ def test_a_thief_with_a_later_clock_makes_no_champion_stale(theft: Theft) -> Non
     reader = theft.reader()
     reader.load(NAME, CANDIDATE)
     assert {item.channel: item.stale for item in reader.standings(NAME)} == {CANDIDATE: False, CHAMPION: False}
+
+
+def test_rows_that_were_pinned_by_the_gate_do_not_give_way_to_those_of_a_trainer(theft: Theft) -> None:
+    for seed in range(2):
+        theft.honest.pinboard(NAME).keep(example_bundle(seed), "anchor")
+    folder = f"models/{NAME}/pins"
+    theft.store.delete(f"{folder}/000002.json")
+    with pytest.raises(IntegrityError, match="step 1 as the last, wanted step 2"):
+        theft.honest.pinboard(NAME).load()
+    theft.store.delete(f"{folder}/000001.json")
+    theft.attacker().pinboard(NAME).keep(example_bundle(EVIL), "anchor")
+    with pytest.raises(IntegrityError, match="step 1 as the last, wanted step 2"):
+        theft.honest.pinboard(NAME).load()
+    with pytest.raises(RegistryError, match="no channel key to pin anew with"):
+        theft.attacker().pinboard(NAME).keep(example_bundle(EVIL), "anchor")

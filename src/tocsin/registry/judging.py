@@ -10,7 +10,7 @@ from tocsin.errors import GateRefused, IntegrityError, LimitExceeded
 from tocsin.model.documents import Signed
 from tocsin.records import Verdict
 from tocsin.registry.keys import Role, key_id
-from tocsin.registry.ledger import MAX_NOTE, Assessment, Ledger, Record
+from tocsin.registry.ledger import CANDIDATE, MAX_NOTE, Assessment, Ledger, Record
 from tocsin.registry.root import Roots
 
 
@@ -50,7 +50,7 @@ def decisive(judged: Sequence[Judged]) -> Judged:
     return ([item for item in judged if item.role == "channel"] or judged)[-1]
 
 
-def expect_permission(ledger: Ledger, roots: Roots, record: Signed[Record], channel: str, approval: str | None) -> None:
+def expect_permission(ledger: Ledger, roots: Roots, record: Signed[Record], approval: str | None) -> None:
     """Let a version go live or raise.
 
     Raises
@@ -77,7 +77,8 @@ def expect_permission(ledger: Ledger, roots: Roots, record: Signed[Record], chan
         raise GateRefused(where, f"a soft bound that was missed: {named}", "an approval", hint)
     if record.key in map(key_id, roots.last.roles["train"]) or any(item.role == "channel" for item in judged):
         return
-    if version.manifest not in {step.manifest for step in ledger.steps(channel)}:
+    served = (step.manifest for channel in ledger.channels() if channel != CANDIDATE for step in ledger.steps(channel))
+    if version.manifest not in served:
         got = f"a version signed by {record.key}, a key that was replaced since"
         raise GateRefused(where, got, "one that a gate vouches for", f"`tocsin gate {version.version}`, then promote")
 

@@ -17,14 +17,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from tocsin import observe
 from tocsin.errors import ConflictError, IntegrityError, NotStored
 from tocsin.model.documents import Shelf, Signed
 from tocsin.records import Verdict
 from tocsin.registry.keys import Role
 from tocsin.registry.root import Filled
-from tocsin.registry.seen import Seen
 from tocsin.registry.trust import Trust
+from tocsin.registry.watch import Watch
 from tocsin.storage import Store
 
 CANDIDATE, CHAMPION = "candidate", "champion"
@@ -32,6 +31,8 @@ CANDIDATE, CHAMPION = "candidate", "champion"
 ARCHIVED = "archived"
 """The version that served before the champion: no steps of its own, those of the champion say it."""
 Step = Literal["added", "promoted", "rolled_back", "renewed"]
+_PINS = "@pins"
+"""No channel can have this name."""
 MAX_SUMMARY = 100
 MAX_NOTE = 500
 """Characters of an approval."""
@@ -148,7 +149,7 @@ class Ledger:
         self._store = store
         self._folder = f"models/{name}"
         self._trust = trust
-        self._pin = trust.memory.recall()  # before any look at the store, which can only be further by then
+        self._watch = Watch(trust, name)
         self.name = name
         versions, retired, pins = (f"{self._folder}/{kind}" for kind in ("versions", "retired", "pins"))
         self.versions = Shelf(store, versions, Record, trust.signatory(versions, "train"))
@@ -177,6 +178,10 @@ class Ledger:
             )
         return record
 
+    def pinned(self) -> Signed[Pinned] | None:
+        """The pinned rows that count; raises as `signed_last` does."""
+        return self._watch.last(self.pins, _PINS)
+
     def judgements(self, number: int) -> Shelf[Assessment]:
         """What gates said of a version after it was added."""
         folder = f"{self._folder}/judgements/{number:06d}"
@@ -196,8 +201,7 @@ class Ledger:
 
     def seen(self) -> list[str]:
         """Names of the channels that this machine has seen a step of."""
-        known = self._pin.channels if self._pin else ()
-        return [key.removeprefix(f"{self.name}/") for key in known if key.startswith(f"{self.name}/")]
+        return [channel for channel in self._watch.seen if channel != _PINS]
 
     def steps(self, channel: str) -> tuple[ChannelEntry, ...]:
         """Every step of a channel, first to last; raises IntegrityError unless each names the one before."""
@@ -225,31 +229,10 @@ class Ledger:
         IntegrityError
             If it was not written by those who may, is for others, or is not what was seen here or a later one.
         """
-        shelf, key = self.channel(channel), f"{self.name}/{channel}"
-        seen = self._pin.channels.get(key) if self._pin else None
-        numbers = shelf.numbers()
-        if numbers != list(range(1, len(numbers) + 1)):
-            raise self._refusal(channel, "gap", f"steps {str(numbers[-5:])[1:-1]}", "every number from 1 to the last")
-        if len(numbers) < (seen.number if seen else 0):
-            raise self._refusal(
-                channel,
-                "rolled_back",
-                f"step {len(numbers)} as the last",
-                f"step {seen.number if seen else 0}, which was seen here",
-            )
-        if not numbers:
-            return None
-        signed = shelf.signed(numbers[-1])
-        if (signed.document.number, signed.document.audience) != (numbers[-1], self._trust.audience):
-            raise self._refusal(channel, "audience", f'a step for "{signed.document.audience}"', "one for here")
-        if seen:
-            then = signed if seen.number == signed.document.number else shelf.signed(seen.number)
-            if then.digest != seen.digest:
-                raise self._refusal(
-                    channel, "equivocation", f"another step {seen.number}", "the one that was seen here"
-                )
-        if seen is None or seen.number < signed.document.number:
-            self._remember(channel, signed.document, signed.digest)
+        signed = self._watch.last(self.channel(channel), channel)
+        if signed and signed.document.audience != self._trust.audience:
+            got = f'a step for "{signed.document.audience}"'
+            raise self._watch.refusal(channel, "audience", got, f'one for "{self._trust.audience}"')
         return signed
 
     def point(
@@ -266,7 +249,7 @@ class Ledger:
             digest = shelf.create(number, entry)
         except ConflictError as error:
             raise self.lost(channel, shelf.signed(number)) from error
-        self._remember(channel, entry, digest)
+        self._watch.remember(channel, number, entry, digest)
 
     def nominate(self, version: Version) -> None:
         """Move the candidate forward to a version, unless a later one is there already."""
@@ -285,8 +268,7 @@ class Ledger:
 
     def stale(self, entry: ChannelEntry) -> bool:
         """Whether a step is past its time, by a clock that may stand still: what was seen tells the time, too."""
-        seen = self._pin.channels.items() if self._pin else ()
-        issued = (step.issued for key, step in seen if not key.endswith(f"/{CANDIDATE}"))
+        issued = (step.issued for channel, step in self._watch.seen.items() if channel not in (CANDIDATE, _PINS))
         return max([_text(self._trust.clock()), *issued]) >= entry.expires
 
     def filled(self) -> dict[str, Filled]:
@@ -302,15 +284,6 @@ class Ledger:
             return number in retired and self.retirements.read(number).version == number
         except (IntegrityError, NotStored):
             return False
-
-    def _remember(self, channel: str, entry: ChannelEntry, digest: str) -> None:
-        seen = Seen(entry.number, digest, entry.issued)
-        self._trust.memory.remember(self._trust.roots.last.registry, f"{self.name}/{channel}", seen)
-
-    def _refusal(self, channel: str, reason: str, got: str, wanted: str) -> IntegrityError:
-        observe.channel_refused(self.name, channel, reason)
-        hint = "somebody put an older or another state in its place; if it was you, `tocsin keys trust` accepts it"
-        return IntegrityError(f"{self.name} {channel}", got, wanted, hint)
 
     def before(self, steps: Iterable[ChannelEntry]) -> int | None:
         """Where a roll back leads: promotions pile up, a roll back takes from the pile."""

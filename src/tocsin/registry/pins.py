@@ -36,6 +36,7 @@ class Pinboard:
 
     def __init__(self, store: Store, ledger: Ledger, trust: Trust) -> None:
         self._store = store
+        self._ledger = ledger
         self._shelf = ledger.pins
         self._folder = f"models/{ledger.name}/pinned"
         self._trust = trust
@@ -49,12 +50,12 @@ class Pinboard:
             If a byte has changed, or nobody pinned them who may.
         """
         self._trust.open()
-        numbers = self._shelf.numbers()
-        if not numbers:
+        signed = self._ledger.pinned()
+        if signed is None:
             return None
-        signed = self._shelf.signed(numbers[-1])
-        if numbers[-1] > 1 and self._trust.roots.role_of(signed.key) != "channel":
-            raise IntegrityError(self._shelf.name(numbers[-1]), "rows pinned by the train key", "by the channel key")
+        last = self._shelf.numbers()[-1]
+        if last > 1 and self._trust.roots.role_of(signed.key) != "channel":
+            raise IntegrityError(self._shelf.name(last), "rows pinned by the train key", "by the channel key")
         return unpack({file: self._read(file, stored) for file, stored in signed.document.files.items()})
 
     def keep(self, bundle: Bundle, anchor: str) -> None:
@@ -82,6 +83,7 @@ class Pinboard:
                 self._store.put(f"{self._folder}/{stored[file].sha256}", data)
         issued = self._trust.clock().astimezone(UTC).isoformat(timespec="milliseconds")
         self._shelf.append(lambda _: Pinned(anchor, issued, stored))
+        self._ledger.pinned()  # and nothing before it counts here any more
 
     def _read(self, file: str, stored: StoredObject) -> bytes:
         where = f"{self._folder}/{stored.sha256}"

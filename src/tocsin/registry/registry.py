@@ -224,7 +224,7 @@ class Registry:
             )
         ledger = self._known(name)
         record = self._record(ledger, version)
-        judging.expect_permission(ledger, self.trust.roots, record, channel, approval)
+        judging.expect_permission(ledger, self.trust.roots, record, approval)
         last = ledger.signed_last(channel)
         pointed = last.document.version if last else 0
         if expected is not None and pointed != expected:
@@ -335,7 +335,7 @@ class Registry:
 
     def verify(self, name: str) -> list[Problem]:
         """Hold every stored byte of a name against its hash; an empty list is a clean bill."""
-        return verification.verify(self._known(name), self._objects)
+        return verification.verify(self._known(name), self._objects, self.pinboard(name))
 
     def _serving(self, name: str) -> str:
         """The channel that serves where none is asked for.

@@ -8,11 +8,12 @@ from functools import partial
 from tocsin.errors import Problem, TocsinError
 from tocsin.registry.ledger import Ledger
 from tocsin.registry.objects import Objects
+from tocsin.registry.pins import Pinboard
 
 
-def verify(ledger: Ledger, objects: Objects) -> list[Problem]:
-    """Everything that is wrong with the versions and channels of a name; an empty list is a clean bill."""
-    problems = list(ledger.versions.gaps())
+def verify(ledger: Ledger, objects: Objects, pinboard: Pinboard) -> list[Problem]:
+    """Everything that is wrong with the versions, channels and pinned rows of a name; an empty list is a clean bill."""
+    problems = [*ledger.versions.gaps(), *_problems_of(pinboard.load)]
     for number in ledger.versions.numbers():
         problems += _problems_of(partial(_verify_version, ledger, objects, number))
         for judged in ledger.judgements(number).numbers():
