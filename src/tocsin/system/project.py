@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Self, cast
 
@@ -39,7 +40,7 @@ from tocsin.scoring.scorer import Scored, Scorer
 from tocsin.scoring.trial import Circumstances, trial
 from tocsin.sinks.base import Sink
 from tocsin.sources.base import Tally
-from tocsin.storage import Meter, elsewhere, open_bucket, open_store, upload_run
+from tocsin.storage import Meter, Store, elsewhere, open_bucket, open_store, upload_run
 from tocsin.system.checking import check
 from tocsin.system.gating import Candidate, Court, Rows
 from tocsin.system.logbook import logged
@@ -103,7 +104,12 @@ class Project:
         """Where this project's versions are kept."""
         kept = self.config.registry
         machine = Machine(self.config.resolve(HOME), self.config.resolve(kept.keys), kept.path)
-        return Registry(open_store(kept.path, self.config.resolve, self.meter), machine, kept, clock=self.clock)
+        return Registry(self._store, machine, kept, clock=self.clock)
+
+    @cached_property
+    def _store(self) -> Store:
+        """Opened once: one elsewhere holds connections, and signs in with the first request."""
+        return open_store(self.config.registry.path, self.config.resolve, self.meter)
 
     @property
     def index(self) -> Index:
