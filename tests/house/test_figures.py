@@ -151,6 +151,7 @@ def test_the_table_of_contenders() -> None:
         "services",
         "deep",
         "tune",
+        "pull",
     ],
 )
 def test_bars_are_met_in_what_was_measured_last(name: str) -> None:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
+from urllib.parse import unquote
 
 import pytest
 from tests.storage.servers import CloudServer
@@ -33,6 +34,11 @@ def test_a_model_trained_here_serves_from_a_bucket(
     assert len(list((site / ".tocsin" / "index").glob("*.db"))) == 1
     assert tocsin("score", site / "data" / "rows.csv").returncode == 0
     assert (site / "alerts.jsonl").stat().st_size > 0
+    mark = cloud.mark()
+    assert tocsin("score", site / "data" / "rows.csv").returncode == 0
+    asked = cloud.since(mark)
+    assert [line for line in asked if "objects/sha256" in unquote(line)] == [], "what lies here is pulled again"
+    assert len(asked) <= 10
     keys = {entry.key for entry in open_bucket(f"{url}/models").list()}
     (run,) = {key.split("/")[1] for key in keys if key.startswith("runs/")}
     assert {f"runs/{run}/report.json", f"runs/{run}/manifest.json", f"runs/{run}/model/arrays.bin"} <= keys
