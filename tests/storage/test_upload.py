@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.storage.servers import S3Server
 
-from tocsin.storage import open_bucket, upload_run
+from tocsin.storage import Meter, open_bucket, upload_run
 from tocsin.storage.upload import MAX_FILES
 
 
@@ -33,7 +33,7 @@ def run(tmp_path: Path) -> Path:
 def test_a_run_is_copied_and_its_manifest_is_the_last(run: Path, s3: S3Server) -> None:
     url = s3.bucket()
     mark = s3.mark()
-    assert upload_run(open_bucket(url), run)
+    assert upload_run(url, run, Meter())
     assert s3.since(mark)[-1].endswith(f"runs/{run.name}/manifest.json?")
     bucket = open_bucket(f"{url}/runs/{run.name}")
     manifest = json.loads(bucket.read("manifest.json"))
@@ -47,10 +47,13 @@ def test_a_run_is_copied_and_its_manifest_is_the_last(run: Path, s3: S3Server) -
 
 def test_a_run_that_cannot_be_copied_stops_nothing(run: Path, s3: S3Server, tmp_path: Path) -> None:
     url = s3.bucket()
-    assert not upload_run(open_bucket(f"{url}-not"), run)
-    assert upload_run(open_bucket(url), run)
-    assert not upload_run(open_bucket(url), run)
+    assert not upload_run(f"{url}-not", run, Meter())
+    assert upload_run(url, run, Meter())
+    assert not upload_run(url, run, Meter())
     for number in range(MAX_FILES):
         (run / f"{number}.png").write_bytes(b"")
-    assert not upload_run(open_bucket(str(tmp_path / "folder")), run)
-    assert not (tmp_path / "folder").exists()
+    other = s3.bucket()
+    assert not upload_run(other, run, Meter())
+    assert list(open_bucket(other).list()) == []
+    assert not upload_run(str(tmp_path / "registry"), run, Meter())
+    assert not (tmp_path / "registry").exists()

@@ -31,6 +31,7 @@ from tocsin.cli.settings import SHARED_HELP, Settings, take_settings, version_of
 from tocsin.cli.tune import tune
 from tocsin.component import seconds
 from tocsin.errors import ConfigError, TocsinError
+from tocsin.storage import upload_run
 
 DONE, REFUSED, WRONG_USAGE = 0, 1, 2
 STOPPED = "Stopped; nothing half done was published."
@@ -163,7 +164,7 @@ def train(
         if plots:
             illustrated(outcome)
         project.track(outcome)
-        project.upload(outcome)
+        upload_run(project.config.registry.path, outcome.folder, project.meter)
     screens.outcome(outcome, as_json=settings.json)
     raise typer.Exit(DONE if outcome.verdict.passed else REFUSED)
 

@@ -11,6 +11,8 @@ import orjson
 from tocsin import observe
 from tocsin.errors import LimitExceeded, TocsinError
 from tocsin.storage.bucket import Bucket
+from tocsin.storage.meter import Meter
+from tocsin.storage.opening import elsewhere, open_bucket
 
 MANIFEST = "manifest.json"
 MAX_FILES = 64
@@ -19,20 +21,24 @@ _UPLOADED = ("report.json", "verdict.json", "report.html", "*.png", "*.svg", "mo
 """Neither the config, which may name what is secret, nor rows and predictions, which nobody asked for."""
 
 
-def upload_run(bucket: Bucket, folder: Path) -> bool:
+def upload_run(place: str, folder: Path, meter: Meter) -> bool:
     """Copy a finished run to `runs/<its name>/`; a run without a manifest there is one that broke off.
 
     A run is on the disk and its version is registered by then: what cannot be copied is told, and stops nothing.
 
     Parameters
     ----------
-    bucket
-        The one that the registry is in.
+    place
+        Where the registry is; nothing is to be done if that is a folder.
     folder
         Of the run.
+    meter
+        Counts and bounds what is asked of the bucket.
     """
+    if not elsewhere(place):
+        return False
     try:
-        files, size = _copied(bucket, folder)
+        files, size = _copied(open_bucket(place, meter=meter), folder)
     except TocsinError as error:
         observe.run_not_uploaded(folder.name, error.problem.got)
         return False

@@ -40,7 +40,7 @@ from tocsin.scoring.scorer import Scored, Scorer
 from tocsin.scoring.trial import Circumstances, trial
 from tocsin.sinks.base import Sink
 from tocsin.sources.base import Tally
-from tocsin.storage import Meter, Store, elsewhere, open_bucket, open_store, upload_run
+from tocsin.storage import Meter, Store, elsewhere, open_store
 from tocsin.system.checking import check
 from tocsin.system.gating import Candidate, Court, Rows
 from tocsin.system.logbook import logged
@@ -205,11 +205,6 @@ class Project:
             at = self.registry.channels(self.config.name)
             channels = [channel for channel, number in at.items() if number == outcome.version.version]
             Tracker(self.config).training(outcome, channels)
-
-    def upload(self, outcome: Outcome) -> None:
-        """Copy what a training left behind to where the registry is, if that is elsewhere."""
-        if elsewhere(self.config.registry.path):
-            upload_run(open_bucket(self.config.registry.path, meter=self.meter), outcome.folder)
 
     def tune(self, workers: int | None = None, *, anew: bool = False) -> Tuning:
         """Search over parameters, on the rows that training learns from and sets its level on: see `training.tune`.
