@@ -32,6 +32,8 @@ class Array:
         NaN is a number, too.
     exact
         Compared with what is computed: to store it as float32 would change what it says.
+    down
+        Compared with values that are float32: rounded downwards, it stays on the same side of each.
     """
 
     shape: tuple[int | str, ...]
@@ -40,10 +42,24 @@ class Array:
     most: float = float_info.max
     missing: bool = False
     exact: bool = False
+    down: bool = False
 
     def __str__(self) -> str:
         shape = f"({', '.join(map(str, self.shape))}{',' * (len(self.shape) == 1)})"
         return f"{np.dtype(self.dtype)} of shape {shape}, within {self.least:.3g} and {self.most:.3g}"
+
+
+def rounded(array: NDArray[Any], wanted: Array) -> NDArray[Any]:
+    """Numbers as float32 can hold them, still as float64; as they are where that would not be what was wanted."""
+    if array.dtype != np.float64 or wanted.exact:
+        return array
+    with np.errstate(over="ignore"):
+        narrow = array.astype(np.float32)
+    if wanted.down:
+        narrow = np.where(narrow > array, np.nextafter(narrow, np.float32(-np.inf)), narrow)
+    narrow = narrow.astype(np.float64)
+    within = (narrow >= wanted.least) & (narrow <= wanted.most) | np.isnan(array)
+    return narrow if within.all() else array
 
 
 def checked(arrays: Mapping[str, Any], wanted: Mapping[str, Array], where: str) -> dict[str, NDArray[Any]]:

@@ -130,10 +130,10 @@ def run(site: Path) -> None:
     loaded(folder, MANIFEST, good[MANIFEST], good)
     for words in (("models", "verify"), ("score", "data/rows.csv"), ("check",), ("import-config", "tocsin.yaml")):
         typed(*words)
-    told = {}
+    told: dict[str, Any] = {}
     for name, data in {"nothing": b"\x00\x01", **hostile(site)}.items():
         audit.learning = name == "nothing"
-        places = {
+        places: dict[str, str] = {
             "as manifest": loaded(folder, MANIFEST, data, good),
             "as arrays": loaded(folder, ARRAYS, data, good),
             "as bytes": refused(partial(unpack, {MANIFEST: data, ARRAYS: data})),

@@ -12,7 +12,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from tocsin.arrays import Array, checked
+from tocsin.arrays import Array, checked, rounded
 from tocsin.component import Part, snake_case
 from tocsin.detectors.base_course import Course
 from tocsin.errors import NotFittedError, SchemaError
@@ -115,6 +115,12 @@ class Detector(Part):
         detector.adopt(checked(state, detector.arrays(columns), snake_case(cls.__name__)), columns)
         detector._columns = columns
         return detector
+
+    def rounded(self) -> Self:
+        """The detector whose numbers float32 can hold, so that a bundle keeps them in half the bytes."""
+        wanted = self.arrays(self._columns)
+        state = {name: rounded(array, wanted[name]) for name, array in self.state().items()}
+        return self.restore(self.parameters(), state, self._columns)
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()

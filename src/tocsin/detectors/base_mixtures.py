@@ -6,6 +6,7 @@ direction of its own; here the directions are drawn once, so that the kernel wal
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Self
 
 import numpy as np
@@ -85,6 +86,6 @@ class Mixtures:
         shape = min(of, columns), PER_COLUMN * columns
         return {
             "mixed": Array(shape, np.int32, 0, columns - 1),
-            "weights": Array(shape, least=-_MAX_WEIGHT, most=_MAX_WEIGHT),
-            **scaling(columns),
+            "weights": Array(shape, least=-_MAX_WEIGHT, most=_MAX_WEIGHT, exact=True),
+            **{name: replace(array, exact=True) for name, array in scaling(columns).items()},
         }

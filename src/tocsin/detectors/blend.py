@@ -209,6 +209,12 @@ class Blend(Detector):
             blend._surprises[at] = Surprise.restore(learnt, f"blend.{at}.surprise")
         return blend
 
+    def rounded(self) -> Self:
+        state = self.state()
+        for at in np.flatnonzero(self._weights):
+            state |= {f"{at}.{name}": array for name, array in self._members[at].rounded().state().items()}
+        return self.restore(self.parameters(), state, self._columns)
+
     @property
     def _heard(self) -> list[Detector]:
         return [self._members[at] for at in np.flatnonzero(self._weights)]

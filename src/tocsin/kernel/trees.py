@@ -47,7 +47,7 @@ MAX_DEPTH = 64
 MAX_VALUE = 1e12
 ARRAYS: Mapping[str, Array] = {
     "feature": Array(("nodes",), np.int32, 0),
-    "threshold": Array(("nodes",), most=inf),
+    "threshold": Array(("nodes",), most=inf, down=True),
     "missing": Array(("nodes",), np.int8, 0, 1),
     "left": Array(("nodes",), np.int32, 0),
     "value": Array(("nodes",), least=-MAX_VALUE, most=MAX_VALUE),

@@ -30,6 +30,7 @@ from tocsin.model.feature_cache import FeaturePass
 from tocsin.model.fitted import GOLDEN_ROWS, Fitted
 from tocsin.model.profile import Profile
 from tocsin.model.reasons import Explainer
+from tocsin.model.rounding import Rounding
 from tocsin.model.training_rows import TrainingRows, candidates, complete, lowest, presumed_normal
 from tocsin.preparation import Preparation
 from tocsin.records import LABEL, Batch, Column, Mask, Matrix, Reason, Scores, Times, Vector
@@ -70,6 +71,8 @@ class AnomalyModel:
         self.inputs = frozenset(inputs)
         self.code = version("tocsin")
         self.share = 1.0
+        self.rounding: Rounding | None = None
+        """What keeping its numbers short did to it, where it was fitted so."""
 
     def fit(
         self,
@@ -125,13 +128,16 @@ class AnomalyModel:
         checkpoint("detector")
         labels = np.asarray(train[LABEL][rows]) if LABEL in train else None
         self.detector.fit(self.prepared(values) if self.detector.steps > 1 else prepared, labels)
+        exact = self.detector
+        if self.design.precision == "float32":  # before all that is learnt from its scores
+            self.detector = exact.rounded()
         normal = candidates(np.ones(len(values), dtype=bool) if labels is None else labels != 1)
         typical = lowest(normal, self.detector.score(self.prepared(values[normal])))
         times, entities = self._whose(train, rows)
         self._training = TrainingRows.of(latest, prepared, typical, times, entities)
         self._golden = values[np.linspace(0, len(values) - 1, GOLDEN_ROWS).astype(int)]
         checkpoint("threshold")
-        self._calibrate(calibration, features.run(calibration))
+        self._calibrate(calibration, features.run(calibration), exact)
         rang = self.rung(FeatureMatrix(values, matrix.marks[rows]), train.take(rows))
         self._profile = Profile.of(train.take(rows), self.design.schema, rang)
         return self
@@ -144,14 +150,17 @@ class AnomalyModel:
             return f"{anomalies} rows are labelled as anomalies: look at labels.normal"
         return "give more history, or look at the quarantine file if rows were refused"
 
-    def _calibrate(self, calibration: Batch, matrix: FeatureMatrix) -> None:
+    def _calibrate(self, calibration: Batch, matrix: FeatureMatrix, exact: Detector) -> None:
         rows = presumed_normal(calibration) & matrix.warm
-        scores = self.detector.score(self.prepared(matrix.values[rows]))
+        prepared = self.prepared(matrix.values[rows])
+        scores = self.detector.score(prepared)
         times, entities = self._whose(calibration, rows)
         budget = self.design.budget
         if budget.per_day is not None:
             budget = replace(budget, per_day=budget.per_day * self.share)
         self.threshold.fit(Calibration(scores, times, entities), budget)
+        if self.detector is not exact:
+            self.rounding = Rounding.of(exact, self.detector, prepared, lambda s: self.threshold.flag(s, entities))
 
     def _whose(self, batch: Batch, rows: Mask) -> tuple[Times | None, Column | None]:
         """When the rows were and of whom, where the schema knows."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Self, cast
+from typing import Any, Literal, Self, cast
 
 import numpy as np
 
@@ -37,6 +37,8 @@ class Design:
     threshold: PartSpec
     budget: AlertBudget
     entities: int
+    precision: Literal["float64", "float32"] = "float64"
+    """What the detector's numbers are kept as."""
 
     @classmethod
     def of(cls, config: Config) -> Self:
@@ -50,6 +52,7 @@ class Design:
             threshold=config.threshold,
             budget=AlertBudget(alerts.budget.per_day, alerts.budget.per_row, alerts.cooldown),
             entities=config.limits.entities,
+            precision=config.registry.precision,
         )
 
     def derived(self) -> tuple[Feature, ...]:

@@ -22,6 +22,7 @@ from tocsin.model.bundle import MANIFEST, Bundle
 from tocsin.model.design import Design
 from tocsin.model.manifest import KIND, Content, Notes, checked
 from tocsin.model.profile import Profile, described
+from tocsin.model.rounding import short
 from tocsin.model.training_rows import TrainingRows
 from tocsin.preparation import Preparation
 from tocsin.records import Matrix, Vector
@@ -71,6 +72,7 @@ class Fitted:
             },
             "budget": {"per_day": budget.per_day, "per_row": budget.per_row, "cooldown_s": float(budget.cooldown_s)},
             "entities": design.entities,
+            "precision": design.precision,
             "inputs": sorted(self.inputs),
             "share": self.share,
         }
@@ -78,9 +80,12 @@ class Fitted:
     def arrays(self) -> dict[str, NDArray[Any]]:
         """What was learnt, by room and name."""
         threshold = {name: item for name, item in self.threshold.state().items() if isinstance(item, np.ndarray)}
+        detector = self.detector.state()
+        if self.design.precision == "float32":
+            detector = {name: short(array) for name, array in detector.items()}
         return {
             **_under("preparation", self.preparation.state()),
-            **_under("detector", self.detector.state()),
+            **_under("detector", detector),
             **_under("threshold", threshold),
             **_under("training", self.training.state()),
             **self.profile.state(),
@@ -122,6 +127,7 @@ class Fitted:
             content.threshold,
             content.budget.budget(),
             content.entities,
+            content.precision,
         )
         detector = cast("Detector", build("detectors", design.detector, "$.content.detector"))
         threshold = cast("Threshold", build("thresholds", design.threshold, "$.content.threshold"))

@@ -93,6 +93,7 @@ class Content(_Strict):
     threshold_state: Annotated[Mapping[_Word, JsonValue], Field(max_length=64)]
     budget: _Budget
     entities: Annotated[int, Field(ge=1, le=MAX_ENTITIES)]
+    precision: Literal["float64", "float32"]
     inputs: Annotated[tuple[_Digest, ...], Field(max_length=MAX_INPUTS)]
     share: Annotated[float, Field(gt=0, le=1)]
 
@@ -102,6 +103,15 @@ class _Data(_Strict):
     entities: _Count
     from_: Annotated[_Moment | None, Field(alias="from")]
     to: _Moment | None
+
+
+class _Rounding(_Strict):
+    rows: _Count
+    largest: _Amount
+    mean: _Amount
+    changed: _Amount
+    bytes_before: _Count
+    bytes_after: _Count
 
 
 class Notes(_Strict):
@@ -120,7 +130,7 @@ class Notes(_Strict):
     parent: _Digest | None = None
     """The model that it was trained to replace."""
     data: _Data | None = None
-    precision: Mapping[_Word, JsonValue] | None = None
+    precision: _Rounding | None = None
     """What storing numbers shorter did to the scores."""
 
 

@@ -23,7 +23,8 @@ from tocsin.config import Config, LimitsConfig, load
 from tocsin.errors import ConflictError
 from tocsin.evaluation.judge import judge_figures, unattended
 from tocsin.evaluation.report import Report, evaluate
-from tocsin.evaluation.runs import appearing, new_run, write_documents
+from tocsin.evaluation.runs import appearing, inputs_told, new_run, write_documents
+from tocsin.log import hidden
 from tocsin.model.anomaly_model import AnomalyModel
 from tocsin.model.documents import sha256
 from tocsin.model.feature_cache import FeatureCache, FeaturePass
@@ -158,7 +159,11 @@ class Project:
             peak_memory_bytes=peak_memory_bytes(),
             generated=history.tally.generated or (elsewhere is not None and elsewhere.tally.generated),
             seen_in_training=elsewhere is not None and model.learnt_from(elsewhere.tally.digests),
-            remarks=losses(history.tally) + (losses(elsewhere.tally) if elsewhere else ()),
+            remarks=(
+                *losses(history.tally),
+                *(losses(elsewhere.tally) if elsewhere else ()),
+                *([str(model.rounding)] if model.rounding else ()),
+            ),
         )
         means.checkpoint("evaluation")
         if elsewhere:
@@ -397,5 +402,5 @@ class Project:
         return new_run(self.config.resolve(RUNS), self.config.name, self.clock(), digest)
 
     def _write(self, folder: Path, report: Report, verdict: Verdict, inputs: Mapping[str, Tally | None]) -> None:
-        (folder / "tocsin.yaml").write_text(self.config.text, "utf-8")
-        write_documents(folder, {"report": report.to_json(), "verdict": verdict, "inputs": inputs})
+        (folder / "tocsin.yaml").write_text(hidden(self.config.text), "utf-8")
+        write_documents(folder, {"report": report.to_json(), "verdict": verdict, "inputs": inputs_told(inputs)})
