@@ -18,6 +18,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.sources.realtime_database import RealtimeDatabase
+from tests.storage.misbehaving import Misbehaving, send
+from tests.storage.test_bad_days import self_signed
 
 from tocsin import log
 from tocsin.checks.source import CHECKS
@@ -113,20 +115,21 @@ def test_more_records_at_one_place_than_a_page_holds_are_all_read(database: Real
     assert sorted(found) == sorted(f"k{at}" for at in range(60))
 
 
-@settings(max_examples=20, deadline=None)
-@given(
-    values=st.dictionaries(
-        st.one_of(st.from_regex(r"[0-9]{1,4}", fullmatch=True), st.from_regex(r"[a-zA-Z_-]{1,5}", fullmatch=True)),
-        st.one_of(st.none(), st.booleans(), st.integers(-5, 5), st.floats(-5, 5), st.sampled_from(["", "a", "b", "ü"])),
-        max_size=30,
-    ),
-    page=st.integers(1, 7),
-)
-def test_any_values_to_order_by_give_every_record_once(values: dict[str, Any], page: int) -> None:
-    with RealtimeDatabase() as database:
+KEYS = st.one_of(st.from_regex(r"[0-9]{1,4}", fullmatch=True), st.from_regex(r"[a-zA-Z_-]{1,5}", fullmatch=True))
+VALUES = st.one_of(st.none(), st.booleans(), st.integers(-5, 5), st.floats(-5, 5), st.sampled_from(["", "a", "b", "ü"]))
+
+
+@pytest.mark.soak
+def test_any_values_to_order_by_give_every_record_once(
+    database: RealtimeDatabase, rounds: Callable[[int, int], int]
+) -> None:
+    @settings(deadline=None, max_examples=rounds(30, 1_000))
+    @given(values=st.dictionaries(KEYS, VALUES, max_size=30), page=st.integers(1, 7))
+    def holds(values: dict[str, Any], page: int) -> None:
         database.tree = {"flows": {key: {"by": by, "is": 1} for key, by in values.items()}}
-        found = keys(batches_of(source_of(database, order_by="by", page=page)))
-    assert sorted(found) == sorted(values)
+        assert sorted(keys(batches_of(source_of(database, order_by="by", page=page)))) == sorted(values)
+
+    holds()
 
 
 def test_a_list_and_what_is_no_object(database: RealtimeDatabase) -> None:
@@ -373,6 +376,38 @@ def test_a_token_is_asked_for_once_and_again_when_it_is_revoked(
     database.put("flows/k00030", {"timestamp": 30})
     read_until(source, lambda seen: len(keys(seen)) == 26, seen)
     source.close()
+
+
+@pytest.mark.parametrize("follow", [False, True])
+def test_a_token_that_is_no_longer_taken_gives_way_to_another_one(
+    database: RealtimeDatabase, account: Path, monkeypatch: pytest.MonkeyPatch, follow: bool
+) -> None:
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(account))
+    database.put("flows", flows(25))
+    source = source_of(database, page=10, follow=follow)
+    source.open()
+    seen: list[Batch] = []
+    read_until(source, lambda seen: len(keys(seen)) == 10 + 15 * follow, seen)
+    database.token = "another one"  # noqa: S105  # a made-up one
+    database.cut()
+    database.put("flows/k00025", {"timestamp": 25})
+    read_until(source, lambda seen: len(keys(seen)) == 26, seen)
+    assert database.tokens_given == 2
+    database.faults = [401, 401]
+    database.cut()
+    source.close()
+    source.open()
+    with closing(source), pytest.raises(SourceLost, match="401"):
+        read_on(source)
+
+
+def test_a_certificate_that_nobody_vouches_for_is_not_trusted(tmp_path: Path) -> None:
+    with Misbehaving(send(200, b"{}"), tls=self_signed(tmp_path)) as server:
+        source = Hurried(url=f"{server.url}/flows")
+        source.open()
+        with closing(source), pytest.raises(SourceLost, match="CERTIFICATE_VERIFY_FAILED"):
+            read_on(source)
+        assert server.asked == []
 
 
 @pytest.mark.parametrize("flaw", ["", "[]", "{}", '{"type": "service_account", "token_uri": "http://evil.example"}'])

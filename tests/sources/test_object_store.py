@@ -162,10 +162,16 @@ def test_a_bucket_that_is_none_is_said(s3: S3Server, made: Made) -> None:
 class Changing(Bucket):
     """A folder in which something happens to an object just before one of its ranges is read."""
 
-    def __init__(self, folder: Path, happens: Mapping[str, Callable[[int], None]]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        happens: Mapping[str, Callable[[int], None]],
+        after: Mapping[str, Callable[[int], None]] | None = None,
+    ) -> None:
         self._bucket = FolderBucket(folder)
         self.url = self._bucket.url
         self._happens = happens
+        self._after = after or {}
 
     def list(self, prefix: str = "") -> Any:
         return self._bucket.list(prefix)
@@ -173,7 +179,10 @@ class Changing(Bucket):
     def read(self, key: str, *, start: int = 0, **more: Any) -> bytes:
         if happens := self._happens.get(key):
             happens(start)
-        return self._bucket.read(key, start=start, **more)
+        read = self._bucket.read(key, start=start, **more)
+        if after := self._after.get(key):
+            after(start)
+        return read
 
     def create(self, key: str, data: bytes) -> None: ...
     def write(self, key: str, data: bytes) -> None: ...
@@ -207,6 +216,17 @@ def test_what_becomes_of_one_object_never_stops_the_others(
     monkeypatch.undo()
     again = read(made(folder / "*.csv"))
     assert len(times(again)) == length + 3  # what was left out, and those that were out of reach
+
+
+def test_what_is_written_while_its_last_range_is_read_is_left_for_the_next_time(
+    made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "flows" / "a.csv", rows(0, 3))
+    bucket = Changing(tmp_path / "flows", {}, {"a.csv": lambda _: write(tmp_path / "flows" / "a.csv", rows(0, 4))})
+    monkeypatch.setattr("tocsin.sources.object_store.open_bucket", lambda *_, **__: bucket)
+    assert read(made(tmp_path / "flows" / "*.csv")) == []
+    monkeypatch.undo()
+    assert times(read(made(tmp_path / "flows" / "*.csv"))) == [0, 1, 2, 3]
 
 
 def test_a_bucket_out_of_reach_is_not_tried_for_ever(

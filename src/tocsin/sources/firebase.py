@@ -23,16 +23,7 @@ from tocsin.errors import DataError, LimitExceeded, MissingExtraError, SourceLos
 from tocsin.records import ROW, Batch, Position
 from tocsin.sources.base import MAX_KEYS, Piece
 from tocsin.sources.base_events import Broken, Event, Events
-from tocsin.sources.base_http import (
-    ATTEMPTS,
-    MAX_ANSWER,
-    PASSING,
-    Answers,
-    JsonServer,
-    Reply,
-    TooLong,
-    shown,
-)
+from tocsin.sources.base_http import ATTEMPTS, MAX_ANSWER, PASSING, Answers, JsonServer, Reply, TooLong, shown
 from tocsin.sources.base_realtime import (
     BY_KEY,
     CREDENTIALS,
@@ -132,6 +123,7 @@ class Firebase(RemoteSource):
         self._history_read = False
         self._failed = 0
         """Streams in a row that gave nothing."""
+        self._token_refused = False
         self._due = 0.0
         self._hash = sha256()
 
@@ -245,14 +237,8 @@ class Firebase(RemoteSource):
             except ModuleNotFoundError as error:
                 raise MissingExtraError("$.source", "google-auth", "cloud") from error
             self._authorization = ServiceAccount(file)
-        return JsonServer(
-            f"{self.url}.json",
-            TIMEOUT_S,
-            self._authorization,
-            elapsed=self._elapsed,
-            sleep=self._sleep,
-            meter=self.meter,
-        )
+        url, who, meter = f"{self.url}.json", self._authorization, self.meter
+        return JsonServer(url, TIMEOUT_S, who, elapsed=self._elapsed, sleep=self._sleep, meter=meter)
 
     def _question(self) -> dict[str, str]:
         start = self._start if self._last is None else self._last.by
@@ -274,6 +260,8 @@ class Firebase(RemoteSource):
             return True
         if reply is None:
             return False
+        if self._renewed(reply.status):
+            return True
         found = records_of(self._value(reply), self.order_by)
         if not self._first_asked:
             self._first_asked = True
@@ -284,7 +272,7 @@ class Firebase(RemoteSource):
         if full and not fresh:  # more than a page of them have one place
             self._limit *= 2
         else:
-            self._limit = self.page
+            self._limit = min(self._limit, self.page)
             self._history_read = not full
         self._accept(fresh)
         return True
@@ -314,8 +302,17 @@ class Firebase(RemoteSource):
 
     def _value(self, reply: Reply) -> Any:
         if reply.status == HTTPStatus.OK:
+            self._token_refused = False
             return reply.value
         raise refusal(self.url, reply.status, shown(reply.value))
+
+    def _renewed(self, status: int) -> bool:
+        """Whether a token that is no longer taken gave way to another one; not twice in a row."""
+        if status != HTTPStatus.UNAUTHORIZED or self._authorization is None or self._token_refused:
+            return False
+        self._token_refused = True
+        self._authorization.renew()
+        return True
 
     def _listen(self, wait_s: float) -> bool:
         """Take what comes; False if nothing did."""
@@ -378,6 +375,9 @@ class Firebase(RemoteSource):
 
     def _break_off(self, broken: Broken) -> None:
         """Read what is missing, then listen again, later after each time that gave nothing."""
+        if self._renewed(broken.status):
+            self._read_again("the token is no longer valid")
+            return
         if 400 <= broken.status < 500 and broken.status not in PASSING:
             raise refusal(self.url, broken.status, broken.reason)
         self._failed += 1
