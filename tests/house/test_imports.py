@@ -17,7 +17,14 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 RUNS_FOREIGN_CODE = {"pickle", "cloudpickle", "joblib", "dill", "shelve", "marshal"}
 NOT_NEEDED = {"pandas", "scipy"}
-FORBIDDEN_CALLS = {"eval", "exec", "__import__", "os.system", "yaml.load", "yaml.full_load", "yaml.unsafe_load"}
+FORBIDDEN = {
+    "eval", "exec", "__import__", "__builtins__", "builtins.eval", "builtins.exec", "builtins.__import__",
+    "os.system", "os.popen", "subprocess.getoutput", "subprocess.getstatusoutput", "runpy.run_path", "runpy.run_module",
+    "yaml.load", "yaml.load_all", "yaml.full_load", "yaml.full_load_all", "yaml.unsafe_load", "yaml.unsafe_load_all",
+    "yaml.Loader", "yaml.FullLoader", "yaml.UnsafeLoader", "torch.load", "torch.jit.load", "numpy.lib.npyio.load",
+}  # fmt: skip
+"""What runs what it is given, by its full name; a mention is enough, since it could be called under another."""
+SAID_BY_TEXT = {name.rpartition(".")[2] for name in FORBIDDEN if name.startswith(("builtins", "os"))}
 FORBIDDEN_ARGUMENTS = {"shell", "allow_pickle"}
 
 # The only files that may import a package: the rest of Tocsin runs without it.
@@ -62,16 +69,54 @@ def packages(tree: ast.AST) -> set[str]:
 
 
 def dangers(source: str) -> set[str]:
-    """All that a file imports or calls and must not."""
+    """All that a file imports, names or says and must not."""
     tree = ast.parse(source)
-    found = packages(tree) & (RUNS_FOREIGN_CODE | NOT_NEEDED) | set(imported(tree)) & FORBIDDEN_CALLS
+    found = packages(tree) & (RUNS_FOREIGN_CODE | NOT_NEEDED) | set(imported(tree)) & FORBIDDEN
+    known = aliases(tree)
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call):
-            found |= {ast.unparse(node.func)} & FORBIDDEN_CALLS
-            for keyword in node.keywords:
-                harmless = isinstance(keyword.value, ast.Constant) and keyword.value.value is False
-                if keyword.arg in FORBIDDEN_ARGUMENTS and not harmless:
-                    found.add(keyword.arg)
+        if isinstance(node, ast.Name | ast.Attribute):
+            found |= {full_name(node, known)} & FORBIDDEN
+        elif isinstance(node, ast.Call):
+            found |= dangers_of_call(node, full_name(node.func, known))
+    return found
+
+
+def aliases(tree: ast.AST) -> dict[str, str]:
+    """What the names that imports bind stand for."""
+    known = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            known.update({alias.asname: alias.name for alias in node.names if alias.asname})
+        elif isinstance(node, ast.ImportFrom):
+            known.update({alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names})
+    return known
+
+
+def full_name(node: ast.expr, known: dict[str, str]) -> str:
+    """`np.load` -> `numpy.load`; empty for what is no name."""
+    if isinstance(node, ast.Name):
+        return known.get(node.id, node.id)
+    if isinstance(node, ast.Attribute) and (holder := full_name(node.value, known)):
+        return f"{holder}.{node.attr}"
+    return ""
+
+
+def dangers_of_call(call: ast.Call, name: str) -> set[str]:
+    """Arguments that turn a harmless function into one that runs what it is given."""
+    given = {keyword.arg: keyword.value for keyword in call.keywords if keyword.arg}
+    for keyword in call.keywords:
+        if keyword.arg is None and isinstance(keyword.value, ast.Dict):
+            pairs = zip(keyword.value.keys, keyword.value.values, strict=True)
+            given |= {str(key.value): value for key, value in pairs if isinstance(key, ast.Constant)}
+    found = {
+        argument
+        for argument, value in given.items()
+        if argument in FORBIDDEN_ARGUMENTS and not (isinstance(value, ast.Constant) and value.value is False)
+    }
+    if name == "numpy.load" and "allow_pickle" not in given:
+        found.add("allow_pickle")
+    if name == "getattr":
+        found |= {str(text.value) for text in call.args[1:2] if isinstance(text, ast.Constant)} & SAID_BY_TEXT
     return found
 
 
@@ -91,6 +136,21 @@ def test_a_module_runs_no_foreign_code(path: Path) -> None:
         ("run(command, shell=True)", "shell"),
         ("run(command, shell=chosen)", "shell"),
         ("np.load(path, allow_pickle=True)", "allow_pickle"),
+        ("import numpy as np\nnp.load(path)", "allow_pickle"),
+        ("from numpy import load as read\nread(path, None, True)", "allow_pickle"),
+        ("run(command, **{'shell': True})", "shell"),
+        ("from pickle import loads as parse", "pickle"),
+        ("import yaml as y\ny.load(text, y.SafeLoader)", "yaml.load"),
+        ("from yaml import unsafe_load as read\nread(text)", "yaml.unsafe_load"),
+        ("import builtins\nbuiltins.eval(text)", "builtins.eval"),
+        ("import builtins as b\nb.exec(text)", "builtins.exec"),
+        ("from builtins import eval as compute\ncompute(text)", "builtins.eval"),
+        ("compute = eval", "eval"),
+        ("getattr(builtins, 'exec')(text)", "exec"),
+        ("__builtins__['eval'](text)", "__builtins__"),
+        ("from os import system as go\ngo(text)", "os.system"),
+        ("import torch\ntorch.load(path)", "torch.load"),
+        ("from torch import load\nload(path)", "torch.load"),
     ],
 )
 def test_each_danger_would_be_found(source: str, danger: str) -> None:
