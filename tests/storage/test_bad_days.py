@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import ssl
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from ipaddress import ip_address
@@ -15,7 +17,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from tests.storage.misbehaving import Misbehaving, echo, reset, send, stall, status
+from tests.storage.misbehaving import Handler, Misbehaving, echo, reset, send, stall, status
 
 from tocsin import log
 from tocsin.errors import (
@@ -140,6 +142,15 @@ def test_an_answer_that_was_lost_may_have_done_it(make: Maker) -> None:
     assert len(server.asked) == 1
 
 
+def test_a_range_that_is_ignored_is_not_taken_for_one(make: Maker) -> None:
+    def whole(handler: Handler) -> None:
+        del handler.headers["Range"]
+        send(200, b"0123456789")(handler)
+
+    with Misbehaving(*[whole] * TRIES) as server, pytest.raises(SourceLost):
+        make(server).read("key", start=4, length=3)
+
+
 def test_tries_are_within_the_limit_too(make: Maker) -> None:
     with Misbehaving(*[status(503)] * 10) as server, pytest.raises(LimitExceeded):
         make(server, Meter(requests=3)).read("key")
@@ -239,6 +250,15 @@ def test_the_files_of_aws_tools_are_read(tmp_path: Path, monkeypatch: pytest.Mon
     signed = asked.headers["authorization"]
     assert f"Credential={KEY_ID}/" in signed
     assert "/eu-north-1/s3/" in signed
+
+
+@pytest.mark.parametrize(("url", "package"), [("s3://bucket", "obstore"), ("gs://bucket", "google.auth")])
+def test_without_the_extra_one_is_told_its_name(url: str, package: str) -> None:
+    script = (
+        f"import sys; sys.modules[{package!r}] = None\nfrom tocsin.storage import open_bucket; open_bucket({url!r})"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.stderr.rstrip().endswith("pip install 'tocsin[cloud]'")
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from tocsin.errors import ConflictError, IntegrityError, NotStored
+from tocsin.errors import ConflictError, IntegrityError, NotStored, SourceLost
 from tocsin.storage import open_bucket
 
 
@@ -94,3 +98,22 @@ def test_only_plain_files_are_objects(tmp_path: Path) -> None:
     assert [entry.key for entry in bucket.list()] == ["plain"]
     with pytest.raises(NotStored):
         bucket.read("pipe")
+
+
+KEYS = st.lists(
+    st.lists(st.sampled_from(["a", "b", "a-b", "a.b", "aa"]), min_size=1, max_size=3).map("/".join), max_size=8
+)
+
+
+@settings(max_examples=40)
+@given(keys=KEYS, prefix=st.text("ab-./", max_size=5))
+def test_a_listing_is_the_keys_that_begin_so(keys: list[str], prefix: str) -> None:
+    with TemporaryDirectory() as folder:
+        bucket, written = open_bucket(folder), {}
+        for number, key in enumerate(keys):
+            with suppress(SourceLost):  # a file where a folder would have to be
+                bucket.write(key, bytes(number))
+                written[key] = number
+        found = {entry.key: entry.size for entry in bucket.list(prefix)}
+        assert found == {key: size for key, size in written.items() if key.startswith(prefix)}
+        assert list(found) == sorted(found)

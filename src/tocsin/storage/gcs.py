@@ -48,7 +48,7 @@ _SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
 _LISTED = "nextPageToken,items(name,size,updated,generation)"
 _CREDENTIALS = "set GOOGLE_APPLICATION_CREDENTIALS to the key file of a service account"
 _PIECE_BYTES = 2**16
-_NOT_FOUND, _CONFLICTS = 404, frozenset({409, 412})
+_PARTIAL, _NOT_FOUND, _CONFLICTS = 206, 404, frozenset({409, 412})
 
 
 class Gcs(Wire):
@@ -99,6 +99,8 @@ class Gcs(Wire):
             suppress(BehindTheEnd),
             self._asked("GET", self._named(key), key, params=query, headers=headers, stream=True) as answer,
         ):
+            if "Range" in headers and answer.status_code != _PARTIAL:
+                raise SourceLost(self.url, "a whole object", "the range that was asked for", "is a proxy on the way?")
             into.expect(int(answer.headers.get("Content-Length", 0)))
             for piece in answer.raw.stream(_PIECE_BYTES, decode_content=False):
                 into.write(piece)
