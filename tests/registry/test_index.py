@@ -72,7 +72,7 @@ def rows(path: Path) -> list[tuple[Any, ...]]:
 def agrees(registry: Registry, index: Index) -> None:
     listing = index.listing(NAME)
     ledger = [entry.version for entry in registry.history(NAME)]
-    assert [number for number in listing.versions if number not in listing.retired] == ledger
+    assert list(listing.living) == list(registry.history(NAME))
     assert {number: signed.document.version for number, signed in listing.versions.items() if number in ledger} == {
         entry.version: entry for entry in registry.history(NAME)
     }

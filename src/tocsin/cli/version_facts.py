@@ -27,16 +27,15 @@ def listed(registry: Registry, index: Index, name: str) -> dict[str, Any]:
     listing = index.listing(name)
     standings = registry.standings(name)
     pointed = {standing.channel: standing.step.version for standing in standings if standing.step}
-    retired = listing.retired - set(pointed.values())
+    living = [version.version for version in listing.living]
     served = {step.document.version for step in listing.channels.get("champion", ())[:-1]}
-    living = [number for number in listing.versions if number not in retired]
     return {
-        "versions": [listing.versions[number].document.version for number in living],
+        "versions": listing.living,
         "judged": {str(number): decisive(listing.judged(number, registry.trust.roots)) for number in living},
         "channels": pointed,
         "standings": standings,
-        "archived": sorted(served - retired - {pointed.get("champion")}),
-        "retired": sorted(retired),
+        "archived": sorted(served.intersection(living) - {pointed.get("champion")}),
+        "retired": sorted(listing.versions.keys() - living),
         "problems": listing.problems,
     }
 

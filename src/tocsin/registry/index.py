@@ -21,7 +21,7 @@ from tocsin.database import Database
 from tocsin.errors import IntegrityError, NotStored, Problem, TocsinError
 from tocsin.model.documents import Signed, sha256
 from tocsin.registry.judging import Judged, collected
-from tocsin.registry.ledger import Assessment, ChannelEntry, Ledger, Record
+from tocsin.registry.ledger import Assessment, ChannelEntry, Ledger, Record, Version
 from tocsin.registry.root import Roots
 from tocsin.storage import Store
 
@@ -95,6 +95,13 @@ class Listing:
         )
         judged = {int(version): said for version, said in judgements.items()}
         return cls(shelves["versions"].get("", {}), judged, channels, frozenset(retired), tuple(problems))
+
+    @property
+    def living(self) -> tuple[Version, ...]:
+        """The versions that were not given up, oldest first."""
+        pointed = {steps[-1].document.version for steps in self.channels.values()}
+        gone = self.retired - pointed
+        return tuple(signed.document.version for number, signed in self.versions.items() if number not in gone)
 
     def judged(self, number: int, roots: Roots) -> tuple[Judged, ...]:
         """All verdicts on a version, the one that it was added with first."""

@@ -90,7 +90,7 @@ def overview(project: Project) -> Overview:
         registry = project.registry
         if config.name in registry.names():
             found.channels = registry.standings(config.name)
-            found.versions = registry.history(config.name)
+            found.versions = project.index.listing(config.name).living
     entries = Logbook(config.resolve(LOGBOOK)).entries(config.name)
     found.runs = entries[-LAST_RUNS:]
     found.last_passed = next((entry for entry in reversed(entries) if entry.result == "passed"), None)
