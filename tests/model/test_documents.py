@@ -67,6 +67,14 @@ def test_documents_are_numbered_from_one(shelf: Shelf[Note]) -> None:
     assert list(shelf.gaps()) == []
 
 
+def test_other_spellings_of_a_number_are_none(shelf: Shelf[Note], tmp_path: Path) -> None:
+    shelf.create(1, Note("first"))
+    for name in ("000000.json", "1.json", "0000002.json", "000003.txt"):
+        LocalStore(tmp_path).put(f"notes/here/{name}", b"{}")
+    assert shelf.numbers() == [1]
+    assert shelf.append(lambda number: Note(f"number {number}")).text == "number 2"
+
+
 def test_a_number_is_taken_once(shelf: Shelf[Note]) -> None:
     shelf.create(1, Note("first"))
     with pytest.raises(ConflictError):

@@ -177,7 +177,7 @@ class Shelf(Generic[_Document]):
     def numbers(self) -> list[int]:
         """Numbers that are taken, in order."""
         names = (name.removeprefix(self.folder + "/").removesuffix(".json") for name in self._store.list(self.folder))
-        return sorted(int(name) for name in names if name.isdecimal())
+        return sorted(int(name) for name in names if name.isdecimal() and int(name) and name == f"{int(name):06d}")
 
     def name(self, number: int) -> str:
         """The name of a document on the store."""

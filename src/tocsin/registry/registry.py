@@ -244,8 +244,9 @@ class Registry:
         ConflictError
             If somebody else moved the channel.
         """
+        _expect_name(channel)
         ledger = self._known(name)
-        last, before = ledger.signed_last(channel), ledger.before(self.channel_history(name, channel))
+        last, before = ledger.signed_last(channel), ledger.before(ledger.steps(channel))
         if before is None:
             raise RegistryError(f"{name} {channel}", "nothing before it", "an earlier version", "promote one by number")
         version = ledger.record(before).version

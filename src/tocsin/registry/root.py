@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from tocsin.errors import IntegrityError, NotStored, RegistryError
+from tocsin.errors import IntegrityError, LimitExceeded, NotStored, RegistryError
 from tocsin.model.documents import Sealed, Shelf
 from tocsin.registry.keys import ROLES, Keyring, Role, key_id, signers
 from tocsin.storage import Store
@@ -103,7 +103,11 @@ class Roots:
             If no root key is here.
         ConflictError
             If somebody else issued a root.
+        LimitExceeded
+            If there have been too many.
         """
+        if len(self.chain) >= MAX_ROOTS:
+            raise LimitExceeded("root", f"{len(self.chain)} roots", f"at most {MAX_ROOTS}", "begin another registry")
         public, last = self._keyring.successor(role), self.last
         if public not in last.roles[role]:
             issued, previous = now.isoformat(timespec="milliseconds"), self.digests[-1]
