@@ -105,7 +105,7 @@ KEYS = st.lists(
 )
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(keys=KEYS, prefix=st.text("ab-./", max_size=5))
 def test_a_listing_is_the_keys_that_begin_so(keys: list[str], prefix: str) -> None:
     with TemporaryDirectory() as folder:
