@@ -94,7 +94,7 @@ def test_the_run_folder_holds_config_inputs_report_and_model(
     assert names == {"tocsin.yaml", "inputs.json", "report.json", "verdict.json", "model"}
     assert "alerts-are-secret" not in (outcome.folder / "tocsin.yaml").read_text()
     inputs = orjson.loads((outcome.folder / "inputs.json").read_bytes())
-    assert list(inputs["training"]["digests"]) == [str(tmp_path / "history.csv")]
+    assert list(inputs["training"]["digests"].values()) == [str(tmp_path / "history.csv")]
     assert inputs["training"]["received"] == inputs["training"]["passed_on"]
 
 

@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 
 from tocsin.errors import ConfigError, Problem, TocsinError, visible
+from tocsin.log import hidden
 from tocsin.sinks.base_terminal import Terminal
 
 if TYPE_CHECKING:
@@ -76,10 +77,10 @@ def plain(problem: Problem) -> dict[str, str]:
 
 
 def error(problem: TocsinError, *, as_json: bool) -> None:
-    """What went wrong, where, and what to do."""
+    """What went wrong, where, and what to do; what is no terminal is a log, and told what a log may be told."""
     if not as_json:
         for item in problem.problems if isinstance(problem, ConfigError) else [problem.problem]:
-            err.print(f"[red]✗[/] {escape(str(item))}")
+            err.print(f"[red]✗[/] {escape(str(item) if err.is_terminal else hidden(str(item)))}")
     elif isinstance(problem, ConfigError):
         document({"problems": [plain(item) for item in problem.problems]})
     else:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -34,6 +35,8 @@ from tocsin.schema import Schema
 
 NAME = r"[a-z0-9][a-z0-9._-]{0,63}"
 MAX_CONFIG_BYTES = 1 << 20
+MIN_SECRET = 4
+"""Characters; what is shorter is told as it is."""
 ANY = "*"
 """In a feature's columns: each of those that the schema calls `others`."""
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -67,6 +70,8 @@ class Config(Section):
     logging: LoggingConfig = LoggingConfig()
     _folder: Path = PrivateAttr(default=Path())
     _document: Document | None = PrivateAttr(default=None)
+    _given: Mapping[str, str] = PrivateAttr(default_factory=dict)
+    """What the environment gave for a reference, by its value: often a secret."""
 
     @model_validator(mode="after")
     def _test_labels_have_rows(self) -> Self:
@@ -108,8 +113,9 @@ class Config(Section):
             raise ConfigError([Problem(path, str(error), "a path")]) from error
 
     def located(self, problem: Problem) -> Problem:
-        """The problem with the file and the line that it comes from, where there is a text."""
-        return self._document.located(problem) if self._document else problem
+        """The problem with its file and line, where there is a text; references stand for what they were given."""
+        shown = _with_references(problem, self._given)
+        return self._document.located(shown) if self._document else shown
 
 
 def _spread(value: Any, columns: Sequence[str]) -> Any:
@@ -148,7 +154,8 @@ def parse(text: str, path: Path = Path("tocsin.yaml")) -> Config:
     if not isinstance(values, dict):
         raise ConfigError([Problem(str(path), f"a {type(values).__name__}", "a mapping with version, name, source …")])
     problems = [*document.problems]
-    values = _substitute(values, "$", problems)
+    given: dict[str, str] = {}
+    values = _substitute(values, "$", problems, given)
     underneath: dict[str, Any] = {}
     if isinstance(values.get("preset"), str):
         try:
@@ -170,8 +177,8 @@ def parse(text: str, path: Path = Path("tocsin.yaml")) -> Config:
         problems.extend(item for item in found if item.where not in brought)
         config = None
     if problems or config is None:
-        raise ConfigError([document.located(problem) for problem in problems])
-    config._folder, config._document = path.parent, document
+        raise ConfigError([document.located(_with_references(problem, given)) for problem in problems])
+    config._folder, config._document, config._given = path.parent, document, given
     return config
 
 
@@ -195,16 +202,26 @@ def _section(annotation: Any) -> Any:
     return next((item for item in options if isinstance(item, type) and issubclass(item, BaseModel)), None)
 
 
-def _substitute(value: Any, path: str, problems: list[Problem]) -> Any:
+def _substitute(value: Any, path: str, problems: list[Problem], given: dict[str, str]) -> Any:
+    """The value with what the environment gives for its references, which is noted in `given`."""
     if isinstance(value, dict):
-        return {key: _substitute(item, f"{path}.{key}", problems) for key, item in value.items()}
+        return {key: _substitute(item, f"{path}.{key}", problems, given) for key, item in value.items()}
     if isinstance(value, list):
-        return [_substitute(item, f"{path}[{index}]", problems) for index, item in enumerate(value)]
+        return [_substitute(item, f"{path}[{index}]", problems, given) for index, item in enumerate(value)]
     if not isinstance(value, str):
         return value
-    problems.extend(
-        Problem(path, f"${{{name}}}, which is not set", "an environment variable", f"export {name}=…")
-        for name in _REFERENCE.findall(value)
-        if name not in os.environ
-    )
+    for name in _REFERENCE.findall(value):
+        if name in os.environ:
+            given[os.environ[name]] = f"${{{name}}}"
+        else:
+            got, hint = f"${{{name}}}, which is not set", f"export {name}=…"
+            problems.append(Problem(path, got, "an environment variable", hint))
     return _REFERENCE.sub(lambda match: os.environ.get(match[1], ""), value)
+
+
+def _with_references(problem: Problem, given: Mapping[str, str]) -> Problem:
+    """The problem without what the environment gave: a message must not tell a secret."""
+    got = problem.got
+    for value, reference in given.items():
+        got = got.replace(value, reference) if len(value) >= MIN_SECRET else got
+    return replace(problem, got=got)

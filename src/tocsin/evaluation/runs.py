@@ -5,11 +5,15 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import orjson
+
+from tocsin.log import hidden
+from tocsin.sources.base import Tally
 
 MOST_AT_ONCE = 1_000
 """Runs of one model within a millisecond."""
@@ -44,6 +48,14 @@ def runs(root: Path, name: str) -> list[Path]:
 def unfinished(root: Path, name: str) -> list[Path]:
     """What runs of a project left behind that were killed, or what one is writing now."""
     return sorted(root.glob(f".{name}-[0-9]*T[0-9]*.partial")) if root.is_dir() else []
+
+
+def inputs_told(inputs: Mapping[str, Tally | None]) -> dict[str, Any]:
+    """What became of the rows of each input; its files by their digests, names without the addresses in them."""
+    return {
+        part: tally and {**asdict(tally), "digests": {digest: hidden(file) for file, digest in tally.digests.items()}}
+        for part, tally in inputs.items()
+    }
 
 
 def write_documents(folder: Path, documents: Mapping[str, Any]) -> None:

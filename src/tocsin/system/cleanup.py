@@ -18,6 +18,7 @@ import orjson
 from tocsin import observe
 from tocsin.component import PartSpec
 from tocsin.evaluation.runs import runs, unfinished
+from tocsin.log import hidden
 from tocsin.sources.base import Piece
 from tocsin.sources.base_globs import split_pattern
 from tocsin.storage import elsewhere, open_bucket
@@ -78,9 +79,9 @@ def _objects(project: Project, oldest: datetime) -> Lot:
     limit = min(oldest, project.clock() - timedelta(seconds=read_s))
     used = _read_by_the_last_training(project)
     if config.test is not None:
-        used |= {piece.name for piece in project.reader.source(config.test).pieces}
+        used |= {hidden(piece.name) for piece in project.reader.source(config.test).pieces}
     bucket = open_bucket(split_pattern(str(spec.parameters["url"]))[0], meter=project.meter)
-    pieces = (piece for piece in project.reader.source(whole).pieces if piece.name not in used)
+    pieces = (piece for piece in project.reader.source(whole).pieces if hidden(piece.name) not in used)
 
     def remove(pieces: tuple[Piece, ...]) -> None:
         for piece in pieces:
@@ -92,12 +93,12 @@ def _objects(project: Project, oldest: datetime) -> Lot:
 
 
 def _read_by_the_last_training(project: Project) -> set[str]:
-    """Names of the objects and files that the last training on this machine read."""
+    """Names of the objects and files that the last training on this machine read, as its run folder tells them."""
     for folder in reversed(runs(project.config.resolve(RUNS), project.config.name)):
         with suppress(OSError, ValueError, AttributeError):
             tally = orjson.loads((folder / "inputs.json").read_bytes()).get("training")
             if tally is not None:
-                return set(tally["digests"])
+                return set(tally["digests"].values())
     return set()
 
 
