@@ -5,6 +5,7 @@
 ``models/<name>/channels/<channel>/<n>.json``        a channel's steps; the highest number says where it points
 ``models/<name>/retired/<number>.json``              a version that was given up
 ``models/<name>/pins/<n>.json``                      rows that every candidate is tried on
+``models/<name>/heirlooms/<n>.json``                 what another system wrote down of a model of its own
 
 Each is signed: a step of a channel by the channel key, all else and the steps of the candidate by the train key.
 """
@@ -17,14 +18,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from tocsin.errors import ConflictError, IntegrityError, NotStored
+from tocsin.errors import ConflictError, IntegrityError, NotStored, RegistryError
 from tocsin.model.documents import Shelf, Signed
 from tocsin.records import Verdict
 from tocsin.registry.keys import Role
 from tocsin.registry.root import Filled
 from tocsin.registry.trust import Trust
 from tocsin.registry.watch import Watch
-from tocsin.storage import Store
+from tocsin.storage import SEGMENT, Store
 
 CANDIDATE, CHAMPION = "candidate", "champion"
 """The version added last, and the one that serves."""
@@ -134,6 +135,29 @@ class Pinned:
     """By file name."""
 
 
+@dataclass(frozen=True, slots=True)
+class Heirloom:
+    """The document of a model of another system, see `tocsin.registry.luggage`."""
+
+    system: str
+    name: str
+    """As that system named it."""
+    version: str
+    description: str
+    created: str
+    """As that system wrote it; empty where it did not."""
+    figures: Mapping[str, float]
+    refused: Mapping[str, str]
+    """Names of its files, and why they are not read."""
+    source: str
+    """SHA-256 of the file that said so."""
+
+    @property
+    def identity(self) -> tuple[str, str, str]:
+        """What tells it from others."""
+        return self.system, self.name, self.version
+
+
 class Ledger:
     """The documents of one name.
 
@@ -151,10 +175,12 @@ class Ledger:
         self._trust = trust
         self._watch = Watch(trust, name)
         self.name = name
-        versions, retired, pins = (f"{self._folder}/{kind}" for kind in ("versions", "retired", "pins"))
+        kinds = ("versions", "retired", "pins", "heirlooms")
+        versions, retired, pins, heirlooms = (f"{self._folder}/{kind}" for kind in kinds)
         self.versions = Shelf(store, versions, Record, trust.signatory(versions, "train"))
         self.retirements = Shelf(store, retired, Retirement, trust.signatory(retired, "train", ever=True))
         self.pins = Shelf(store, pins, Pinned, trust.signatory(pins, "channel", "train"))
+        self.heirlooms = Shelf(store, heirlooms, Heirloom, trust.signatory(heirlooms, "train", ever=True))
 
     def record(self, number: int) -> Record:
         """The document of a version; raises IntegrityError if it speaks of another."""
@@ -327,6 +353,12 @@ class Ledger:
             marks = {number: self._store.modified(self.retirements.name(number)) for number in retired}
             retired = {number for number, marked in marks.items() if marked < retired_before}
         return [number for number in self.versions.numbers() if number not in retired]
+
+
+def expect_name(name: str) -> None:
+    """Raise RegistryError unless a name of models or of a channel is closed."""
+    if not SEGMENT.fullmatch(name):
+        raise RegistryError("registry", f"the name {name[:200]!r}", f"one like {SEGMENT.pattern}")
 
 
 def _text(time: datetime) -> str:

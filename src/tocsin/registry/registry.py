@@ -43,13 +43,15 @@ from tocsin.registry.ledger import (
     Step,
     StoredObject,
     Version,
+    expect_name,
     summary_of,
 )
+from tocsin.registry.luggage import Luggage
 from tocsin.registry.objects import REPORT, Objects, report_bytes
 from tocsin.registry.pins import Pinboard
 from tocsin.registry.standing import Standing, standings
 from tocsin.registry.trust import Machine, Trust
-from tocsin.storage import SEGMENT, Store
+from tocsin.storage import Store
 
 __all__ = ["ARCHIVED", "CANDIDATE", "CHAMPION", "ChannelEntry", "Judged", "Machine", "Registry", "Standing", "Version"]
 
@@ -96,7 +98,7 @@ class Registry:
         LimitExceeded
             If it is too large.
         """
-        _expect_name(name)
+        expect_name(name)
         files = {**pack(bundle), REPORT: report_bytes(report)}
         objects = {file: StoredObject(sha256(data), len(data)) for file, data in files.items()}
         self._objects.expect_room(f"the next version of {name}", objects)
@@ -217,7 +219,7 @@ class Registry:
         RegistryError
             If there is no such name or version, or no channel key is here.
         """
-        _expect_name(channel)
+        expect_name(channel)
         if channel == ARCHIVED:
             raise RegistryError(
                 f"model {name}", f'a promotion to "{ARCHIVED}"', "another channel", "champions go there"
@@ -244,7 +246,7 @@ class Registry:
         ConflictError
             If somebody else moved the channel.
         """
-        _expect_name(channel)
+        expect_name(channel)
         ledger = self._known(name)
         last, before = ledger.signed_last(channel), ledger.before(ledger.steps(channel))
         if before is None:
@@ -280,7 +282,7 @@ class Registry:
 
     def channel_history(self, name: str, channel: str) -> tuple[ChannelEntry, ...]:
         """Every step of a channel, first to last; empty for a channel that never was."""
-        _expect_name(channel)
+        expect_name(channel)
         return self._known(name).steps(channel)
 
     def channels(self, name: str) -> Mapping[str, int]:
@@ -330,6 +332,10 @@ class Registry:
         """The rows on which candidates of a name are tried."""
         return Pinboard(self._store, self._ledger(name), self.trust)
 
+    def luggage(self, name: str) -> Luggage:
+        """What goes with a name besides its versions."""
+        return Luggage(self._store, self._ledger(name), self.trust)
+
     def index(self, path: Path) -> Index:
         """What is written in this registry, as rows at a path; see `tocsin.registry.index`."""
         return Index(self._store, self._known, path)
@@ -362,7 +368,7 @@ class Registry:
             return ledger.signed_record(version)
         if version == ARCHIVED and (before := ledger.before(ledger.steps(CHAMPION))):
             return ledger.signed_record(before)
-        _expect_name(version)
+        expect_name(version)
         entry = ledger.last(version)
         if entry is None:
             known = ledger.channels()
@@ -373,11 +379,11 @@ class Registry:
         return ledger.follow(entry)
 
     def _ledger(self, name: str) -> Ledger:
-        _expect_name(name)
+        expect_name(name)
         return Ledger(self._store, name, self.trust)
 
     def _known(self, name: str) -> Ledger:
-        _expect_name(name)
+        expect_name(name)
         self.trust.open()
         ledger = self._ledger(name)
         if not ledger.versions.numbers():
@@ -389,8 +395,3 @@ class Registry:
 
     def _now(self) -> str:
         return self._clock().isoformat(timespec="milliseconds")
-
-
-def _expect_name(name: str) -> None:
-    if not SEGMENT.fullmatch(name):
-        raise RegistryError("registry", f"the name {name[:200]!r}", f"one like {SEGMENT.pattern}")

@@ -20,6 +20,8 @@ def verify(ledger: Ledger, objects: Objects, pinboard: Pinboard) -> list[Problem
             problems += _problems_of(partial(_verify_judgement, ledger, objects, number, judged))
     for number in ledger.retired():
         problems += _problems_of(partial(ledger.retirements.read, number))
+    for number in ledger.heirlooms.numbers():
+        problems += _problems_of(partial(ledger.heirlooms.read, number))
     for channel in sorted({*ledger.channels(), *ledger.seen()}):
         problems += _problems_of(partial(ledger.steps, channel))
         for number in ledger.channel(channel).numbers():
