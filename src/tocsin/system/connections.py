@@ -225,17 +225,17 @@ def _told(name: str, look: Callable[[], _Answer], config: Config, within_s: floa
 
     # A daemon: whoever waits in vain for a server must not be waited for.
     threading.Thread(target=work, daemon=True, name=f"check {name}").start()
-    silent = "does not answer as it should"
+    unfit = "cannot be used"
     try:
         told = answer.result(within_s)
     except TocsinError:
-        told = _Answer(silent, problems_in(answer.result, f"$.{name}"))
+        told = _Answer(unfit, problems_in(answer.result, f"$.{name}"))
     except TimeoutError:
         got, hint = f"nothing in {within_s:g} s", "is it up, and the address right?"
-        told = _Answer(silent, [Problem(f"$.{name}", got, "an answer", hint)])
+        told = _Answer(unfit, [Problem(f"$.{name}", got, "an answer", hint)])
     except OSError as error:
         got, wanted = error.strerror or str(error), "something that can be read and written"
-        told = _Answer(silent, [Problem(f"$.{name}", got, wanted)])
+        told = _Answer(unfit, [Problem(f"$.{name}", got, wanted)])
     broken: Literal["partial", "invalid"] = "partial" if told.of_use else "invalid"
     status = broken if told.problems else "valid"
     return Dependency(name, status, told.found, tuple(map(config.located, told.problems)))
