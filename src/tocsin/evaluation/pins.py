@@ -9,7 +9,7 @@ training data moves a model as far as they like, unless something that they cann
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any, Self
@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 
 from tocsin.calibration import codes_of, episodes
 from tocsin.errors import IntegrityError
+from tocsin.kernel.run import FeatureMatrix
 from tocsin.model.anomaly_model import AnomalyModel
 from tocsin.model.bundle import Bundle
 from tocsin.model.profile import Profile, described
-from tocsin.records import CLASS, FILE, LABEL, ROW, Batch, Column, Mask, Vector
+from tocsin.records import CLASS, FILE, LABEL, ROW, Batch, Column, Mask, Scores, Vector
 from tocsin.schema import Schema, describe
 from tocsin.synthetic.injection import Attack, Kind, disturbable, stage
 
@@ -68,12 +69,12 @@ class Pins:
     alerts: int
     """That the anchor rings on them."""
 
-    def rung(self, flags: Sequence[Mask]) -> Mask:
-        """Which golden attacks ring, (k,), if these rows of each copy are flagged."""
+    def rung(self, flags: Callable[[Batch, Mask], Mask]) -> Mask:
+        """Which golden attacks ring, (k,); `flags` says which of the chosen rows of a copy are flagged."""
         rang = np.zeros(len(self.attacks), dtype=bool)
-        for copy, flagged in zip(self.attacked, flags, strict=True):
-            windows = copy[_WINDOW][flagged]
-            rang[windows[windows >= 0]] = True
+        for copy in self.attacked:
+            attacked = copy[_WINDOW] >= 0
+            rang[copy[_WINDOW][attacked][flags(copy, attacked)]] = True
         return rang
 
     def bundle(self) -> Bundle:
@@ -156,7 +157,7 @@ def pin(model: AnomalyModel, test: Batch) -> Pins:
     usual = np.where(scores.state == "warming_up", np.nan, scores.score)
     rang = alerts(model, clean, scores.flagged)
     tried = Pins(schema, clean, tuple(copies), tuple(names), (), model.digest, model.profile, usual, rang)
-    found = tried.rung([_firmly(model, copy, usual) for copy in copies])
+    found = tried.rung(lambda copy, attacked: _firmly(model, copy, attacked, usual))
     numbers = np.append(np.where(found, np.cumsum(found) - 1, -1), -1)  # the last one is that of rows without an attack
     pinned = [name for name, rings in zip(names, found.tolist(), strict=True) if rings]
     return replace(
@@ -167,12 +168,20 @@ def pin(model: AnomalyModel, test: Batch) -> Pins:
     )
 
 
-def _firmly(model: AnomalyModel, rows: Batch, usual: Vector) -> Mask:
+def judged_at(model: AnomalyModel, rows: Batch, chosen: Mask) -> Scores:
+    """Scores of some rows, behind all that went before each; raises SchemaError if they lack what the model reads."""
+    matrix, entities = model.features(rows, model.start()), model.entities(rows)
+    some = FeatureMatrix(matrix.values[chosen], matrix.marks[chosen])
+    return model.judge(some, None if entities is None else entities[chosen])
+
+
+def _firmly(model: AnomalyModel, rows: Batch, chosen: Mask, usual: Vector) -> Mask:
     """Rows that ring well above the level and a part of the budget: what only just rings, any other training loses."""
-    scores = model.score(rows)
+    scores, entities = judged_at(model, rows, chosen), model.entities(rows)
     middle = float(np.nanmedian(usual))
     above = scores.score - middle >= MARGIN * (float(model.promise["level"]) - middle)
-    return scores.flagged & above & (model.threshold.ease(scores.score, model.entities(rows)) <= FIRM)
+    ease = model.threshold.ease(scores.score, None if entities is None else entities[chosen])
+    return np.asarray(scores.flagged & above & (ease <= FIRM))
 
 
 def alerts(model: AnomalyModel, rows: Batch, flagged: Mask) -> int:

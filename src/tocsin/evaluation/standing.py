@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tocsin.errors import SchemaError
-from tocsin.evaluation.pins import Pins, alerts
+from tocsin.evaluation.pins import Pins, alerts, judged_at
 from tocsin.model.anomaly_model import AnomalyModel
 from tocsin.model.profile import Profile
 from tocsin.model.training_rows import TrainingRows
@@ -87,7 +87,7 @@ def stand(model: AnomalyModel, pins: Pins, fresh: Sequence[Injected]) -> Standin
         matrix = model.features(pins.clean, model.start())
         scores = model.judge(matrix, model.entities(pins.clean))
         ready = matrix.warm
-        rung = pins.rung([model.score(copy).flagged for copy in pins.attacked])
+        rung = pins.rung(lambda copy, attacked: judged_at(model, copy, attacked).flagged)
         peaks = np.concatenate([_peaks(model, copy) for copy in fresh])
     except SchemaError:
         return None
@@ -96,10 +96,11 @@ def stand(model: AnomalyModel, pins: Pins, fresh: Sequence[Injected]) -> Standin
 
 
 def _peaks(model: AnomalyModel, copy: Injected) -> Vector:
-    scores = model.score(copy.batch)
-    touched = (copy.windows >= 0) & (scores.state != "warming_up")
+    touched = copy.windows >= 0
+    scores = judged_at(model, copy.batch, touched)
+    ready = scores.state != "warming_up"
     highest = np.full(len(copy.kinds), -np.inf)
-    np.maximum.at(highest, copy.windows[touched], scores.score[touched])
+    np.maximum.at(highest, copy.windows[touched][ready], scores.score[ready])
     return highest
 
 

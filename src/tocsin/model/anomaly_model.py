@@ -42,7 +42,7 @@ GOLDEN_TOLERANCE = 1e-9
 """Scores of the golden rows may differ by this much between machines, no more."""
 ENOUGH_ROWS = 1_000
 """Rows without a single value of a column, of which training had some, that are no chance."""
-SAMPLED = 5_000
+SAMPLED = 2_000
 """Training rows by which it is told how often a model rings among those that it learnt from."""
 DEGRADED = 0.5
 """Share of missing features beyond which most of a row is a guess."""

@@ -27,7 +27,7 @@ from tocsin.model.profile import described
 from tocsin.records import Batch, Scores, Vector, Verdict
 from tocsin.registry import CHAMPION, Registry
 
-COMPARED = 20_000
+COMPARED = 4_000
 """Test rows by which ranks are compared."""
 PACED = 60
 """Single rows by which models are timed in turns."""
