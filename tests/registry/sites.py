@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.registry.publisher import site_of
@@ -12,26 +16,6 @@ from tocsin.checks.registry import NAME
 from tocsin.database import Database
 from tocsin.registry import CHAMPION
 from tocsin.registry.index import APPLICATION, MIGRATIONS
-
-
-class Publishers:
-    """Starts processes that publish, one after the other."""
-
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self._process = process
-
-    def start(self, folder: Path, acknowledged: Path, seed: int, how: str) -> int:
-        assert self._process.stdin is not None
-        self._process.stdin.write(f"{folder} {acknowledged} {seed} {how}\n")
-        self._process.stdin.flush()
-        return int(self._line())
-
-    def ended(self) -> int:
-        return int(self._line())
-
-    def _line(self) -> str:
-        assert self._process.stdout is not None
-        return self._process.stdout.readline()
 
 
 class Site:
@@ -76,6 +60,39 @@ class Site:
         steps = registry.channel_history(NAME, CHAMPION)
         with self.acknowledged.open("w", encoding="utf-8") as file:
             file.writelines(f"pointed {step.version}\n" for step in steps)
+
+
+class Publishers:
+    """Processes that publish to a site, one after the other."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+
+    def publish(self, site: Site, seed: int, how: str = "once") -> int:
+        """The exit status of a process, see `tests.registry.publisher`."""
+        self._start(site, seed, how)
+        return self._number()
+
+    @contextmanager
+    def publishing(self, site: Site, seed: int) -> Iterator[None]:
+        """A process publishes without an end, and is killed."""
+        process = self._start(site, seed, "on")
+        try:
+            yield
+        finally:
+            os.kill(process, signal.SIGKILL)
+            ended = self._number()
+        assert ended == -signal.SIGKILL
+
+    def _start(self, site: Site, seed: int, how: str) -> int:
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{site.folder} {site.acknowledged} {seed} {how}\n")
+        self._process.stdin.flush()
+        return self._number()
+
+    def _number(self) -> int:
+        assert self._process.stdout is not None
+        return int(self._process.stdout.readline())
 
 
 def rows(path: Path) -> list[tuple[object, ...]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -24,10 +23,9 @@ RECOVERED_S = 30.0
 
 def fill(filler: Path, spare: int) -> None:
     """Take all the room that is left, but for a few bytes."""
-    with filler.open("wb") as file, suppress(OSError):
-        while True:
-            file.write(bytes(65_536))
-            file.flush()
+    with filler.open("wb", buffering=0) as file, suppress(OSError):
+        while file.write(bytes(65_536)):
+            pass
     with suppress(OSError):
         os.truncate(filler, max(filler.stat().st_size - spare, 0))
 
@@ -55,16 +53,13 @@ def test_a_full_disk_loses_nothing_and_work_goes_on_with_room_again(
     slowest_s = 0.0
     for number in range(rounds(4, 60)):
         site = Site(disk / f"site{number}", tmp_path)
-        publishers.start(site.folder, site.acknowledged, 0, "once")
-        assert publishers.ended() == 0
-        process = publishers.start(site.folder, site.acknowledged, 1_000, "on")
-        time.sleep(moments.uniform(0.0, 0.2))
-        fill(disk / "filler", moments.randrange(0, 40_000))
-        wait_for(site, "refused", 0)
-        (disk / "filler").unlink()
-        slowest_s = max(slowest_s, wait_for(site, "pointed", len(site.lines("pointed"))))
-        os.kill(process, signal.SIGKILL)
-        assert publishers.ended() == -signal.SIGKILL
+        assert publishers.publish(site, 0) == 0
+        with publishers.publishing(site, 1_000):
+            time.sleep(moments.uniform(0.0, 0.2))
+            fill(disk / "filler", moments.randrange(0, 40_000))
+            wait_for(site, "refused", 0)
+            (disk / "filler").unlink()
+            slowest_s = max(slowest_s, wait_for(site, "pointed", len(site.lines("pointed"))))
         site.check()
         assert all("free some space" in " ".join(words) for words in site.lines("refused"))
         shutil.rmtree(site.folder)
@@ -86,8 +81,7 @@ def test_an_error_of_the_device_costs_that_write_alone(
     need(shutil.which("strace") is not None, "no strace is installed")
     template = Site(tmp_path / "template", tmp_path)
     for seed in range(3):
-        publishers.start(template.folder, template.acknowledged, seed, "once")
-        assert publishers.ended() == 0
+        assert publishers.publish(template, seed) == 0
     refused = 0
     for call in range(1, 500, rounds(23, 1)):
         site = Site(tmp_path / f"call{call}", tmp_path)
@@ -98,9 +92,10 @@ def test_an_error_of_the_device_costs_that_write_alone(
         strace += ["-e", f"inject={calls}:error={error}:when={call}"]
         subprocess.run([*strace, *words], env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}, check=True)
         site.check()
-        refused += len(site.lines("refused"))
-        publishers.start(site.folder, site.acknowledged, 6, "once")
-        assert publishers.ended() == 0, "the registry is stuck after an error"
+        once = site.lines("refused")
+        refused += len(once)
+        assert publishers.publish(site, 6) == 0
+        assert site.lines("refused") == once, "the registry is stuck after an error"
         site.check()
         shutil.rmtree(site.folder)
         if "INJECTED" not in (tmp_path / "trace").read_text("utf-8"):

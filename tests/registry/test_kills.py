@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import random
 import shutil
-import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -28,12 +26,9 @@ def test_killed_at_any_moment(publishers: Publishers, tmp_path: Path, seed: int,
         number, again = divmod(kill, KILLS_A_SITE)
         site = Site(tmp_path / f"site{number}", tmp_path)
         if not again:
-            publishers.start(site.folder, site.acknowledged, 0, "once")
-            assert publishers.ended() == 0
-        process = publishers.start(site.folder, site.acknowledged, 1_000 * (kill + 1), "on")
-        time.sleep(moments.uniform(0.0, LATEST_S))
-        os.kill(process, signal.SIGKILL)
-        assert publishers.ended() == -signal.SIGKILL
+            assert publishers.publish(site, 0) == 0
+        with publishers.publishing(site, 1_000 * (kill + 1)):
+            time.sleep(moments.uniform(0.0, LATEST_S))
         site.check()
         site.catch_up()
         slowest_s = max(slowest_s, site.slowest_s)
@@ -45,19 +40,16 @@ def test_killed_at_any_moment(publishers: Publishers, tmp_path: Path, seed: int,
 def test_killed_at_each_touch_of_a_file(publishers: Publishers, tmp_path: Path, rounds: Rounds, tell: Tell) -> None:
     template = Site(tmp_path / "template", tmp_path)
     for seed in range(4):
-        publishers.start(template.folder, template.acknowledged, seed, "once")
-        assert publishers.ended() == 0
+        assert publishers.publish(template, seed) == 0
     places = []
     for touch in range(1, 1_000, rounds(19, 1)):
         site = Site(tmp_path / f"touch{touch}", tmp_path)
         shutil.copytree(template.folder, site.folder)
         shutil.copy(template.acknowledged, site.acknowledged)
-        publishers.start(site.folder, site.acknowledged, 5, str(touch))
-        ended = publishers.ended()
+        ended = publishers.publish(site, 5, str(touch))
         site.check()
         assert site.lines("refused") == []
-        publishers.start(site.folder, site.acknowledged, 6, "once")
-        assert publishers.ended() == 0, "the registry is stuck after a kill"
+        assert publishers.publish(site, 6) == 0, "the registry is stuck after a kill"
         shutil.rmtree(site.folder)
         if ended == 0:
             break
