@@ -42,7 +42,7 @@ def _document(found: Overview) -> dict[str, Any]:
         "problems": [screens.plain(problem) for problem in found.problems],
         "storage": {"data": found.data, "models": {"versions": len(found.versions), "bytes": stored}},
         "freshness": {"newest_object": _newest_object(found), "newest_row": _newest_row(found)},
-        "channels": {standing.channel: _channel(standing) for standing in found.channels},
+        "channels": {standing.channel: _channel(standing, found) for standing in found.channels},
         "fallback": found.fallback,
         "runs": {
             "last": found.runs,
@@ -54,14 +54,15 @@ def _document(found: Overview) -> dict[str, Any]:
     }
 
 
-def _channel(standing: Standing) -> dict[str, Any]:
-    step, problem = standing.step, standing.problem
+def _channel(standing: Standing, found: Overview) -> dict[str, Any]:
+    step, problem, judged = standing.step, standing.problem, found.judges.get(standing.channel)
     return {
         "version": step.version if step else None,
         "since": step.issued if step else None,
         "expires": step.expires if step else None,
         "stale": standing.stale,
         "key": standing.key,
+        "judge": {"role": judged.role, "key": judged.key, "issued": judged.issued} if judged else None,
         "problem": screens.plain(problem) if problem else None,
     }
 

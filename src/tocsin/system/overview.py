@@ -13,7 +13,8 @@ from pathlib import Path
 
 from tocsin.errors import Problem, TocsinError
 from tocsin.evaluation.runs import runs
-from tocsin.registry import CHAMPION, Standing, Version
+from tocsin.registry import CHAMPION, Judged, Standing, Version
+from tocsin.registry.judging import decisive
 from tocsin.sources.base import Piece
 from tocsin.system.logbook import LOGBOOK, MAIN_FIGURES, Logbook, LogEntry
 from tocsin.system.project import FEATURES, FIT, HOME, RUNS, Project
@@ -54,6 +55,8 @@ class Overview:
     versions: Sequence[Version] = ()
     """Those that can be loaded, oldest first."""
     channels: Sequence[Standing] = ()
+    judges: Mapping[str, Judged] = field(default_factory=dict)
+    """By channel, the verdict that counts for the version there, and who gave it."""
     fallback: bool = False
     """Whether the champion cannot be reached or trusted, and the last good model of this machine serves."""
     runs: Sequence[LogEntry] = ()
@@ -64,7 +67,7 @@ class Overview:
     last_run: Path | None = None
     """The folder that was written last."""
     trend: Mapping[str, Sequence[float]] = field(default_factory=dict)
-    """Main figures of the last judged runs, or of the versions where no run was here; oldest first."""
+    """Main figures of the last judged runs or, where no run was here, of all versions; oldest first."""
     problems: list[Problem] = field(default_factory=list)
 
     @contextmanager
@@ -87,10 +90,7 @@ def overview(project: Project) -> Overview:
     for place, path in kept_here(project).items():
         found.data[place] = Room.of(files(path))
     with found.asking():
-        registry = project.registry
-        if config.name in registry.names():
-            found.channels = registry.standings(config.name)
-            found.versions = project.index.listing(config.name).living
+        _ask_registry(project, found)
     entries = Logbook(config.resolve(LOGBOOK)).entries(config.name)
     found.runs = entries[-LAST_RUNS:]
     found.last_passed = next((entry for entry in reversed(entries) if entry.result == "passed"), None)
@@ -98,9 +98,25 @@ def overview(project: Project) -> Overview:
     found.last_run = next(reversed(runs(config.resolve(RUNS), config.name)), None)
     champion = [standing for standing in found.channels if standing.channel == CHAMPION and standing.problem is None]
     found.fallback = not champion and (config.resolve(HOME) / "models" / "index.json").exists()
-    judged = [entry.figures for entry in found.runs if entry.figures]
-    found.trend = trend(judged or [version.summary for version in found.versions])
+    if judged := [entry.figures for entry in found.runs if entry.figures]:
+        found.trend = trend(judged)
     return found
+
+
+def _ask_registry(project: Project, found: Overview) -> None:
+    registry, name = project.registry, project.config.name
+    if name not in registry.names():
+        return
+    found.channels = registry.standings(name)
+    listing = project.index.listing(name)
+    found.versions = listing.living
+    pointed = {item.channel: item.step.version for item in found.channels if item.step is not None}
+    found.judges = {
+        channel: decisive(listing.judged(number, registry.trust.roots))
+        for channel, number in pointed.items()
+        if number in listing.versions
+    }
+    found.trend = trend([signed.document.version.summary for signed in listing.versions.values()])
 
 
 def kept_here(project: Project) -> dict[str, Path]:
