@@ -105,7 +105,7 @@ def reset(handler: Handler) -> None:
     handler.connection.shutdown(2)
 
 
-def stall(handler: Handler, seconds: float = 1.0) -> None:
+def stall(handler: Handler, seconds: float = 2.0) -> None:
     """The beginning of an answer, and silence."""
     send(200, b"x", declared=100)(handler)
     handler.wfile.flush()

@@ -197,7 +197,7 @@ def test_what_is_gone_is_told_and_forgotten_twice(cloud: CloudServer) -> None:
         bucket.read("a")
 
 
-@pytest.mark.parametrize("key", ["", "../a", "a//b", "a/./b", "/a", "a/"])
+@pytest.mark.parametrize("key", ["", "../a", "a//b", "a/./b", "/a", "a/", "a\0b"])
 def test_keys_are_plain(cloud: CloudServer, key: str) -> None:
     with pytest.raises(NotStored):
         open_bucket(cloud.bucket()).read(key)

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
+from tocsin.errors import NotStored
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -85,3 +87,9 @@ class Bucket(ABC):
     @abstractmethod
     def delete(self, key: str) -> None:
         """Forget an object; one that does not exist is forgotten already. Raises SourceLost as `list`."""
+
+
+def expect_plain(key: str) -> None:
+    """Raise NotStored unless a key is made of segments that cannot climb: nothing else is ever stored."""
+    if not {"", ".", ".."}.isdisjoint(key.split("/")) or "\0" in key:
+        raise NotStored(key[:200] or "a key", "a key with an empty segment, or one of dots", "plain segments")

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tocsin.errors import ConflictError, IntegrityError, NotStored, SourceLost
-from tocsin.storage.bucket import Bucket, Entry
+from tocsin.storage.bucket import Bucket, Entry, expect_plain
 
 _UNFINISHED = ".unfinished-"
 
@@ -104,9 +104,10 @@ class FolderBucket(Bucket):
                         yield Entry(key, found.st_size, datetime.fromtimestamp(found.st_mtime, UTC), _etag(found))
 
     def _path(self, key: str) -> Path:
+        expect_plain(key)
         path = self._folder / key
-        if not key or path.parent.resolve() != path.parent or self._folder not in path.parents or path.name == "..":
-            raise NotStored(key[:200] or "a key", "a key that leads elsewhere", f"one below {self.url}")
+        if path.parent.resolve() != path.parent:
+            raise NotStored(key[:200], "a link on the way to it", "plain folders")
         return path
 
     def _written(self, key: str, data: bytes) -> Path:

@@ -10,8 +10,8 @@ from typing import TypeVar
 import numpy as np
 
 from tocsin import observe
-from tocsin.errors import ConflictError, LimitExceeded, NotStored, SourceLost
-from tocsin.storage.bucket import Bucket, Entry
+from tocsin.errors import ConflictError, LimitExceeded, SourceLost
+from tocsin.storage.bucket import Bucket, Entry, expect_plain
 from tocsin.storage.meter import Meter, Request
 from tocsin.storage.wire import Intake, Passing, Wire
 
@@ -126,9 +126,7 @@ class RemoteBucket(Bucket):
         raise SourceLost(self.url, f"no answer in {TRIES} tries ({reason})", "an answer", hint)
 
     def _whole(self, key: str) -> str:
-        segments = key.split("/")
-        if "" in segments or "." in segments or ".." in segments:
-            raise NotStored(key[:200] or "a key", "a key with an empty segment or dots for one", "plain segments")
+        expect_plain(key)
         whole = self._prefix + key
         if len(whole.encode()) > MAX_KEY_BYTES:
             raise LimitExceeded(key[:200], f"{len(whole.encode())} bytes of key", f"at most {MAX_KEY_BYTES}")

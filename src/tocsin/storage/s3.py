@@ -42,8 +42,9 @@ PAGE = 1_000
 """Keys of one answer to a listing; S3 gives no more."""
 _STATUS = re.compile(r"status code: (\d{3})")
 _CODE = re.compile(r"<Code>(\w{1,64})</Code>")
-_LENDER = re.compile(r"169\.254\.|/latest/(?:api/token|meta-data)")
+_LENDER = re.compile(r"//169\.254\.|:\d+/latest/(?:api/token|meta-data)")
 """Whom obstore asks for keys when it has none."""
+_UNTRUSTED = re.compile(r"InvalidCertificate|invalid peer certificate")
 _CREDENTIALS = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or write them into ~/.aws/credentials"
 _HINTS = {
     "InvalidAccessKeyId": _CREDENTIALS,
@@ -70,14 +71,14 @@ class S3(Wire):
     def __init__(self, url: str, bucket: str, silence_s: float = SILENCE_TIMEOUT_S) -> None:
         self.url = url
         settings = _settings(os.environ)
-        endpoint = settings.get("aws_endpoint_url_s3")
+        endpoint = settings.get("aws_endpoint_url_s3", "")
         if endpoint:
             expect_trusted(endpoint, "AWS_ENDPOINT_URL")
         self._store = S3Store(
             bucket,
             config=settings,
             client_options={
-                "allow_http": bool(endpoint),
+                "allow_http": endpoint.lower().startswith("http:"),
                 "allow_invalid_certificates": False,
                 "connect_timeout": timedelta(seconds=CONNECT_TIMEOUT_S),
                 "read_timeout": timedelta(seconds=silence_s),
@@ -147,9 +148,9 @@ class S3(Wire):
         named = code[1] if code else ""
         if isinstance(error, FileNotFoundError) and named != "NoSuchBucket":
             return NotStored(key, "nothing stored under this key")
-        if not named and (_LENDER.search(text) or (not status and "credential" in text.lower())):
+        if not named and _LENDER.search(text):
             return SourceLost(self.url, "no credentials", "those of an AWS account", _CREDENTIALS)
-        if not status and "certificate" in text.lower():
+        if not status and _UNTRUSTED.search(text):
             hint = "TLS is always verified: is this the server that you mean?"
             return SourceLost(self.url, "a certificate that cannot be trusted", "one of a known authority", hint)
         if not status or status in PASSING or named == "RequestTimeout":
