@@ -42,7 +42,7 @@ def show(ctx: typer.Context, version: Which) -> None:
 
     settings: Settings = ctx.obj
     project = settings.project()
-    found = shown(project.registry, project.config.name, version_of(version))
+    found = shown(project.registry, project.index, project.config.name, version_of(version))
     if settings.json:
         screens.document(found)
     else:

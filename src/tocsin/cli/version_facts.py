@@ -40,7 +40,7 @@ def listed(registry: Registry, index: Index, name: str) -> dict[str, Any]:
     }
 
 
-def shown(registry: Registry, name: str, version: int | str) -> dict[str, Any]:
+def shown(registry: Registry, index: Index, name: str, version: int | str) -> dict[str, Any]:
     """Where a version came from, who judged it, where it has served.
 
     Raises
@@ -49,17 +49,18 @@ def shown(registry: Registry, name: str, version: int | str) -> dict[str, Any]:
         As `Registry.load` and `Registry.judgements` do.
     """
     bundle, entry = registry.load(name, version)
-    history = {channel: registry.channel_history(name, channel) for channel in registry.channels(name)}
+    listing = index.listing(name)
+    steps = {channel: [signed.document for signed in there] for channel, there in listing.channels.items()}
     return {
         "version": entry,
         "content": bundle.content,
         "notes": bundle.notes,
-        "parent": _number_of(registry.history(name), bundle.notes.get("parent")),
+        "parent": _number_of(listing.living, bundle.notes.get("parent")),
         "judgements": registry.judgements(name, entry.version),
         "channels": {
-            channel: [step for step in steps if step.version == entry.version] for channel, steps in history.items()
+            channel: [step for step in there if step.version == entry.version] for channel, there in steps.items()
         },
-        "serves": [channel for channel, steps in history.items() if steps and steps[-1].version == entry.version],
+        "serves": [channel for channel, there in steps.items() if there[-1].version == entry.version],
         "before": registry.before(name),
     }
 
