@@ -61,7 +61,7 @@ def test_one_flipped_bit_is_refused_by_name_and_the_other_version_serves(
 
 def test_a_file_that_is_gone_is_named(versions: list[dict[str, Any]], site: Path, tocsin: Run) -> None:
     stored(site, 1)["arrays.bin"].unlink()
-    refused = tocsin("score", site / "data" / "rows.csv")
+    refused = tocsin("score", site / "data" / "rows.csv", "--model", "1")
     assert refused.returncode == 1
     assert "✗ small version 1 arrays.bin\n  got nothing stored" in refused.stderr
 
