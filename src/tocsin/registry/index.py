@@ -63,6 +63,7 @@ _KINDS: Mapping[str, TypeAdapter[Any]] = {
     "channels": TypeAdapter(ChannelEntry),
 }
 _INSERT = "INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_SELECT = "SELECT place, name, kind, part, number, signer, digest, document, whole FROM documents WHERE name = ?"
 _WAIT_S = 1.0
 """For another process with the index: to read the documents takes little longer."""
 
@@ -170,7 +171,7 @@ class Index:
             return {}
         try:
             with self._database() as database:
-                rows = database.rows("SELECT * FROM documents WHERE name = ?", name)
+                rows = database.rows(_SELECT, name)
         except (IntegrityError, sqlite3.Error) as error:
             observe.index_made_anew(str(error))
             with suppress(TocsinError):
