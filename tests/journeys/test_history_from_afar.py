@@ -11,7 +11,7 @@ from typing import Any
 import boto3
 import pytest
 from tests.sources.realtime_database import RealtimeDatabase
-from tests.storage.servers import S3Server
+from tests.storage.servers import GcsServer, S3Server
 
 from tocsin import load
 from tocsin.storage import open_bucket
@@ -56,7 +56,7 @@ def test_a_training_on_a_bucket_takes_what_was_planned(
     assert set(outcome.rows.digests) == {f"{flows}/flows/{part}.csv" for part in range(4)}
     shown = tocsin("plan", "--connect")
     assert "source, object_store: 4 listed, 5 requests" in shown.stdout
-    assert "One training a day takes" in shown.stdout
+    assert "gives for nothing" not in shown.stdout
     assert "With --connect" in tocsin("plan").stdout
 
 
@@ -71,6 +71,17 @@ def test_a_training_that_would_take_more_publishes_nothing(
     assert done.returncode == 1
     assert f"limits.{limit.partition(':')[0]}" in done.stderr
     assert list(open_bucket(registry).list()) == []
+
+
+def test_a_plan_knows_what_firebase_storage_gives_for_nothing(
+    configure: Callable[..., Path], tocsin: Run, gcs: GcsServer, lines: list[str]
+) -> None:
+    url = gcs.bucket()
+    open_bucket(url).write("flows/0.csv", "\n".join(lines).encode())
+    configure(source(url))
+    planned = json.loads(tocsin("plan", "--connect", "--json").stdout)["budget"]
+    assert planned["share_of_free"] == {"requests": 2 / 50_000, "bytes": len("\n".join(lines)) / 1e9}
+    assert "of the bytes that Firebase Storage gives for nothing" in tocsin("plan", "--connect").stdout
 
 
 def test_what_a_bucket_holds_is_listed_and_validated(configure: Callable[..., Path], tocsin: Run, flows: str) -> None:

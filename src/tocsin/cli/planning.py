@@ -60,7 +60,7 @@ def _screen(asked: Budget) -> None:
     mark = "[green]A training may take[/]" if asked.fits else "[red]More than a training may take[/]:"
     screens.out.print(f"{mark} {limits}; it ends there with nothing published")
     for what, share in asked.shares.items():
-        screens.say(f"One training a day takes {share:.2%} of the free {what}")
+        screens.say(f"One training a day takes {share:.2%} of the {what} that Firebase Storage gives for nothing")
     if asked.readings and not asked.listed:
         screens.say("With --connect this is counted: it takes one listing.")
 

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from tocsin.component import PartSpec
 from tocsin.sources.base_remote import RemoteSource
 from tocsin.storage import elsewhere
 from tocsin.system.project import Project
@@ -17,6 +16,8 @@ from tocsin.training.period import Period
 
 PUBLISHING = 120
 """Requests for a version and a promotion, with the champion read and judged beside it: about as many, measured."""
+COUNTED = ("object_store", "firebase")
+"""Sources of which somebody else counts what is asked."""
 FREE_DAILY = {"requests": 50_000, "transfer": 10**9}
 """Firebase Storage: downloads and bytes a day without a bill; uploads 20,000."""
 
@@ -27,6 +28,8 @@ class Reading:
 
     place: str
     kind: str
+    service: str
+    """`s3`, `gs` or `https`, as its URL begins."""
     pieces: int | None = None
     requests: int | None = None
     transfer: int | None = None
@@ -40,6 +43,8 @@ class Budget:
     readings: tuple[Reading, ...]
     publishing: int
     """Requests to a registry elsewhere."""
+    registry: str
+    """`s3` or `gs`, as its URL begins; empty for one on this machine."""
     most_requests: int
     most_transfer: int
     listed: bool
@@ -75,13 +80,13 @@ class Budget:
 
     @property
     def shares(self) -> dict[str, float]:
-        """How much of what is free a training a day takes, as far as it is known."""
-        objects = [item for item in self.readings if item.kind == "object_store"]
-        requests = sum(item.requests or 0 for item in objects) + self.publishing
-        found = {"storage requests a day": requests / FREE_DAILY["requests"]} if objects or self.publishing else {}
-        if any(item.transfer for item in objects):
-            found["storage bytes a day"] = sum(item.transfer or 0 for item in objects) / FREE_DAILY["transfer"]
-        return found
+        """How much of what Firebase Storage gives for nothing a training a day takes, as far as it is known."""
+        objects = [item for item in self.readings if item.service == "gs"]
+        publishing = self.publishing if self.registry == "gs" else 0
+        requests = sum(item.requests or 0 for item in objects) + publishing
+        transfer = sum(item.transfer or 0 for item in objects)
+        found = {"requests": requests / FREE_DAILY["requests"], "bytes": transfer / FREE_DAILY["transfer"]}
+        return {what: share for what, share in found.items() if share}
 
 
 def budget(project: Project, *, connect: bool) -> Budget:
@@ -94,10 +99,11 @@ def budget(project: Project, *, connect: bool) -> Budget:
     LimitExceeded
         If the listing alone is more than the limits allow.
     """
-    limits = project.config.limits
+    limits, registry = project.config.limits, project.config.registry.path
     return Budget(
         tuple(_readings(project, connect=connect)),
-        PUBLISHING if elsewhere(project.config.registry.path) else 0,
+        PUBLISHING if elsewhere(registry) else 0,
+        _scheme(registry),
         limits.requests,
         limits.transfer,
         connect,
@@ -108,18 +114,18 @@ def _readings(project: Project, *, connect: bool) -> Iterator[Reading]:
     config = project.config
     since = Period(config.history.last).since(project.clock())
     for place, spec, oldest in (("source", config.source, since), ("test", config.test, None)):
-        if spec is None or not _remote(spec):
+        url = str(spec.parameters.get("url", "")) if spec and spec.type in COUNTED else ""
+        if spec is None or _scheme(url) in ("", "file"):
             continue
         source = project.reader.source(spec, oldest)
         if not connect or not isinstance(source, RemoteSource):
-            yield Reading(place, spec.type)
+            yield Reading(place, spec.type, _scheme(url))
             continue
         pieces = tuple(source.pieces)
         cost = source.cost(pieces)
-        yield Reading(place, spec.type, len(pieces), cost.requests, cost.transfer)
+        yield Reading(place, spec.type, _scheme(url), len(pieces), cost.requests, cost.transfer)
 
 
-def _remote(spec: PartSpec) -> bool:
-    """Whether somebody else counts what is asked."""
-    url = str(spec.parameters.get("url", ""))
-    return spec.type in ("object_store", "firebase") and elsewhere(url) and not url.startswith("file:")
+def _scheme(place: str) -> str:
+    """How a URL begins; empty for a path."""
+    return place.partition("://")[0] if elsewhere(place) else ""
