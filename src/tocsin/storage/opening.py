@@ -45,6 +45,8 @@ def open_bucket(place: str, resolve: Callable[[str], Path] = Path, meter: Meter 
         If there is no such kind of place.
     MissingExtraError
         If the package that it needs is not installed.
+    SourceLost
+        If there are no credentials for it.
     """
     if not elsewhere(place):
         return FolderBucket(resolve(place))
