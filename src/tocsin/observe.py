@@ -296,7 +296,7 @@ def index_caught_up(documents: int) -> None:
 
 def index_made_anew(reason: str) -> None:
     """The index of a registry was damaged: it is made anew from the documents."""
-    _log.info("Index made anew.", reason=reason)
+    _log.debug("Index made anew.", reason=reason)
     count("tocsin_indexes_made_anew_total")
 
 

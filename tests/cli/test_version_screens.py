@@ -86,7 +86,9 @@ def test_no_screen_of_versions_obeys_what_it_shows(show: Callable[..., str]) -> 
     differing |= {title: {HOSTILE: side} for title in ("parameters", "threshold", "figures", "data", "libraries")}
     whole = {
         "version": replace(entry(1), name=HOSTILE),
-        "content": {part: {HOSTILE: HOSTILE} for part in ("detector", "threshold", "features", "budget")},
+        "content": {
+            part: {HOSTILE: HOSTILE} for part in ("features", "preparation", "detector", "threshold", "budget")
+        },
         "notes": {"inputs": {"ab": HOSTILE}, "libraries": {HOSTILE: HOSTILE}},
         "parent": {"digest": "ab" * 32, "version": None},
         "judgements": [],

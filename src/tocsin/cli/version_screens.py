@@ -13,6 +13,7 @@ from tocsin.cli.screens import literal, out
 
 if TYPE_CHECKING:
     from tocsin.registry import ChannelEntry, Judged, Standing, Version
+    from tocsin.registry.ledger import Heirloom
 
 FIGURES = (
     ("average_precision", "avg. precision"),
@@ -48,8 +49,18 @@ def versions(found: Mapping[str, Any], now: datetime) -> None:
     standings(found["standings"], now)
     if found["retired"]:
         out.print(f"[dim]Given up: {', '.join(map(str, found['retired']))}[/]")
+    heirlooms(found["heirlooms"])
     for problem in found["problems"]:
         out.print(f"[red]✗[/] {literal(problem)}")
+
+
+def heirlooms(found: Iterable[Heirloom]) -> None:
+    """What other systems knew of models of theirs, which nothing here can load."""
+    for item in found:
+        said = {"written": item.created, "told": item.description, **{k: f"{v:g}" for k, v in item.figures.items()}}
+        said |= {f"refused {file}": reason for file, reason in item.refused.items()}
+        title = f"{item.system}: {item.name} {item.version}, archived and not loadable"
+        screens.listing(title, {name: text for name, text in said.items() if text})
 
 
 def standings(found: Iterable[Standing], now: datetime) -> None:
@@ -80,7 +91,7 @@ def version(found: Mapping[str, Any]) -> None:
         out.print(f"  {digest}  {literal(file)}")
     for line in _training(notes, found["parent"]):
         out.print(f"  {literal(line)}")
-    for part in ("detector", "threshold", "features", "budget"):
+    for part in ("features", "preparation", "detector", "threshold", "budget"):
         screens.listing(part.capitalize(), {name: _text(value) for name, value in content[part].items() if value})
     screens.listing("Figures", {name: _text(value) for name, value in entry.summary.items() if name not in notes})
     for judged in found["judgements"]:
