@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -39,8 +40,18 @@ def store(tmp_path: Path) -> Counting:
     return Counting(tmp_path / "registry")
 
 
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a machine and its registry, once for all."""
+    folder = tmp_path_factory.mktemp("template")
+    lived(opened(LocalStore(folder / "registry"), folder, keep=3))
+    return folder
+
+
 @pytest.fixture
-def registry(store: Store, tmp_path: Path) -> Registry:
+def registry(store: Store, template: Path, tmp_path: Path) -> Registry:
+    """A registry with some history."""
+    shutil.copytree(template, tmp_path, dirs_exist_ok=True)
     return opened(store, tmp_path, keep=3)
 
 
@@ -81,7 +92,6 @@ def agrees(registry: Registry, index: Index) -> None:
 
 
 def test_a_listing_says_what_the_documents_say(registry: Registry, index: Index) -> None:
-    lived(registry)
     agrees(registry, index)
     listing = index.listing(NAME)
     assert sorted(listing.versions) == [1, 2, 3, 4, 5, 6, 7]
@@ -94,7 +104,6 @@ def test_a_listing_says_what_the_documents_say(registry: Registry, index: Index)
 
 
 def test_only_what_is_new_is_read(registry: Registry, index: Index, store: Counting) -> None:
-    lived(registry)
     index.listing(NAME)
     store.asked.clear()
     index.listing(NAME)
@@ -113,7 +122,6 @@ def test_only_what_is_new_is_read(registry: Registry, index: Index, store: Count
 
 def test_a_rebuilt_index_has_the_same_rows(registry: Registry, index: Index, tmp_path: Path) -> None:
     path = tmp_path / "registry" / "index.db"
-    lived(registry)
     for seed in range(3):
         index.listing(NAME)
         add(registry, seed)
@@ -129,7 +137,7 @@ def test_a_rebuilt_index_has_the_same_rows(registry: Registry, index: Index, tmp
 
 
 def test_it_can_be_asked_with_sql(registry: Registry, index: Index, tmp_path: Path) -> None:
-    lived(registry).index(tmp_path / "registry" / "index.db").listing(NAME)
+    registry.index(tmp_path / "registry" / "index.db").listing(NAME)
     with closing(sqlite3.connect(tmp_path / "registry" / "index.db")) as database:
         versions = database.execute("SELECT version, digest, passed, figures FROM versions ORDER BY version").fetchall()
         steps = database.execute("SELECT step, version, reason FROM steps WHERE channel = 'champion' ORDER BY step")
@@ -174,7 +182,6 @@ def test_a_damaged_index_is_made_anew_in_silence(
     damage: Callable[[Path], None], registry: Registry, index: Index, tmp_path: Path
 ) -> None:
     path = tmp_path / "registry" / "index.db"
-    lived(registry)
     index.listing(NAME)
     before = rows(path)
     damage(path)
@@ -187,7 +194,6 @@ def set_aside() -> int:
 
 
 def test_an_index_in_use_elsewhere_is_done_without(registry: Registry, index: Index, tmp_path: Path) -> None:
-    lived(registry)
     index.listing(NAME)
     before = set_aside()
     with Database(tmp_path / "registry" / "index.db", APPLICATION, MIGRATIONS):
@@ -199,7 +205,6 @@ def test_the_index_of_a_newer_tocsin_and_another_programs_file_are_left_alone(
     registry: Registry, index: Index, tmp_path: Path
 ) -> None:
     path = tmp_path / "registry" / "index.db"
-    lived(registry)
     for spoil in ("PRAGMA user_version = 99", "PRAGMA application_id = 99"):
         index.rebuild()
         with closing(sqlite3.connect(path)) as database:
@@ -209,8 +214,7 @@ def test_the_index_of_a_newer_tocsin_and_another_programs_file_are_left_alone(
         assert path.read_bytes() == content
 
 
-def test_on_a_full_disk_a_listing_is_read_from_the_documents(disk: Path, tmp_path: Path) -> None:
-    registry = lived(opened(LocalStore(tmp_path / "registry"), tmp_path))
+def test_on_a_full_disk_a_listing_is_read_from_the_documents(registry: Registry, disk: Path) -> None:
     index = registry.index(disk / "index.db")
     (disk / "filler").write_bytes(bytes(8 * 2**20 - 8_192))
     before = set_aside()
@@ -224,7 +228,6 @@ def test_on_a_full_disk_a_listing_is_read_from_the_documents(disk: Path, tmp_pat
 def test_a_document_that_was_altered_is_named_and_the_others_listed(
     registry: Registry, index: Index, store: Store
 ) -> None:
-    lived(registry)
     place = f"models/{NAME}/versions/000006.json"
     data = store.get(place, 2**20)
     store.delete(place)
@@ -245,9 +248,10 @@ def test_a_registry_that_took_the_place_of_another_is_read_anew(tmp_path: Path) 
         ]
 
 
-def test_asking_for_what_is_not_there_makes_no_index(registry: Registry, index: Index, tmp_path: Path) -> None:
+def test_asking_for_what_is_not_there_makes_no_index(tmp_path: Path) -> None:
+    registry = opened(LocalStore(tmp_path / "registry"), tmp_path)
     with pytest.raises(RegistryError, match="the registry is empty"):
-        index.listing(NAME)
+        registry.index(tmp_path / "registry" / "index.db").listing(NAME)
     assert not (tmp_path / "registry").exists()
 
 
