@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 
 from tocsin.log import hidden
+from tocsin.records import Verdict
 from tocsin.sources.base import Tally
 
 MOST_AT_ONCE = 1_000
@@ -50,12 +51,18 @@ def unfinished(root: Path, name: str) -> list[Path]:
     return sorted(root.glob(f".{name}-[0-9]*T[0-9]*.partial")) if root.is_dir() else []
 
 
-def inputs_told(inputs: Mapping[str, Tally | None]) -> dict[str, Any]:
-    """What became of the rows of each input; its files by their digests, names without the addresses in them."""
-    return {
-        part: tally and {**asdict(tally), "digests": {digest: hidden(file) for file, digest in tally.digests.items()}}
-        for part, tally in inputs.items()
-    }
+def write_run(
+    folder: Path, config: str, report: Mapping[str, Any], verdict: Verdict, inputs: Mapping[str, Tally | None]
+) -> None:
+    """What led to a verdict: the config without its secrets, the report, and what became of the rows of each input."""
+    (folder / "tocsin.yaml").write_text(hidden(config), "utf-8")
+    told = {part: tally and {**asdict(tally), "digests": _names(tally)} for part, tally in inputs.items()}
+    write_documents(folder, {"report": report, "verdict": verdict, "inputs": told})
+
+
+def _names(tally: Tally) -> dict[str, str]:
+    """Files by their digests, without the addresses of machines and people in their names."""
+    return {digest: hidden(file) for file, digest in tally.digests.items()}
 
 
 def write_documents(folder: Path, documents: Mapping[str, Any]) -> None:

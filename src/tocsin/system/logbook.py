@@ -23,9 +23,8 @@ from pydantic import TypeAdapter, ValidationError
 from tocsin import observe
 from tocsin.config import Config
 from tocsin.errors import TocsinError
-from tocsin.evaluation.evidence import Evidence
+from tocsin.system.outcome import Outcome
 from tocsin.training.history import Progress
-from tocsin.training.tracking import Trained
 
 LOGBOOK = ".tocsin/runs.jsonl"
 MAX_BYTES = 2**19
@@ -117,28 +116,19 @@ class Logged(Protocol):
     clock: Callable[[], datetime]
 
 
-class Judged(Trained, Protocol):
-    """What a run comes to: an outcome."""
-
-    @property
-    def evidence(self) -> Evidence:
-        """The rows that were judged."""
-
-
 _Arguments = ParamSpec("_Arguments")
 _Project = TypeVar("_Project", bound=Logged)
-_Outcome = TypeVar("_Outcome", bound=Judged)
-_Run = Callable[Concatenate[_Project, _Arguments], _Outcome]
+_Run = Callable[Concatenate[_Project, _Arguments], Outcome]
 
 
 def logged(
     verb: str,
-) -> Callable[[_Run[_Project, _Arguments, _Outcome]], _Run[_Project, _Arguments, _Outcome]]:
+) -> Callable[[_Run[_Project, _Arguments]], _Run[_Project, _Arguments]]:
     """Leave a line of what becomes of each call, whatever it raises."""
 
-    def around(run: _Run[_Project, _Arguments, _Outcome]) -> _Run[_Project, _Arguments, _Outcome]:
+    def around(run: _Run[_Project, _Arguments]) -> _Run[_Project, _Arguments]:
         @wraps(run)
-        def call(project: _Project, /, *args: _Arguments.args, **options: _Arguments.kwargs) -> _Outcome:
+        def call(project: _Project, /, *args: _Arguments.args, **options: _Arguments.kwargs) -> Outcome:
             with _line_of(project, verb) as judged:
                 outcome = run(project, *args, **options)
                 judged(outcome)
@@ -150,14 +140,14 @@ def logged(
 
 
 @contextmanager
-def _line_of(project: Logged, verb: str) -> Iterator[Callable[[Judged], None]]:
+def _line_of(project: Logged, verb: str) -> Iterator[Callable[[Outcome], None]]:
     began, told, known = project.clock(), project.progress, dict[str, object](_BEGUN)
 
     def progress(stage: str, done: int, total: int = 0, /) -> None:
         known["stage"] = stage
         told(stage, done, total)
 
-    def judged(outcome: Judged) -> None:
+    def judged(outcome: Outcome) -> None:
         known.update(_known(outcome))
 
     project.progress = progress
@@ -181,7 +171,7 @@ def _kind(error: Exception) -> str:
     return f"{type(error).__name__} {inside}" if inside.startswith("$.") and "(" not in inside else type(error).__name__
 
 
-def _known(outcome: Judged) -> dict[str, object]:
+def _known(outcome: Outcome) -> dict[str, object]:
     times, verdict, figures = outcome.evidence.times, outcome.verdict, outcome.report.figures
     missed = (item.target for item in verdict.judgements if not item.passed)
     return {

@@ -10,7 +10,7 @@ one call to the room that does the work.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -22,9 +22,8 @@ from tocsin.component import PartSpec
 from tocsin.config import Config, LimitsConfig, load
 from tocsin.errors import ConflictError
 from tocsin.evaluation.judge import judge_figures, unattended
-from tocsin.evaluation.report import Report, evaluate
-from tocsin.evaluation.runs import appearing, inputs_told, new_run, write_documents
-from tocsin.log import hidden
+from tocsin.evaluation.report import evaluate
+from tocsin.evaluation.runs import appearing, new_run, write_run
 from tocsin.model.anomaly_model import AnomalyModel
 from tocsin.model.documents import sha256
 from tocsin.model.feature_cache import FeatureCache, FeaturePass
@@ -189,7 +188,7 @@ class Project:
         inputs = {"training": history.tally, "test": elsewhere.tally if elsewhere else None}
         with appearing(folder) as partial:
             model.save(partial / "model", notes)
-            self._write(partial, report, verdict, inputs)
+            write_run(partial, config.text, report.to_json(), verdict, inputs)
             if export:
                 parts, found = replace(parts, test=test), (evidence, report, verdict, history.tally)
                 export(Material(config, model, parts, elsewhere is not None, features, *found, self.clock()), partial)
@@ -206,10 +205,7 @@ class Project:
 
     def track(self, outcome: Outcome) -> None:
         """Tell the MLflow of the config, if it names one, of a training and of what was drawn of it."""
-        if self.config.tracking is not None:
-            at = self.registry.channels(self.config.name)
-            channels = [channel for channel, number in at.items() if number == outcome.version.version]
-            Tracker(self.config).training(outcome, channels)
+        Tracker(self.config).training(outcome, lambda: self.registry.channels(self.config.name))
 
     def tune(self, workers: int | None = None, *, anew: bool = False) -> Tuning:
         """Search over parameters, on the rows that training learns from and sets its level on: see `training.tune`.
@@ -313,7 +309,7 @@ class Project:
     def _outcome(self, tried: Tried, verdict: Verdict) -> Outcome:
         folder = self._new_run(tried.entry.digest)
         with appearing(folder) as partial:
-            self._write(partial, tried.report, verdict, {"test": tried.test.tally})
+            write_run(partial, self.config.text, tried.report.to_json(), verdict, {"test": tried.test.tally})
         return Outcome(tried.report, verdict, tried.evidence, folder, tried.entry, tried.test.tally)
 
     @property
@@ -400,7 +396,3 @@ class Project:
 
     def _new_run(self, digest: str) -> Path:
         return new_run(self.config.resolve(RUNS), self.config.name, self.clock(), digest)
-
-    def _write(self, folder: Path, report: Report, verdict: Verdict, inputs: Mapping[str, Tally | None]) -> None:
-        (folder / "tocsin.yaml").write_text(hidden(self.config.text), "utf-8")
-        write_documents(folder, {"report": report.to_json(), "verdict": verdict, "inputs": inputs_told(inputs)})

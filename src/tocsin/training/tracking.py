@@ -84,8 +84,8 @@ class Tracker:
             raise SourceLost("$.tracking.uri", f"no MLflow that answers ({reason})", "one that does", hint)
         return f"MLflow, {found[0]} experiments"
 
-    def training(self, outcome: Trained, channels: Iterable[str]) -> None:
-        """Log a training with its figures and pictures; register its version, with these channels as aliases."""
+    def training(self, outcome: Trained, channels: Callable[[], Mapping[str, int]]) -> None:
+        """Log a training with its figures and pictures; register its version, with the channels that point at it."""
 
         def tell(client: MlflowClient) -> None:
             from mlflow.entities import Metric, Param
@@ -103,7 +103,8 @@ class Tracker:
             client.set_terminated(run.run_id, "FINISHED" if verdict.passed else "FAILED", stamp)
             # A server takes no path of another machine: there, the version stands for what was uploaded.
             source = run.artifact_uri if self._uri.startswith("http") else folder.resolve().as_uri()
-            self._register(client, source, run.run_id, tags, channels)
+            pointing = [channel for channel, number in channels().items() if number == version.version]
+            self._register(client, source, run.run_id, tags, pointing)
 
         self._tell("training", tell)
 
