@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from tests.registry.worlds import add, contents, hand_over, machine, restore
 
-from tocsin.checks.registry import NAME, PASSED, example_bundle, example_report
+from tocsin.checks.registry import NAME, PASSED, KilledError, example_bundle, example_report
 from tocsin.errors import IntegrityError, RegistryError
-from tocsin.model.documents import seal
+from tocsin.model.documents import Sealed, Shelf, seal
 from tocsin.registry import CANDIDATE, CHAMPION, Registry
-from tocsin.registry.keys import Keyring
-from tocsin.registry.root import Roots
+from tocsin.registry.keys import Keyring, Role
+from tocsin.registry.root import Root, Roots
 from tocsin.storage import LocalStore
 
 Open = Callable[..., Registry]
@@ -119,16 +119,64 @@ def test_a_root_follows_another_by_the_keys_of_both(owner: Registry, tmp_path: P
         open_as("before").rotate("train")
 
 
+class Signers:
+    """Sign a root together, and believe everything."""
+
+    def __init__(self, *keyrings: Keyring) -> None:
+        self._keyrings = keyrings
+
+    def sign(self, document: object, body: bytes) -> dict[str, str]:
+        return {
+            key: signature
+            for keyring in self._keyrings
+            for key, signature in keyring.sign("root", [keyring.make("root")], body).items()
+        }
+
+    def check(self, document: object, sealed: Sealed) -> str:
+        return ""
+
+
+@pytest.mark.parametrize("who", ["first", "second", "first second"])
 def test_a_root_needs_as_many_signatures_as_the_one_before_asks_for(
-    owner: Registry, store: LocalStore, tmp_path: Path
+    who: str, owner: Registry, store: LocalStore, tmp_path: Path, open_as: Open
 ) -> None:
+    keyrings = {"first": owner.trust.keyring, "second": Keyring(tmp_path / "second")}
     roots = Roots(store, owner.trust.keyring)
     roots.follow()
-    second = Keyring(tmp_path / "second").make("root")
-    both = {**roots.last.roles, "root": (*roots.last.roles["root"], second)}
+    both = {**roots.last.roles, "root": tuple(keyring.make("root") for keyring in keyrings.values())}
     root = replace(roots.last, number=2, roles=both, threshold=2, previous=roots.digests[-1])
-    with pytest.raises(RegistryError, match="no root key of this registry"):
-        roots._issue(root)
+    digest = Shelf(store, "root", Root, Signers(*keyrings.values())).create(2, root)
+    present = Signers(*(keyrings[name] for name in who.split()))
+    Shelf(store, "root", Root, present).create(3, replace(root, number=3, previous=digest))
+    if who == "first second":
+        assert open_as("reader").load(NAME)[1].version == 1
+        with pytest.raises(RegistryError, match="no root key of this registry"):
+            open_as("owner").rotate("train")
+    else:
+        with pytest.raises(IntegrityError, match="too few signatures by root keys"):
+            open_as("reader").names()
+
+
+class DyingKeyring(Keyring):
+    """Its process is killed before a new key takes the place of the old one."""
+
+    def succeed(self, role: Role) -> None:
+        raise KilledError
+
+
+def test_a_rotation_that_was_killed_costs_nothing_and_is_ended_by_the_next(
+    owner: Registry, store: LocalStore, open_as: Open
+) -> None:
+    before = owner.trust.keyring.public("train")
+    owner.trust.roots = Roots(store, DyingKeyring(owner.trust.keyring.folder))
+    with pytest.raises(KilledError):
+        owner.rotate("train")
+    again = open_as("owner")
+    assert add(again, 5) == 3, "the new key signs already"
+    assert again.trust.keyring.public("train") == before
+    assert again.rotate("train") == again.trust.keyring.public("train") != before
+    assert again.trust.roots.last.number == 2
+    assert again.verify(NAME) == []
 
 
 def test_who_takes_what_another_machine_has_seen_is_led_astray_by_no_first_look(
