@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tocsin.errors import IntegrityError, NotStored, RegistryError, TocsinError
@@ -131,6 +131,7 @@ def test_any_flipped_bit_is_refused_or_changes_no_byte_of_a_file(tmp_path: Path,
         assert set(found.values()) <= set(FILES.values()), at
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_any_bytes_are_a_zip_or_refused(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
     path = tmp_path_factory.getbasetemp() / "any.zip"

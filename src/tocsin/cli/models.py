@@ -8,9 +8,12 @@ from typing import Annotated
 import typer
 
 from tocsin.cli import screens, version_screens
+from tocsin.cli.packages import export_model, import_model
 from tocsin.cli.settings import Settings, version_of
 
 models_app = typer.Typer(no_args_is_help=True, help="Look at registered versions and move channels.")
+models_app.command("export")(export_model)
+models_app.command("import")(import_model)
 
 Version = Annotated[int, typer.Argument(help="A version number, as `models list` shows it.")]
 Which = Annotated[str, typer.Argument(help="A version number or a channel.")]

@@ -24,6 +24,10 @@ def listed(registry: Registry, index: Index, name: str) -> dict[str, Any]:
     RegistryError
         If there is no such name, or the registry cannot be read.
     """
+    heirlooms = registry.luggage(name).heirlooms()
+    if heirlooms and name not in registry.names():
+        nothing: dict[str, Any] = {"versions": [], "judged": {}, "channels": {}, "standings": (), "archived": []}
+        return nothing | {"retired": [], "problems": [], "heirlooms": heirlooms}
     listing = index.listing(name)
     standings = registry.standings(name)
     pointed = {standing.channel: standing.step.version for standing in standings if standing.step}
@@ -37,6 +41,7 @@ def listed(registry: Registry, index: Index, name: str) -> dict[str, Any]:
         "archived": sorted(served.intersection(living) - {pointed.get("champion")}),
         "retired": sorted(listing.versions.keys() - living),
         "problems": listing.problems,
+        "heirlooms": heirlooms,
     }
 
 

@@ -125,8 +125,8 @@ class Roots:
         """
         if number is None:
             return frozenset(public for root in self.chain for public in root.roles[role])
-        before = (root for root in reversed(self.chain) if _filled(root, folder) < number)
-        return frozenset(next(before).roles[role])
+        before = (root.roles[role] for root in reversed(self.chain) if _filled(root, folder) < number)
+        return frozenset(next(before, ()))
 
     def witness(self, folder: str, number: int) -> str | None:
         """What the digest of a document must be, where a root has noted it."""
