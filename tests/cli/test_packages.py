@@ -167,7 +167,8 @@ def test_the_analyzers_joblib_is_refused_and_its_figures_are_kept(folder: Path, 
 def test_a_package_whose_hashes_do_not_hold_is_refused(folder: Path, tocsin: Run) -> None:
     (folder / "tocsin.yaml").write_text(CONFIG, "utf-8")
     broken: list[dict[str, object]] = [{"file_integrity": {}}, {"file_integrity": 7}]
-    for changes in (*broken, {"model_version": None, "model_info": {}}):
+    broken.append({"model_version": None, "model_info": {}})
+    for changes in broken:
         deployment({"model.joblib": b"\x80\x04."}, **changes)
         done = tocsin("models", "import", "deployment.zip")
         assert (done.returncode, "wanted" in done.stderr) == (1, True)
