@@ -14,8 +14,9 @@ from tocsin.storage import elsewhere
 from tocsin.system.project import Project
 from tocsin.training.period import Period
 
-PUBLISHING = 120
-"""Requests for a version and a promotion, with the champion read and judged beside it: about as many, measured."""
+PUBLISHING, PER_VERSION = 100, 10
+"""Requests for a version and a promotion, with the champion read and judged beside it, and more for each version that
+there was before; a little above what was measured."""
 COUNTED = ("object_store", "firebase")
 """Sources of which somebody else counts what is asked."""
 FREE_DAILY = {"requests": 50_000, "transfer": 10**9}
@@ -99,11 +100,11 @@ def budget(project: Project, *, connect: bool) -> Budget:
     LimitExceeded
         If the listing alone is more than the limits allow.
     """
-    limits, registry = project.config.limits, project.config.registry.path
+    limits, registry = project.config.limits, _scheme(project.config.registry.path)
     return Budget(
         tuple(_readings(project, connect=connect)),
-        PUBLISHING if elsewhere(registry) else 0,
-        _scheme(registry),
+        PUBLISHING + PER_VERSION * (_versions(project) if connect else 0) if registry else 0,
+        registry,
         limits.requests,
         limits.transfer,
         connect,
@@ -124,6 +125,12 @@ def _readings(project: Project, *, connect: bool) -> Iterator[Reading]:
         pieces = tuple(source.pieces)
         cost = source.cost(pieces)
         yield Reading(place, spec.type, _scheme(url), len(pieces), cost.requests, cost.transfer)
+
+
+def _versions(project: Project) -> int:
+    """How many versions there were, also of those that are gone."""
+    registry, name = project.registry, project.config.name
+    return max((entry.version for entry in registry.history(name)), default=0) if name in registry.names() else 0
 
 
 def _scheme(place: str) -> str:
