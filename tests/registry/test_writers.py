@@ -79,4 +79,4 @@ def test_every_promotion_has_one_winner_on_this_machine(tmp_path: Path, rounds: 
 
 @pytest.mark.soak
 def test_every_promotion_has_one_winner_on_s3(s3: S3Server, tmp_path: Path, rounds: Callable[[int, int], int]) -> None:
-    promote_at_once(s3.bucket(), tmp_path / "machine", rounds(2, 20))
+    promote_at_once(s3.bucket(), tmp_path / "machine", rounds(1, 20))
