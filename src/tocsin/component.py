@@ -43,6 +43,7 @@ _EXTRAS = {
     "google": "wal",
     "optuna": "tune",
     "mlflow": "mlflow",
+    "obstore": "cloud",
     "xgboost": "boost",
     "torch": "deep",
     "pyod": "bench",

@@ -146,10 +146,21 @@ def test_a_server_that_never_answers_is_waited_for_no_longer_than_it_may_take(co
     assert found["registry"].status == "valid"
 
 
-def test_a_package_that_a_training_needs_is_missed_before_it_begins(configure: Configure, in_child: Run) -> None:
-    configure(("{type: robust_zscore}", "{type: lstm_autoencoder}"))
-    without = in_child("check", before="import sys\nsys.modules['torch'] = None")
+@pytest.mark.parametrize(
+    ("change", "more", "place", "package", "extra"),
+    [
+        ("lstm_autoencoder", "", "$.detector", "torch", "deep"),
+        ("blend, of: [{type: xgboost}, {type: robust_zscore}]", "", "$.detector.of[0]", "xgboost", "boost"),
+        ("robust_zscore", "registry: {path: 's3://bucket'}\n", "$.registry.path", "obstore", "cloud"),
+        ("robust_zscore", "tracking: {uri: 'sqlite:///m.db'}\n", "$.tracking", "mlflow", "mlflow"),
+    ],
+)
+def test_a_package_that_a_training_needs_is_missed_before_it_begins(  # noqa: PLR0917  # one per column of the table
+    change: str, more: str, place: str, package: str, extra: str, configure: Configure, in_child: Run
+) -> None:
+    configure(("{type: robust_zscore}", f"{{type: {change}}}"), more=more)
+    without = in_child("check", before=f"import sys\nsys.modules['{package}'] = None")
     assert without.returncode == 1, without.stdout + without.stderr
-    assert "$.detector\n  got no package 'torch' in this environment" in without.stdout
-    assert "Hint: pip install 'tocsin[deep]'" in without.stdout
+    assert f"{place}\n  got no package '{package}' in this environment" in without.stdout
+    assert f"Hint: pip install 'tocsin[{extra}]'" in without.stdout
     assert "The config is partial: 1 problem." in without.stdout

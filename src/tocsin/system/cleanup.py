@@ -68,28 +68,28 @@ def _objects(project: Project, oldest: datetime) -> Lot:
     """Objects of the source that no training reads, neither the next nor the last."""
     config = project.config
     spec = config.source
-    if spec is None or spec.type != "object_store" or not elsewhere(str(spec.parameters["url"])):
-        return Lot("source", "files of this machine and other sources are left alone", ())
+    url = str(spec.parameters.get("url", "")) if spec and spec.type == "object_store" else ""
+    if spec is None or not elsewhere(url):
+        return Lot("source", "files of this machine and other sources are left alone")
     whole = PartSpec(spec.type, {name: value for name, value in spec.parameters.items() if name != "max_age_hours"})
     hours = spec.parameters.get("max_age_hours")
     windows = [config.history.last, None if hours is None else float(hours) * 3_600.0]
     read_s = max(filter(None, windows), default=None)
     if read_s is None:
-        return Lot("source", "a training reads all of it: neither history.last nor max_age_hours is set", ())
+        return Lot("source", "a training reads all of it: neither history.last nor max_age_hours is set")
     limit = min(oldest, project.clock() - timedelta(seconds=read_s))
     used = _read_by_the_last_training(project)
     if config.test is not None:
         used |= {hidden(piece.name) for piece in project.reader.source(config.test).pieces}
-    bucket = open_bucket(split_pattern(str(spec.parameters["url"]))[0], meter=project.meter)
+    bucket = open_bucket(split_pattern(url)[0], meter=project.meter)
     pieces = (piece for piece in project.reader.source(whole).pieces if hidden(piece.name) not in used)
 
     def remove(pieces: tuple[Piece, ...]) -> None:
         for piece in pieces:
             bucket.delete(piece.name.removeprefix(f"{bucket.url}/"))
 
-    return Lot(
-        "source", f"written before {_said(limit)}, older than what a training reads", _older(pieces, limit), remove
-    )
+    why = f"written before {_said(limit)}, older than what a training reads"
+    return Lot("source", why, _older(pieces, limit), remove)
 
 
 def _read_by_the_last_training(project: Project) -> set[str]:
@@ -120,11 +120,10 @@ def _runs(project: Project, oldest: datetime) -> Iterator[Lot]:
         at = set(registry.channels(name).values())
         serving = {version.digest[:8] for version in registry.history(name) if version.version in at}
     done = [folder for folder in runs(root, name)[:-1] if folder.name.rpartition("-")[2][:8] not in serving]
-    before = f"written before {_said(oldest)}"
-    yield Lot(
-        "runs", f"{before}; not the last, and of no model in a channel", _older(map(_folder, done), oldest), _unlink
-    )
+    old = _older(map(_folder, done), oldest)
     left = _older(map(_folder, unfinished(root, name)), min(oldest, project.clock() - UNFINISHED))
+    before = f"written before {_said(oldest)}"
+    yield Lot("runs", f"{before}; not the last, and of no model in a channel", old, _unlink)
     yield Lot("unfinished runs", f"{before}, and never finished", left, _unlink)
 
 

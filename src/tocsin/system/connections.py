@@ -100,6 +100,8 @@ def lacking(config: Config) -> list[Problem]:
         packages["$.tracking"] = "mlflow"
     if config.tune is not None:
         packages["$.tune"] = "optuna"
+    if config.registry.path.startswith("s3://"):
+        packages["$.registry.path"] = "obstore"
     problems = (problems_in(bound(expect_package, place, package)) for place, package in packages.items())
     return [problem for found in problems for problem in found]
 

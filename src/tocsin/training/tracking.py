@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime
 from itertools import islice
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -96,7 +97,8 @@ class Tracker:
             more = {"tocsin.generated": str(version.generated).lower(), "tocsin.passed": str(verdict.passed).lower()}
             commit = {"mlflow.source.git.commit": known} if (known := _commit(self._config.folder)) else {}
             run = client.create_run(self._experiment(client), stamp, {**tags, **more, **commit}, folder.name).info
-            metrics = [Metric(name, value, stamp, 0) for name, value in outcome.report.figures.items()]
+            figures = outcome.report.figures.items()
+            metrics = [Metric(name, value, stamp, 0) for name, value in figures if isfinite(value)]
             client.log_batch(run.run_id, metrics, [Param(*pair) for pair in _parameters(self._config)])
             for path in _artefacts(folder):
                 client.log_artifact(run.run_id, str(path))
