@@ -64,6 +64,7 @@ SMALL = {
     "xgboost": "{type: xgboost, trees: 5, depth: 3}",
     "blend": "{type: blend, of: [{type: isolation_forest, trees: 3}, {type: matrix_profile, references: 9}]}",
 }
+NOTES = {"train_seconds": 1.5, "seed": 7, "libraries": {"numpy": "2.1.0"}, "report": {"figures": {"roc_auc": 0.9}}}
 SCRIPT = Path(__file__).with_name("fuzz_bundles.py")
 WORKERS = 2
 
@@ -75,13 +76,13 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = history(np.random.default_rng(0))
     for name in catalogue("detectors"):
         model = AnomalyModel(designed(SMALL.get(name, f"{{type: {name}}}"), "{type: conformal}"))
-        model.fit(rows, rows).save(folder / f"detector {name}")
+        model.fit(rows, rows).save(folder / f"detector {name}", NOTES)
     for name in catalogue("thresholds"):
         level = "{type: fixed, level: 4.0}" if name == "fixed" else f"{{type: {name}}}"
         model = AnomalyModel(designed("{type: robust_zscore}", level))
-        model.fit(rows, rows).save(folder / f"threshold {name}")
+        model.fit(rows, rows).save(folder / f"threshold {name}", NOTES)
     by_entity = AnomalyModel(designed("{type: robust_zscore}", "{type: conformal, by: entity}"))
-    by_entity.fit(rows, rows).save(folder / "threshold by entity")
+    by_entity.fit(rows, rows).save(folder / "threshold by entity", NOTES)
     return folder
 
 

@@ -147,9 +147,7 @@ class Plan:
             encoder = kind.encoder(operation.constants)
             inputs = self._inputs(where, operation, encoder)
             action = kind.make(operation.constants, inputs, self.registers)
-        except IntegrityError:
-            raise
-        except Exception as error:  # a hostile program may break anything: every break is the same refusal
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             raise IntegrityError(where, f"constants that do not fit: {error}") from error
         if action.width != len(operation.outputs) or not operation.outputs:
             raise IntegrityError(where, f"{len(operation.outputs)} outputs", str(action.width or "at least one"))

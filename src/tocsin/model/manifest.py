@@ -93,7 +93,7 @@ class Content(_Strict):
     threshold_state: Annotated[Mapping[_Word, JsonValue], Field(max_length=64)]
     budget: _Budget
     entities: Annotated[int, Field(ge=1, le=MAX_ENTITIES)]
-    precision: Literal["float64", "float32"]
+    precision: Literal["float64", "float32"] = "float64"
     inputs: Annotated[tuple[_Digest, ...], Field(max_length=MAX_INPUTS)]
     share: Annotated[float, Field(gt=0, le=1)]
 
