@@ -32,6 +32,7 @@ WRITERS = {
     "models/edge/judgements/000001/000001.json": {"gate"},
     "models/edge/channels/candidate/000001.json": {"trainer"},
     "models/edge/channels/champion/000001.json": {"gate"},
+    "models/edge/heirlooms/000001.json": {"trainer"},
     "models/edge/pins/000001.json": {"trainer", "gate"},
     "models/edge/pins/000002.json": {"gate"},
     f"models/edge/pinned/{HASH}": {"trainer", "gate"},
