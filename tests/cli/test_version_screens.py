@@ -34,6 +34,7 @@ def listed(**other: Any) -> dict[str, Any]:
         "archived": [1],
         "retired": [2, 3],
         "problems": [],
+        "heirlooms": [],
         **other,
     }
 
