@@ -11,6 +11,7 @@ from tocsin.cli import screens, version_screens
 from tocsin.errors import Problem
 from tocsin.records import Verdict
 from tocsin.registry import ChannelEntry, Judged, Standing, Version
+from tocsin.registry.ledger import Heirloom
 from tocsin.sinks.base_terminal import Terminal
 
 HOSTILE = "\x1b[2J\x9b31m\r[red]:bomb:\u202e"
@@ -80,7 +81,9 @@ def test_a_channel_says_since_when_and_whether_it_is_past_its_time(show: Callabl
 
 def test_no_screen_of_versions_obeys_what_it_shows(show: Callable[..., str]) -> None:
     problem = Problem(HOSTILE, HOSTILE)
+    heirloom = Heirloom(HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE, {}, {HOSTILE: HOSTILE}, "")
     found = listed(channels={HOSTILE: 1}, standings=[Standing(HOSTILE, problem=problem)], problems=[problem])
+    found |= {"heirlooms": [heirloom]}
     side = {"first": HOSTILE, "second": [HOSTILE], "change": None}
     changed = {"added": {}, "removed": {"ab": HOSTILE}}
     differing: dict[str, Any] = {"versions": [1, 2], "columns": {"added": [HOSTILE], "removed": []}, "inputs": changed}

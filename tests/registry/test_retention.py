@@ -255,6 +255,6 @@ class RetentionMachine(RuleBasedStateMachine):
 
 
 RetentionMachine.TestCase.settings = settings(
-    max_examples=300 if os.environ.get("TOCSIN_SOAK") == "1" else 8, stateful_step_count=20, deadline=None
+    max_examples=100 if os.environ.get("TOCSIN_SOAK") == "1" else 8, stateful_step_count=20, deadline=None
 )
 TestRetentionMachine = pytest.mark.soak(RetentionMachine.TestCase)
