@@ -1,4 +1,4 @@
-"""Attacks that the champion finds and the candidate no longer does."""
+"""Attacks that the anchor finds and the candidate no longer does."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from tocsin.records import Judgement
 def golden_loss(case: Case, asked: Asked) -> Iterator[Judgement]:
     """A floor alone would let a model sink to it, a step at a time.
 
-    Of the share of pinned attacks that it finds less than the champion; a single one is chance.
+    Of the share of pinned attacks that it finds less than the anchor, which finds them all, or would a chain of
+    champions lose a little each time; a single attack is chance.
     """
     if case.pins is None or case.champion is None:
         yield asked.skipped(NO_PINS if case.pins is None else NO_CHAMPION)
         return
-    before, now = case.champion.standing, case.candidate.standing
-    if before is None or now is None or not len(now.rung):
-        yield asked.skipped("one of the two cannot read the pinned rows, or none of them is an attack")
+    now = case.candidate.standing
+    if now is None or not len(now.rung):
+        yield asked.skipped("it cannot read the pinned rows, or none of them is an attack")
         return
-    had, has, of = int(before.rung.sum()), int(now.rung.sum()), len(now.rung)
-    lost = (had - has) / of if had - has > 1 else 0.0
-    yield asked.judged(lost, f"it finds {has} of {of} pinned attacks, the champion {had}")
+    lost, of = int((~now.rung).sum()), len(now.rung)
+    yield asked.judged(lost / of if lost > 1 else 0.0, f"it finds {of - lost} of {of} pinned attacks")
