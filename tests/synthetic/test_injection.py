@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tocsin.errors import DataError
 from tocsin.records import CLASS, DAY, GENERATED, LABEL, SECOND, Batch, Mask
 from tocsin.schema import Field, Schema
-from tocsin.synthetic.injection import KINDS, Disturbances, Injected, Kind, inject
+from tocsin.synthetic.injection import KINDS, Attack, Disturbances, Injected, Kind, inject, stage
 
 FIELDS = {
     "time": Field(dtype="time"),
@@ -170,3 +170,17 @@ def test_rows_in_which_nothing_varies_are_refused(value: float) -> None:
     rows = Batch({"x": np.full(50, value), "y": np.full(50, value)})
     with pytest.raises(DataError, match="no numeric field that varies"):
         inject(rows, PLAIN, Disturbances(windows=3))
+
+
+def test_staged_attacks_stand_where_they_are_put_and_touch_their_fields_alone(rng: np.random.Generator) -> None:
+    schema = Schema(fields={"at": Field(dtype="time"), "a": Field(), "b": Field()}, time="at")
+    batch = Batch({"at": np.arange(400) * 1_000_000, "a": rng.normal(size=400), "b": rng.normal(size=400)})
+    attacks = [Attack("shift", ("a",), 8.0), Attack("spike", ("b",), 8.0), Attack("ramp", ("a", "b"), 8.0)]
+    staged = stage(batch, schema, attacks, 5, seed=1)
+    changed = {name: staged.batch[name] != batch[name] for name in ("a", "b")}
+    for number, (rows, fields) in enumerate(((5, "a"), (1, "b"), (5, "ab"))):
+        there = staged.windows == number
+        assert there.sum() == rows
+        assert all(changed[name][there].all() == (name in fields) for name in "ab")
+    assert not (changed["a"] | changed["b"])[staged.windows < 0].any()
+    assert np.array_equal(stage(batch, schema, attacks, 5, seed=1).batch["a"], staged.batch["a"])
