@@ -104,15 +104,15 @@ class Generated(World):
     interval_s: float = 300.0
 
     def first(self) -> Refit:
-        return self._window(seed=1, weeks=0)
+        return self._window(seed=7, weeks=0)
 
     def honest(self) -> Iterator[tuple[str, Refit]]:
         for turn in range(TURNS):
-            weeks, seed, more = turn + 1, 200 + turn, (1, -1, 2, -2, 3)[turn]
-            yield f"{weeks} weeks later", self._window(seed=100 + turn, weeks=weeks)
+            weeks, seed, more = turn + 1, 600 + turn, (1, -1, 2, -2, 3)[turn]
+            yield f"{weeks} weeks later", self._window(seed=500 + turn, weeks=weeks)
             yield f"another world of seed {seed}", self._window(seed=seed, weeks=1)
-            yield f"{more:+} entities", self._window(seed=300 + turn, weeks=1, more=more)
-            yield _growing(self._window(seed=400 + turn, weeks=2), turn)
+            yield f"{more:+} entities", self._window(seed=700 + turn, weeks=1, more=more)
+            yield _growing(self._window(seed=800 + turn, weeks=2), turn)
 
     def _window(self, seed: int, weeks: int, more: int = 0) -> Refit:
         """Attacks begin where learning ends; it is trained an hour after the last row."""
@@ -142,15 +142,15 @@ class Sampled(World):
     rows: int
 
     def first(self) -> Refit:
-        return self._sample(seed=0, half=0)
+        return self._sample(seed=7, half=0)
 
     def honest(self) -> Iterator[tuple[str, Refit]]:
         for turn in range(TURNS):
             share = (0.8, 0.9, 1.1, 1.2, 1.3)[turn]
-            yield f"other rows {turn}", self._sample(seed=100 + turn)
-            yield f"other rows {TURNS + turn}", self._sample(seed=200 + turn)
-            yield f"{share:.0%} of the rows", self._sample(seed=300 + turn, share=share)
-            yield _growing(self._sample(seed=400 + turn), turn)
+            yield f"other rows {turn}", self._sample(seed=500 + turn)
+            yield f"other rows {TURNS + turn}", self._sample(seed=600 + turn)
+            yield f"{share:.0%} of the rows", self._sample(seed=700 + turn, share=share)
+            yield _growing(self._sample(seed=800 + turn), turn)
 
     def _sample(self, seed: int, half: int = 1, share: float = 1.0) -> Refit:
         whole = _read(Path(self.path), self.header)

@@ -36,7 +36,7 @@ from tocsin.system.outcome import Outcome
 from tocsin.training.history import source_of, with_path
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
-HOSTS, INTERVAL = 4, timedelta(minutes=10)
+HOSTS, INTERVAL = 6, timedelta(minutes=10)
 DAYS, STEP_DAYS = 14, 2
 BUDGET = 0.01
 """Share of the rows that may ring."""
@@ -212,13 +212,12 @@ def _golden(verdict: Verdict) -> float:
 
 
 Cell = Mapping[str, Any]
+ALERTS = "alerts on clean rows between half and one and a half of the budget"
 BARS: Mapping[str, Callable[[Cell], bool]] = {
     f"golden recall >= {LEAST_GOLDEN:.2f}": lambda cell: cell["least_golden"] >= LEAST_GOLDEN,
     f"golden recall >= that of the first champion - {MOST_SUNK:.2f}": lambda cell: cell["golden_sunk"] <= MOST_SUNK,
     f"recall of the attack falls by <= {MOST_LOST:.2f}": lambda cell: cell["most_lost"] <= MOST_LOST,
-    "alerts on clean rows between half and one and a half of the budget": lambda cell: (
-        0.5 <= cell["gated_alerts"][-1] / BUDGET <= 1.5
-    ),
+    ALERTS: lambda cell: 0.5 <= cell["gated_alerts"][-1] / BUDGET <= 1.5,
     "every verdict tells what is lost of attacks that are not pinned": lambda cell: cell["told"] == 1.0,
     f"calm: {LEAST_CALM:.0%} of the rounds promoted": lambda cell: (
         "calm" not in cell["what"] or cell["promoted"] >= LEAST_CALM
