@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import zipfile
@@ -180,6 +181,7 @@ def test_a_zip_of_something_else_and_no_zip_are_refused(folder: Path, tocsin: Ru
     with zipfile.ZipFile("other.zip", "w") as other:
         other.writestr("readme.txt", "hello")
     (folder / "noise.zip").write_bytes(b"\x80\x04noise")
-    for name in ("other.zip", "noise.zip", "absent.zip"):
+    os.mkfifo(folder / "pipe.zip")
+    for name in ("other.zip", "noise.zip", "absent.zip", "pipe.zip", folder):
         done = tocsin("models", "import", name)
         assert (done.returncode, "wanted" in done.stderr) == (1, True)

@@ -73,6 +73,17 @@ def test_versions_are_whole_at_any_width(characters: int, show: Callable[..., st
     assert "Given up: 2, 3" in text
 
 
+def test_what_came_from_other_systems_is_whole_on_a_narrow_terminal(show: Callable[..., str]) -> None:
+    heirloom = Heirloom("Networking Tester", "qos_anomaly_gmm", "1.0.8", "a story " * 9, "2025-05-18", {"f1": 0.857},
+                        {"gmm.joblib": "runs code"}, "")  # fmt: skip
+    found = listed(versions=[], standings=[], retired=[], heirlooms=[heirloom])
+    text = show(40, version_screens.versions, found, NOW)
+    assert "…" not in text
+    assert text.startswith("Networking Tester: qos_anomaly_gmm 1.0.8")
+    for words in ("not loadable", "f1: 0.857", "gmm.joblib: runs code"):
+        assert words in text
+
+
 def test_a_channel_says_since_when_and_whether_it_is_past_its_time(show: Callable[..., str]) -> None:
     text = show(200, version_screens.versions, listed(), NOW)
     assert "champion: version 12, promoted 2 d ago by the key 01234567\n" in text
@@ -96,6 +107,7 @@ def test_no_screen_of_versions_obeys_what_it_shows(show: Callable[..., str]) -> 
         "notes": {"inputs": {"ab": HOSTILE}, "libraries": {HOSTILE: HOSTILE}},
         "parent": {"digest": "ab" * 32, "version": None},
         "judgements": [],
+        "passed": False,
         "channels": {HOSTILE: [replace(STEP, approved=HOSTILE)]},
         "serves": [],
         "before": None,

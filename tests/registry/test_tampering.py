@@ -12,6 +12,7 @@ from tests.registry.worlds import LIMIT, add, contents, machine, put, restore
 from tocsin.checks.registry import NAME, PASSED, example_bundle, example_report
 from tocsin.errors import TocsinError
 from tocsin.registry import CHAMPION, Registry
+from tocsin.registry.ledger import Heirloom
 from tocsin.storage import LocalStore
 
 CHAMPION_DIGEST = example_bundle(0).digest
@@ -19,13 +20,15 @@ CHAMPION_DIGEST = example_bundle(0).digest
 
 @pytest.fixture
 def store(tmp_path: Path) -> LocalStore:
-    """A champion, a candidate, a judgement and a second root."""
+    """A champion, a candidate, a judgement, two models of another system and a second root."""
     store = LocalStore(tmp_path / "store")
     registry = owner(store, tmp_path)
     for seed in range(2):
         add(registry, seed)
     registry.add_judgement(NAME, 1, PASSED, example_report(7))
     registry.promote(NAME, 1)
+    heirlooms = [Heirloom("theirs", "forest", str(number), "", "", {"f1": 0.5}, {}, "ab" * 32) for number in range(2)]
+    registry.luggage(NAME).keep(heirlooms)
     registry.rotate("train")
     reader(store, tmp_path).load(NAME)
     return store
@@ -132,7 +135,8 @@ def test_a_link_in_place_of_a_file_is_refused(store: LocalStore, tmp_path: Path)
         path.rename(aside)
         path.symlink_to(aside)
         assert serves(reader(store, tmp_path))
-        assert is_noticed(owner(store, tmp_path)) or "/judgements/" in name, "all but a last judgement is missed"
+        last = "/judgements/" in name or name.endswith("/heirlooms/000002.json")
+        assert is_noticed(owner(store, tmp_path)) or last, "all but a last judgement or a last heirloom is missed"
         path.unlink()
         aside.rename(path)
 

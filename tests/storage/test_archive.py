@@ -102,6 +102,13 @@ def test_files_inside_each_other_are_refused(tmp_path: Path) -> None:
         Archive(tmp_path / "overlap.zip", LIMIT)
 
 
+def test_something_before_the_first_file_is_refused(tmp_path: Path) -> None:
+    data = made(tmp_path / "led.zip", ("a", b"1")).read_bytes()
+    (tmp_path / "led.zip").write_bytes(b"#!/bin/sh\n" + data)
+    with pytest.raises(IntegrityError, match="before the first file"):
+        Archive(tmp_path / "led.zip", LIMIT)
+
+
 def test_a_long_list_of_files_is_not_even_looked_at(tmp_path: Path) -> None:
     data = made(tmp_path / "list.zip", *((f"f{number}", b"") for number in range(20_000))).read_bytes()
     (tmp_path / "list.zip").write_bytes(data)

@@ -11,7 +11,7 @@ import typer
 
 from tocsin.cli import screens, version_screens
 from tocsin.cli.settings import Settings, version_of
-from tocsin.errors import IntegrityError, RegistryError
+from tocsin.errors import IntegrityError
 
 if TYPE_CHECKING:
     from tocsin.cli.imported.heirlooms import Found
@@ -60,20 +60,19 @@ def import_model(
 ) -> None:
     """Take over a version as the next candidate, unjudged; of other systems' models what is known, and no file."""
     from tocsin.cli.imported.heirlooms import MAX_JSON_BYTES, networking_tester
+    from tocsin.registry.packages import MORE_BYTES
+    from tocsin.storage.archive import whole_file
 
     settings: Settings = ctx.obj
     project = settings.project()
-    try:
-        with file.open("rb") as raw:
-            first = raw.read(MAX_JSON_BYTES + 1)
-    except OSError as error:
-        raise RegistryError(str(file), f"no file to read ({error.strerror})", "a package") from error
-    if not first.lstrip().startswith(b"{"):
-        found = _from_zip(project, file)
-    elif len(first) > MAX_JSON_BYTES:
+    limit = project.config.registry.max_size + MORE_BYTES
+    data = whole_file(file, limit)
+    if not data.lstrip().startswith(b"{"):
+        found = _from_zip(project, file, limit)
+    elif len(data) > MAX_JSON_BYTES:
         raise IntegrityError(file.name, "a large document", f"at most {MAX_JSON_BYTES} bytes")
     else:
-        found = _bring(project, networking_tester(first, file.name))
+        found = _bring(project, networking_tester(data, file.name))
     if settings.json:
         screens.document(found)
     else:
@@ -81,13 +80,12 @@ def import_model(
     raise typer.Exit(1 if found["problems"] else 0)
 
 
-def _from_zip(project: Project, file: Path) -> dict[str, Any]:
+def _from_zip(project: Project, file: Path, limit: int) -> dict[str, Any]:
     from tocsin.cli.deployment import MANIFEST, MODEL
     from tocsin.cli.imported.heirlooms import analyzer
-    from tocsin.registry.packages import MORE_BYTES, is_package
+    from tocsin.registry.packages import is_package
     from tocsin.storage.archive import Archive
 
-    limit = project.config.registry.max_size + MORE_BYTES
     archive = Archive(file, limit)
     if is_package(archive):
         return _take(project, archive)

@@ -56,12 +56,14 @@ def shown(registry: Registry, index: Index, name: str, version: int | str) -> di
     bundle, entry = registry.load(name, version)
     listing = index.listing(name)
     steps = {channel: [signed.document for signed in there] for channel, there in listing.channels.items()}
+    judgements = registry.judgements(name, entry.version)
     return {
         "version": entry,
         "content": bundle.content,
         "notes": bundle.notes,
         "parent": _number_of(listing.living, bundle.notes.get("parent")),
-        "judgements": registry.judgements(name, entry.version),
+        "judgements": judgements,
+        "passed": decisive(judgements).verdict.passed,
         "channels": {
             channel: [step for step in there if step.version == entry.version] for channel, there in steps.items()
         },

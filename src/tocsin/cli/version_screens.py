@@ -40,7 +40,8 @@ def versions(found: Mapping[str, Any], now: datetime) -> None:
         rows = [_row(found, entry, there[:figures]) for entry in newest_first]
         table = _table(list(rows[0]) if rows else [], [list(row.values()) for row in rows])
         if out.measure(table, options=out.options.update(max_width=WIDEST)).maximum <= out.width:
-            out.print(table, soft_wrap=False)
+            if rows:
+                out.print(table, soft_wrap=False)
             break
     else:
         for entry in newest_first:
@@ -102,7 +103,7 @@ def version(found: Mapping[str, Any]) -> None:
         for step in steps:
             approved = f", approved: {step.approved}" if step.approved else ""
             out.print(f"  {literal(channel)} step {step.number}: {_reason(step)} {step.issued[:16]}{literal(approved)}")
-    out.print(_way_back(entry.version, found["serves"], found["before"]))
+    out.print(_way_on(entry.version, found))
 
 
 def differences(found: Mapping[str, Any]) -> None:
@@ -173,12 +174,15 @@ def _training(notes: Mapping[str, Any], parent: Mapping[str, Any] | None) -> Ite
         yield f"in {_text(notes['train_seconds'])} s, {notes['peak_memory_bytes'] / 1e6:,.0f} MB at the peak"
 
 
-def _way_back(version: int, serves: Sequence[str], before: int | None) -> str:
-    if "champion" not in serves:
+def _way_on(version: int, found: Mapping[str, Any]) -> str:
+    if "champion" in found["serves"]:
+        before = found["before"]
+        if before is None:
+            return "It serves, and there is none before it to go back to."
+        return f"It serves. Back to version {before}: tocsin models rollback"
+    if found["passed"]:
         return f"Let it serve: tocsin models promote {version}"
-    if before is None:
-        return "It serves, and there is none before it to go back to."
-    return f"It serves. Back to version {before}: tocsin models rollback"
+    return f"Judge it anew: tocsin gate {version}"
 
 
 def _change(first: Any, change: float | None) -> str:

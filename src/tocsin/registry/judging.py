@@ -68,7 +68,7 @@ def expect_permission(ledger: Ledger, roots: Roots, record: Signed[Record], appr
     missed = [item for item in verdict.judgements if item.asked and not item.passed]
     named = "; ".join(f"{item.target} {item.wanted}, got {item.got}" for item in missed)
     if not verdict.passed:
-        hint = "the verdict stays with the version: train again, or with another gate"
+        hint = f"the verdict stays with the version: train again, or `tocsin gate {version.version}` judges it anew"
         raise GateRefused(where, f"a verdict that failed: {named}", "one that passed", hint)
     if approval is not None and len(approval) > MAX_NOTE:
         raise LimitExceeded(f"{where} approval", f"{len(approval)} characters", f"at most {MAX_NOTE}")

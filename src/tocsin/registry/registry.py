@@ -248,7 +248,8 @@ class Registry:
         """
         expect_name(channel)
         ledger = self._known(name)
-        last, before = ledger.signed_last(channel), ledger.before(ledger.steps(channel))
+        last = ledger.signed_last(channel)
+        before = ledger.before(channel, last)
         if before is None:
             raise RegistryError(f"{name} {channel}", "nothing before it", "an earlier version", "promote one by number")
         version = ledger.record(before).version
@@ -302,7 +303,9 @@ class Registry:
 
     def before(self, name: str, channel: str = CHAMPION) -> int | None:
         """The version that a roll back of a channel leads to; None if there is none."""
-        return self._known(name).before(self.channel_history(name, channel))
+        expect_name(channel)
+        ledger = self._known(name)
+        return ledger.before(channel, ledger.signed_last(channel))
 
     def collect_garbage(self, grace: timedelta = retention.GRACE) -> int:
         """Delete objects that no living version needs and that are older than `grace`; returns their number.
@@ -342,7 +345,10 @@ class Registry:
 
     def verify(self, name: str) -> list[Problem]:
         """Hold every stored byte of a name against its hash; an empty list is a clean bill."""
-        return verification.verify(self._known(name), self._objects, self.pinboard(name))
+        self.trust.open()
+        ledger = self._ledger(name)
+        known = ledger if ledger.heirlooms.numbers() else self._known(name)
+        return verification.verify(known, self._objects, self.pinboard(name))
 
     def _serving(self, name: str) -> str:
         """The channel that serves where none is asked for.
@@ -366,7 +372,7 @@ class Registry:
                 hint = "retention keeps the last ones and those that a channel needs"
                 raise RegistryError(f"model {ledger.name}", f"no version {version}", f"one of: {there}", hint)
             return ledger.signed_record(version)
-        if version == ARCHIVED and (before := ledger.before(ledger.steps(CHAMPION))):
+        if version == ARCHIVED and (before := ledger.before(CHAMPION, ledger.signed_last(CHAMPION))):
             return ledger.signed_record(before)
         expect_name(version)
         entry = ledger.last(version)
@@ -383,13 +389,13 @@ class Registry:
         return Ledger(self._store, name, self.trust)
 
     def _known(self, name: str) -> Ledger:
-        expect_name(name)
         self.trust.open()
         ledger = self._ledger(name)
         if not ledger.versions.numbers():
             known = self.names()
             wanted = f"one of: {', '.join(known[:50])}" if known else "a model; the registry is empty"
-            hint = did_you_mean(name, known) or "train one first"
+            only = "what other systems knew is listed and never loaded: " if ledger.heirlooms.numbers() else ""
+            hint = did_you_mean(name, known) or f"{only}train one first"
             raise RegistryError("registry", f'no model "{name}"', wanted, hint)
         return ledger
 

@@ -83,7 +83,7 @@ class Archive:
 
     def __init__(self, file: Path, limit_bytes: int) -> None:
         self._where = file.name
-        data = _whole(file, limit_bytes)
+        data = whole_file(file, limit_bytes)
         self._expect_modest(data)
         try:
             self._archive = zipfile.ZipFile(BytesIO(data))
@@ -125,7 +125,8 @@ class Archive:
         tail = data[-(len(_LARGE_END) + _LARGE_LOCATOR + _END.size) :]
         signature, directory, comment = _END.unpack(tail[-_END.size :].rjust(_END.size, b"\0"))
         if signature != _END_SIGNATURE or comment or _LARGE_END in tail or directory > MAX_FILES * _DIRECTORY_ENTRY:
-            raise IntegrityError(self._where, "no ZIP, or one with a long list of files", f"at most {MAX_FILES} files")
+            wanted = f"a whole one of at most {MAX_FILES} files"
+            raise IntegrityError(self._where, "no ZIP, or one with a long list of files", wanted)
 
     def _checked(self, limit_bytes: int) -> dict[str, zipfile.ZipInfo]:
         entries = self._archive.infolist()
@@ -138,6 +139,7 @@ class Archive:
             (sum(entry.file_size for entry in entries) > limit_bytes, "too much", f"at most {limit_bytes} bytes"),
             (any(map(_strange, entries)), "links, encrypted or unusual files", "plain files"),
             (_overlap(entries), "files inside each other", "one file after the other"),
+            (min((entry.header_offset for entry in entries), default=0) > 0, "bytes before the first file", "none"),
         ):
             if wrong:
                 raise IntegrityError(self._where, got, wanted, "nothing of it was read")
@@ -158,9 +160,10 @@ class ArchiveStore(Store):
         """Refuse; see `Store.put`."""
         raise _unwritable(name)
 
-    def list(self, prefix: str) -> tuple[str, ...]:
-        """Names below a folder; see `Store.list`."""
-        return tuple(name for name in self._archive.names if not prefix or name.startswith(f"{prefix}/"))
+    def times(self, prefix: str) -> Mapping[str, datetime]:
+        """Names below a folder; see `Store.times`."""
+        there = (name for name in self._archive.names if not prefix or name.startswith(f"{prefix}/"))
+        return {name: self.modified(name) for name in there}
 
     def delete(self, name: str) -> None:
         """Refuse; see `Store.delete`."""
@@ -171,15 +174,24 @@ class ArchiveStore(Store):
         return datetime(*_EPOCH, tzinfo=UTC)
 
 
-def _whole(file: Path, limit_bytes: int) -> bytes:
+def whole_file(file: Path, limit_bytes: int) -> bytes:
+    """The bytes of a file that somebody else gave us.
+
+    Raises
+    ------
+    IntegrityError
+        If it is too large, or no plain file.
+    RegistryError
+        If it cannot be read.
+    """
     try:
         # O_NONBLOCK: a pipe in place of the file must not hang the reader.
         with os.fdopen(os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as raw:
             if not stat.S_ISREG(os.fstat(raw.fileno()).st_mode):
-                raise IntegrityError(file.name, "something that is no plain file", "a ZIP")
+                raise IntegrityError(file.name, "something that is no plain file", "one")
             data = raw.read(limit_bytes + 1)
     except OSError as error:
-        raise RegistryError(str(file), f"no file to read ({error.strerror})", "a ZIP") from error
+        raise RegistryError(str(file), f"no file to read ({error.strerror})", "one that is there") from error
     if len(data) > limit_bytes:
         raise IntegrityError(file.name, f"more than {limit_bytes} bytes", f"at most {limit_bytes}")
     return data
