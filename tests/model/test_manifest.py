@@ -111,6 +111,7 @@ def test_a_model_of_another_release_keeps_its_identity(bundle: Bundle) -> None:
         (("program", "operations", 0, "more"), 1),
         (("program", "operations", 0, "constants"), []),
         (("program", "operations", 0, "constants", "panes"), 10**9),
+        (("program", "operations", 0, "constants", "statistics"), []),
         (("program", "time"), "load"),
         (("program", "time"), None),
         (("program", "entity"), "elsewhere"),

@@ -189,7 +189,12 @@ def _check_reads(kernel: Kernel, schema: Schema) -> None:
     program = kernel.program
     if (program.time, program.entity, program.key) != (schema.time, schema.entity, schema.key):
         raise IntegrityError("model program", "another time, entity or key", "those of the schema")
-    units(schema, program)
+    try:
+        units(schema, program)
+    except (LookupError, TypeError, AttributeError) as error:
+        raise IntegrityError(
+            "model program", f"constants that tell no unit ({error})", "those of its features"
+        ) from error
 
 
 def _named(fitted: Part, spec: PartSpec) -> dict[str, Any]:

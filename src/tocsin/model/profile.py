@@ -16,8 +16,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from tocsin.arrays import Array, checked
 from tocsin.calibration import codes_of
-from tocsin.errors import IntegrityError
 from tocsin.records import DAY, Batch, Column, Matrix, Vector
 from tocsin.schema import Schema
 
@@ -93,21 +93,15 @@ class Profile:
         IntegrityError
             If an array is missing or cannot be what it is named after.
         """
-        shapes = {
-            "quantiles": (GRID, width),
-            "missing": (width,),
-            "independent": (width,),
-            "weekdays": (7,),
-            "rang": (2,),
+        wanted = {
+            "quantiles": Array((GRID, width), missing=True),
+            "missing": Array((width,), least=0),
+            "independent": Array((width,), least=0),
+            "weekdays": Array((7,), np.int64, 0),
+            "rang": Array((2,), np.int64, 0),
         }
-        kept = {name: arrays.get(PREFIX + name, np.empty(0)) for name in shapes}
-        for name, shape in shapes.items():
-            array, kind = kept[name], np.int64 if name in {"weekdays", "rang"} else np.float64
-            sound = not np.isinf(array).any() if name == "quantiles" else bool((array >= 0).all())
-            if array.shape != shape or array.dtype != kind or not sound:
-                got = f"{array.dtype} of shape {array.shape}"
-                raise IntegrityError(f"model array {PREFIX}{name}", got, f"what is told of {width} fields")
-        return cls(**kept)
+        own = {name: arrays[PREFIX + name] for name in wanted if PREFIX + name in arrays}
+        return cls(**checked(own, wanted, PREFIX.removesuffix(".")))
 
     def shift(self, other: Profile, field: int, place: int) -> float:
         """The population stability index of a field of `other` against one of this, in bins of this one's deciles."""
