@@ -112,17 +112,15 @@ def test_a_clock_that_lost_its_time_learns_it_from_what_was_issued(
 def test_who_served_before_is_archived(registry: Registry) -> None:
     for seed in range(3):
         registry.promote(NAME, add(registry, seed))
-    assert registry.archived(NAME) == (1, 2)
     assert registry.load(NAME, ARCHIVED)[1].version == 2
     registry.roll_back(NAME)
-    assert registry.archived(NAME) == (1, 3)
+    assert registry.load(NAME, ARCHIVED)[1].version == 1
     with pytest.raises(RegistryError, match="another channel"):
         registry.promote(NAME, 1, channel=ARCHIVED)
 
 
 def test_before_there_was_a_second_champion_nothing_is_archived(registry: Registry) -> None:
     add(registry, 0)
-    assert registry.archived(NAME) == ()
     with pytest.raises(RegistryError, match='no channel "archived"'):
         registry.load(NAME, ARCHIVED)
 

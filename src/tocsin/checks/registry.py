@@ -6,7 +6,7 @@ hold, as two processes would.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -73,9 +73,9 @@ class DyingStore(Store):
         self._left -= 1
         self._store.put(name, data)
 
-    def list(self, prefix: str) -> tuple[str, ...]:
+    def times(self, prefix: str) -> Mapping[str, datetime]:
         """As the store within."""
-        return self._store.list(prefix)
+        return self._store.times(prefix)
 
     def delete(self, name: str) -> None:
         """As the store within."""

@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
 from typing import Any, Generic, Protocol, TypeVar, cast
 
@@ -176,8 +177,15 @@ class Shelf(Generic[_Document]):
 
     def numbers(self) -> list[int]:
         """Numbers that are taken, in order."""
-        names = (name.removeprefix(self.folder + "/").removesuffix(".json") for name in self._store.list(self.folder))
-        return sorted(int(name) for name in names if name.isdecimal() and int(name) and name == f"{int(name):06d}")
+        return sorted(self.times())
+
+    def times(self) -> dict[int, datetime]:
+        """When each number was taken, UTC."""
+        there = self._store.times(self.folder).items()
+        names = ((name.removeprefix(self.folder + "/").removesuffix(".json"), time) for name, time in there)
+        return {
+            int(name): time for name, time in names if name.isdecimal() and int(name) and name == f"{int(name):06d}"
+        }
 
     def name(self, number: int) -> str:
         """The name of a document on the store."""

@@ -12,7 +12,7 @@ Each is signed: a step of a channel by the channel key, all else and the steps o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -231,16 +231,18 @@ class Ledger:
 
     def steps(self, channel: str) -> tuple[ChannelEntry, ...]:
         """Every step of a channel, first to last; raises IntegrityError unless each names the one before."""
-        last = self.signed_last(channel)
-        steps: list[ChannelEntry] = []
-        shelf, before = self.channel(channel), ""
-        for number in range(1, last.document.number + 1 if last else 1):
-            signed = shelf.signed(number)
-            if signed.document.previous != before:
-                raise IntegrityError(shelf.name(number), "a step after another one than is there", before[:12])
-            steps.append(signed.document)
-            before = signed.digest
-        return tuple(steps)
+        return tuple(self._back(channel, self.signed_last(channel)))[::-1]
+
+    def _back(self, channel: str, last: Signed[ChannelEntry] | None) -> Iterator[ChannelEntry]:
+        """A step and those before it, each read as it is asked for; raises as `steps` does."""
+        shelf, signed = self.channel(channel), last
+        while signed:
+            entry = signed.document
+            yield entry
+            signed = shelf.signed(entry.number - 1) if entry.number > 1 else None
+            if entry.previous != (signed.digest if signed else ""):
+                where, wanted = shelf.name(entry.number), entry.previous[:12]
+                raise IntegrityError(where, "a step after another one than is there", wanted)
 
     def last(self, channel: str) -> ChannelEntry | None:
         """The step that counts; raises as `signed_last` does."""
@@ -311,32 +313,34 @@ class Ledger:
         except (IntegrityError, NotStored):
             return False
 
-    def before(self, steps: Iterable[ChannelEntry]) -> int | None:
-        """Where a roll back leads: promotions pile up, a roll back takes from the pile."""
-        pile: list[int] = []
-        for entry in steps:
+    def before(self, channel: str, last: Signed[ChannelEntry] | None) -> int | None:
+        """Where a roll back leads from a step of a channel; raises as `steps` does.
+
+        Promotions pile up, a roll back takes from the pile: it is looked through from above, as far as needed.
+        """
+        retired, taken = self.retired(), list[int]()
+        for entry in self._back(channel, last):
             if entry.reason == "rolled_back":
-                while pile and pile[-1] != entry.version:
-                    pile.pop()
-            if pile[-1:] != [entry.version]:
-                pile.append(entry.version)
-        retired = self.retired()
-        return next(
-            (number for number in reversed(pile[:-1]) if number != pile[-1] and not self._gone(number, retired)), None
-        )
+                taken.append(entry.version)
+                continue
+            while taken[-1:] == [entry.version]:
+                taken.pop()
+            if last and not taken and entry.version != last.document.version and not self._gone(entry.version, retired):
+                return entry.version
+        return None
 
     def needed(self) -> set[int]:
-        """Versions that a channel points at, or would go back to."""
-        needed: set[int] = set()
+        """Versions that a channel points at, or would go back to; who adds versions moves the candidate forward."""
+        needed = set[int]()
         for channel in self.channels():
-            steps = self.steps(channel)
-            before = None if channel == CANDIDATE else self.before(steps)
-            needed |= {number for number in (steps[-1].version, before) if number}
+            last = self.signed_last(channel)
+            before = None if channel == CANDIDATE else self.before(channel, last)
+            needed |= {number for number in (last and last.document.version, before) if number}
         return needed
 
-    def retired(self) -> set[int]:
-        """Versions that carry a mark of retirement."""
-        return set(self.retirements.numbers())
+    def retired(self, before: datetime | None = None) -> set[int]:
+        """Versions that carry a mark of retirement, or did before a time."""
+        return {number for number, marked in self.retirements.times().items() if before is None or marked < before}
 
     def objects(self, number: int) -> frozenset[str]:
         """Names of all objects of a version, the reports of later judgements among them."""
@@ -346,12 +350,9 @@ class Ledger:
 
     def living(self, retired_before: datetime | None = None) -> list[int]:
         """Versions that are not retired, or were not yet at a given time."""
-        retired = self.retired()
+        retired = self.retired(retired_before)
         if retired:
             retired -= {entry.version for channel in self.channels() if (entry := self.last(channel))}
-        if retired_before is not None:
-            marks = {number: self._store.modified(self.retirements.name(number)) for number in retired}
-            retired = {number for number, marked in marks.items() if marked < retired_before}
         return [number for number in self.versions.numbers() if number not in retired]
 
 

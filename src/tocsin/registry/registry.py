@@ -295,12 +295,6 @@ class Registry:
         """How every channel of a name stands, those that cannot be trusted included."""
         return standings(self._known(name))
 
-    def archived(self, name: str) -> tuple[int, ...]:
-        """Kept versions that once served as champion and no longer do, the first one first."""
-        ledger = self._known(name)
-        served = [step.version for step in ledger.steps(CHAMPION)]
-        return tuple(number for number in ledger.living() if number in served[:-1] and number != served[-1])
-
     def before(self, name: str, channel: str = CHAMPION) -> int | None:
         """The version that a roll back of a channel leads to; None if there is none."""
         expect_name(channel)

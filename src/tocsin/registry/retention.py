@@ -50,12 +50,15 @@ def orphans(store: Store, ledgers: Iterable[Ledger], oldest: datetime) -> tuple[
     Raises
     ------
     IntegrityError
-        If a version cannot be read: it might need anything.
+        If there are old ones and a version cannot be read: it might need anything.
     """
+    old = [item for item, time in store.times("objects").items() if time < oldest]
+    if not old:
+        return ()
     needed = {
         item for ledger in ledgers for number in ledger.living(retired_before=oldest) for item in ledger.objects(number)
     }
-    return tuple(item for item in store.list("objects") if item not in needed and _older(store, item, oldest))
+    return tuple(item for item in old if item not in needed)
 
 
 def collect(store: Store, ledgers: Iterable[Ledger], oldest: datetime) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from datetime import datetime
 
 SEGMENT = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}")
@@ -45,8 +46,15 @@ class Store(ABC):
         """
 
     @abstractmethod
+    def times(self, prefix: str) -> Mapping[str, datetime]:
+        """All names below a folder in order, and when each was last put, UTC.
+
+        `""` for all there are; unknown folders are empty.
+        """
+
     def list(self, prefix: str) -> tuple[str, ...]:
-        """All names below a folder in order; `""` for all there are. Unknown folders are empty."""
+        """All names below a folder in order, as `times` tells them."""
+        return tuple(self.times(prefix))
 
     @abstractmethod
     def delete(self, name: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 
@@ -47,11 +47,11 @@ class BucketStore(Store):
                 self._renew(name, data)
                 raise
 
-    def list(self, prefix: str) -> tuple[str, ...]:
-        """One request for a thousand names; see `Store.list`."""
+    def times(self, prefix: str) -> Mapping[str, datetime]:
+        """One request for a thousand names; see `Store.times`."""
         with _errors(prefix or "name"):
-            keys = [entry.key for entry in self._bucket.list(f"{prefix}/" if prefix else "")]
-        return tuple(sorted(key for key in keys if _is_closed(key)))
+            found = [(entry.key, entry.modified) for entry in self._bucket.list(f"{prefix}/" if prefix else "")]
+        return {key: time for key, time in sorted(found) if _is_closed(key)}
 
     def delete(self, name: str) -> None:
         """One request; see `Store.delete`."""

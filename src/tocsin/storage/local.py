@@ -7,7 +7,7 @@ import os
 import stat
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -87,10 +87,10 @@ class LocalStore(Store):
             temporary.unlink(missing_ok=True)
         _flush_folder(path.parent)
 
-    def list(self, prefix: str) -> tuple[str, ...]:
-        """Walk one folder; see `Store.list`."""
+    def times(self, prefix: str) -> Mapping[str, datetime]:
+        """Walk one folder; see `Store.times`."""
         folder = self._path(prefix) if prefix else self._folder
-        return tuple(sorted(f"{prefix}/{name}" if prefix else name for name in _names_in(folder)))
+        return dict(sorted((f"{prefix}/{name}" if prefix else name, time) for name, time in _files_in(folder)))
 
     def delete(self, name: str) -> None:
         """Unlink one file; see `Store.delete`."""
@@ -105,7 +105,7 @@ class LocalStore(Store):
     def modified(self, name: str) -> datetime:
         """The file's own time; see `Store.modified`."""
         try:
-            return datetime.fromtimestamp(self._path(name).lstat().st_mtime, UTC)
+            return _time(self._path(name).lstat())
         except OSError as error:
             raise _unreadable(name, error) from error
 
@@ -129,8 +129,8 @@ class LocalStore(Store):
         return path
 
 
-def _names_in(folder: Path) -> Iterator[str]:
-    """Names of plain files below a folder; whatever has no closed name is none of ours."""
+def _files_in(folder: Path) -> Iterator[tuple[str, datetime]]:
+    """Names and times of plain files below a folder; whatever has no closed name is none of ours."""
     try:
         entries = list(os.scandir(folder))
     except (FileNotFoundError, NotADirectoryError):
@@ -139,9 +139,14 @@ def _names_in(folder: Path) -> Iterator[str]:
         if not SEGMENT.fullmatch(entry.name):
             continue
         if entry.is_dir(follow_symlinks=False):
-            yield from (f"{entry.name}/{name}" for name in _names_in(Path(entry.path)))
+            yield from ((f"{entry.name}/{name}", time) for name, time in _files_in(Path(entry.path)))
         elif entry.is_file(follow_symlinks=False):
-            yield entry.name
+            with suppress(FileNotFoundError):  # deleted meanwhile
+                yield entry.name, _time(entry.stat(follow_symlinks=False))
+
+
+def _time(status: os.stat_result) -> datetime:
+    return datetime.fromtimestamp(status.st_mtime, UTC)
 
 
 def _make_folder(folder: Path) -> None:
