@@ -81,4 +81,5 @@ def _show(translation: Translation, name: str, output: Path, environment: list[s
     if environment:
         told = "not copied: Tocsin takes ${NAME} from the environment, so load the file there before you call it"
         screens.listing("Beside it, in .env", dict.fromkeys(environment, told))
-    screens.say(f"Wrote {output}, from a config of {translation.system.title}. Look it over, then: tocsin check")
+    whose = translation.system.title
+    screens.say(f"Wrote {output}, from a config of {whose}. Look it over, then: tocsin check -c {output}")
