@@ -12,7 +12,7 @@ from subprocess import CompletedProcess
 import numpy as np
 import pytest
 import structlog
-from tests.storage.servers import GcsServer, S3Server, gcs_server, s3_server
+from tests.storage.servers import CloudServer, GcsServer, S3Server, gcs_server, s3_server
 
 from tocsin.cli import main
 
@@ -95,6 +95,13 @@ def gcs(gcs_server: GcsServer, monkeypatch: pytest.MonkeyPatch) -> GcsServer:
     for name, value in gcs_server.environment.items():
         monkeypatch.setenv(name, value)
     return gcs_server
+
+
+@pytest.fixture(params=["s3", "gcs"])
+def cloud(request: pytest.FixtureRequest) -> CloudServer:
+    """Each of the two in turn."""
+    server: CloudServer = request.getfixturevalue(request.param)
+    return server
 
 
 @pytest.fixture

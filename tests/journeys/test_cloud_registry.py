@@ -8,7 +8,6 @@ from pathlib import Path
 from subprocess import CompletedProcess
 from urllib.parse import unquote
 
-import pytest
 from tests.storage.servers import CloudServer
 
 from tocsin.storage import open_bucket
@@ -16,11 +15,7 @@ from tocsin.storage import open_bucket
 Run = Callable[..., CompletedProcess[str]]
 
 
-@pytest.mark.parametrize("kind", ["s3", "gcs"])
-def test_a_model_trained_here_serves_from_a_bucket(
-    kind: str, site: Path, tocsin: Run, request: pytest.FixtureRequest
-) -> None:
-    cloud: CloudServer = request.getfixturevalue(kind)
+def test_a_model_trained_here_serves_from_a_bucket(cloud: CloudServer, site: Path, tocsin: Run) -> None:
     url = cloud.bucket()
     config = site / "tocsin.yaml"
     config.write_text(config.read_text("utf-8") + f"registry: {{path: {url}/models}}\n", "utf-8")

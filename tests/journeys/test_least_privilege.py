@@ -106,7 +106,7 @@ def creators(bindings: Any, name: str, roles: Sequence[str] = ("objectCreator", 
     found = set()
     for binding in bindings:
         if binding["role"].removeprefix("roles/storage.") in roles and holds(binding["condition"]["expression"], name):
-            found |= {re.search(r"tocsin-(\w+)@", member)[1] for member in binding["members"]}  # type: ignore[index]
+            found |= {who for member in binding["members"] for who in re.findall(r"tocsin-(\w+)@", member)}
     return found
 
 

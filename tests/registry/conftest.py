@@ -15,10 +15,11 @@ from tests.registry.sites import Publishers
 def publishers() -> Iterator[Publishers]:
     command = [sys.executable, program]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         yield Publishers(process)
-        process.stdin.close()  # type: ignore[union-attr]
+        process.stdin.close()
 
 
 @pytest.fixture

@@ -13,12 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-import firebase_admin
 import pytest
-from firebase_admin import storage as firebase_storage
-from google.auth.credentials import AnonymousCredentials
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.storage.firebase import firebase_bucket
 from tests.storage.servers import CloudServer, S3Server
 
 from tocsin import log
@@ -36,24 +34,13 @@ from tocsin.storage.folder import FolderBucket
 HOUR_S = 3_600.0
 
 
-@pytest.fixture(params=["s3", "gcs"])
-def cloud(request: pytest.FixtureRequest) -> Any:
-    return request.getfixturevalue(request.param)
-
-
-class NoCredential(firebase_admin.credentials.Base):  # type: ignore[misc]  # firebase-admin has no types
-    def get_credential(self) -> AnonymousCredentials:
-        return AnonymousCredentials()
-
-
 def put(url: str, key: str, data: bytes) -> None:
     """Write an object with the library of the cloud itself, on Google with that of Firebase."""
     name = url.split("/")[2]
     if url.startswith("s3:"):
         boto3.client("s3").put_object(Bucket=name, Key=key, Body=data)
         return
-    app = firebase_admin.initialize_app(NoCredential(), name=f"{url}/{key}", options={"projectId": "tocsin"})
-    firebase_storage.bucket(name, app=app).blob(key).upload_from_string(data)
+    firebase_bucket(url).blob(key).upload_from_string(data)
 
 
 def rows(start: int, number: int, width: int = 1) -> bytes:

@@ -8,15 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
-from typing import Any
 
 import boto3
-import firebase_admin
 import numpy as np
 import pytest
-from firebase_admin import storage as firebase_storage
-from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage as google_storage
+from tests.storage.firebase import firebase_bucket
 from tests.storage.servers import CloudServer, GcsServer, S3Server
 
 from tocsin.errors import ConflictError, IntegrityError, LimitExceeded, NotStored, RegistryError, SourceLost
@@ -24,16 +21,6 @@ from tocsin.storage import Bucket, Meter, Store, open_bucket, open_store
 from tocsin.storage.bucket_store import BucketStore
 
 LIMIT = 2**24
-
-
-@pytest.fixture(params=["s3", "gcs"])
-def cloud(request: pytest.FixtureRequest) -> Any:
-    return request.getfixturevalue(request.param)
-
-
-class NoCredential(firebase_admin.credentials.Base):  # type: ignore[misc]  # firebase-admin has no types
-    def get_credential(self) -> AnonymousCredentials:
-        return AnonymousCredentials()
 
 
 def judge(url: str) -> Callable[[str], bytes]:
@@ -60,8 +47,7 @@ def test_the_other_library_reads_what_was_written(cloud: CloudServer, rng: np.ra
 def test_what_others_wrote_is_read(s3: S3Server, gcs: GcsServer) -> None:
     s3_url, gcs_url = s3.bucket(), gcs.bucket()
     boto3.client("s3").put_object(Bucket=s3_url[5:], Key="day/1.csv", Body=b"a,b\n1,2\n")
-    app = firebase_admin.initialize_app(NoCredential(), name=gcs_url, options={"projectId": "tocsin"})
-    firebase_storage.bucket(gcs_url[5:], app).blob("day/1.csv").upload_from_string(b"a,b\n1,2\n")
+    firebase_bucket(gcs_url).blob("day/1.csv").upload_from_string(b"a,b\n1,2\n")
     for url in (s3_url, gcs_url):
         (entry,) = open_bucket(url).list("day/")
         assert (entry.key, entry.size) == ("day/1.csv", 8)
