@@ -46,7 +46,7 @@ def file(registry: Registry, tmp_path: Path) -> Path:
 
 
 def read(file: Path, rules: RegistryConfig | None = None) -> Package:
-    return unpacked(Archive(file, LIMIT), rules or RegistryConfig(), now)
+    return unpacked(Archive(file.read_bytes(), file.name, LIMIT), rules or RegistryConfig(), now)
 
 
 def test_a_package_holds_the_same_model_and_all_that_was_said_of_it(registry: Registry, file: Path) -> None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from tocsin.model.documents import sha256
-from tocsin.storage.archive import write_archive
+from tocsin.storage.archive import packed
 
 if TYPE_CHECKING:
     from tocsin.system import Project
@@ -87,7 +86,7 @@ def deployment(project: Project, version: int, now: datetime) -> dict[str, bytes
         "tocsin_generated": entry.generated,
     }
     files = {
-        MODEL: _package(project, version),
+        MODEL: packed(registry.luggage(name).package(version)),
         METADATA: _json(facts),
         _CHECKER.name: _CHECKER.read_bytes(),
         "inference_example.py": _EXAMPLE.encode(),
@@ -115,13 +114,6 @@ def deployment(project: Project, version: int, now: datetime) -> dict[str, bytes
         },
     }
     return {**files, MANIFEST: _json(manifest)}
-
-
-def _package(project: Project, version: int) -> bytes:
-    with TemporaryDirectory(prefix="tocsin-") as folder:
-        file = Path(folder) / MODEL
-        write_archive(file, project.registry.luggage(project.config.name).package(version))
-        return file.read_bytes()
 
 
 def _json(document: dict[str, Any]) -> bytes:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -61,14 +60,14 @@ def import_model(
     """Take over a version as the next candidate, unjudged; of other systems' models what is known, and no file."""
     from tocsin.cli.imported.heirlooms import MAX_JSON_BYTES, networking_tester
     from tocsin.registry.packages import MORE_BYTES
-    from tocsin.storage.archive import whole_file
+    from tocsin.storage.archive import Archive, whole_file
 
     settings: Settings = ctx.obj
     project = settings.project()
     limit = project.config.registry.max_size + MORE_BYTES
     data = whole_file(file, limit)
     if not data.lstrip().startswith(b"{"):
-        found = _from_zip(project, file, limit)
+        found = _from_zip(project, Archive(data, file.name, limit), file.name)
     elif len(data) > MAX_JSON_BYTES:
         raise IntegrityError(file.name, "a large document", f"at most {MAX_JSON_BYTES} bytes")
     else:
@@ -80,24 +79,21 @@ def import_model(
     raise typer.Exit(1 if found["problems"] else 0)
 
 
-def _from_zip(project: Project, file: Path, limit: int) -> dict[str, Any]:
+def _from_zip(project: Project, archive: Archive, where: str) -> dict[str, Any]:
     from tocsin.cli.deployment import MANIFEST, MODEL
     from tocsin.cli.imported.heirlooms import analyzer
-    from tocsin.registry.packages import is_package
+    from tocsin.registry.packages import MORE_BYTES, is_package
     from tocsin.storage.archive import Archive
 
-    archive = Archive(file, limit)
     if is_package(archive):
         return _take(project, archive)
     if MANIFEST not in archive.names:
-        raise IntegrityError(file.name, "a ZIP of something else", f"a package: {MANIFEST} or registry.json in it")
-    brought = analyzer(archive, file.name)
+        raise IntegrityError(where, "a ZIP of something else", f"a package: {MANIFEST} or registry.json in it")
+    brought = analyzer(archive, where)
     if MODEL not in archive.names:
         return _bring(project, brought)
-    with TemporaryDirectory(prefix="tocsin-") as folder:
-        inner = Path(folder) / MODEL
-        inner.write_bytes(archive.read(MODEL, limit))
-        return _take(project, Archive(inner, limit))
+    limit = project.config.registry.max_size + MORE_BYTES
+    return _take(project, Archive(archive.read(MODEL, limit), MODEL, limit))
 
 
 def _take(project: Project, archive: Archive) -> dict[str, Any]:

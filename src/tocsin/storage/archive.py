@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
+from typing import IO
 
 from tocsin.errors import IntegrityError, NotStored, RegistryError
 from tocsin.storage.base import MAX_SEGMENTS, Store
@@ -41,8 +42,15 @@ _BROKEN = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, Runt
 """All that a broken ZIP makes the library raise; NotImplementedError is a RuntimeError."""
 
 
+def packed(files: Mapping[str, bytes]) -> bytes:
+    """Files in one ZIP, by name, without times and without compression: equal files, equal bytes."""
+    raw = BytesIO()
+    _pack(raw, files)
+    return raw.getvalue()
+
+
 def write_archive(file: Path, files: Mapping[str, bytes]) -> None:
-    """Write files into a new ZIP, by name, without times and without compression: equal files, equal bytes.
+    """Write files into a new ZIP, with the bytes of `packed`.
 
     Raises
     ------
@@ -50,11 +58,8 @@ def write_archive(file: Path, files: Mapping[str, bytes]) -> None:
         If the file exists or cannot be written.
     """
     try:
-        with file.open("xb") as raw, zipfile.ZipFile(raw, "w", zipfile.ZIP_STORED) as archive:
-            for name in sorted(files):
-                entry = zipfile.ZipInfo(name, _EPOCH)
-                entry.external_attr = (stat.S_IFREG | 0o644) << 16
-                archive.writestr(entry, files[name])
+        with file.open("xb") as raw:
+            _pack(raw, files)
     except FileExistsError as error:
         hint = "give another name, or move the file away"
         raise RegistryError(str(file), "a file that exists already", "a new name", hint) from error
@@ -68,22 +73,21 @@ class Archive:
 
     Parameters
     ----------
-    file
-        Read at once and as a whole.
+    data
+        The ZIP.
+    where
+        What messages call it.
     limit_bytes
-        The most that it may have, and that all its files may have together once they are unpacked.
+        The most that all its files may have together once they are unpacked.
 
     Raises
     ------
     IntegrityError
         If it is no ZIP, or one that could harm.
-    RegistryError
-        If it cannot be read.
     """
 
-    def __init__(self, file: Path, limit_bytes: int) -> None:
-        self._where = file.name
-        data = whole_file(file, limit_bytes)
+    def __init__(self, data: bytes, where: str, limit_bytes: int) -> None:
+        self._where = where
         self._expect_modest(data)
         try:
             self._archive = zipfile.ZipFile(BytesIO(data))
@@ -172,6 +176,14 @@ class ArchiveStore(Store):
     def modified(self, name: str) -> datetime:
         """A package has no times; see `Store.modified`."""
         return datetime(*_EPOCH, tzinfo=UTC)
+
+
+def _pack(raw: IO[bytes], files: Mapping[str, bytes]) -> None:
+    with zipfile.ZipFile(raw, "w", zipfile.ZIP_STORED) as archive:
+        for name in sorted(files):
+            entry = zipfile.ZipInfo(name, _EPOCH)
+            entry.external_attr = (stat.S_IFREG | 0o644) << 16
+            archive.writestr(entry, files[name])
 
 
 def whole_file(file: Path, limit_bytes: int) -> bytes:
