@@ -32,7 +32,7 @@ def test_a_run_that_breaks_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_runs_of_another_project_are_not_counted(tmp_path: Path) -> None:
-    for name in ("edge", "edge-two"):
+    for name in ("edge", "edge-two", "edge-2"):
         with appearing(new_run(tmp_path, name, MOMENT, "0123456789")):
             pass
     assert [folder.name.partition("-2026")[0] for folder in runs(tmp_path, "edge")] == ["edge"]

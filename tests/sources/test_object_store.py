@@ -315,15 +315,16 @@ def test_the_spool_is_private_and_forgets_what_died(tmp_path: Path) -> None:
     with spool(folder) as first:
         (first / "object").write_bytes(b"data")
         assert [path.stat().st_mode & 0o777 for path in (folder, first)] == [0o700, 0o700]
-        dead = folder / "dead"
+        dead, foreign = folder / f"{first.name}.dead", folder / "holiday"
         dead.mkdir()
+        foreign.mkdir()
         (dead / "object").write_bytes(b"left behind")
         with spool(folder) as second:
             assert first != second
             assert (first / "object").exists()
             assert not dead.exists()
         assert not second.exists()
-    assert list(folder.iterdir()) == []
+    assert list(folder.iterdir()) == [foreign]
 
 
 STEP = st.sampled_from(["a", "b", ".c", "a.csv", "b.csv", "[x]"])

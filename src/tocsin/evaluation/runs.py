@@ -18,6 +18,8 @@ from tocsin.sources.base import Tally
 
 MOST_AT_ONCE = 1_000
 """Runs of one model within a millisecond."""
+_MOMENT = f"{'[0-9]' * 8}T{'[0-9]' * 6}.*"
+"""No project is called like that: the runs of `edge` are not those of `edge-2`."""
 
 
 def new_run(root: Path, name: str, moment: datetime, digest: str) -> Path:
@@ -43,12 +45,12 @@ def appearing(folder: Path) -> Iterator[Path]:
 
 def runs(root: Path, name: str) -> list[Path]:
     """The finished run folders of a project, oldest first."""
-    return sorted(root.glob(f"{name}-[0-9]*T[0-9]*")) if root.is_dir() else []
+    return sorted(root.glob(f"{name}-{_MOMENT}")) if root.is_dir() else []
 
 
 def unfinished(root: Path, name: str) -> list[Path]:
     """What runs of a project left behind that were killed, or what one is writing now."""
-    return sorted(root.glob(f".{name}-[0-9]*T[0-9]*.partial")) if root.is_dir() else []
+    return sorted(root.glob(f".{name}-{_MOMENT}.partial")) if root.is_dir() else []
 
 
 def write_run(

@@ -13,6 +13,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+_OURS = "spooled-"
+"""What every folder here is called first: the folder above may be somebody's, with more in it."""
+
 
 @contextmanager
 def spool(folder: Path) -> Iterator[Path]:
@@ -26,7 +29,7 @@ def spool(folder: Path) -> Iterator[Path]:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _locked(folder):  # nobody clears up between the making of a folder and its lock
         _clear(folder)
-        own = Path(tempfile.mkdtemp(dir=folder))
+        own = Path(tempfile.mkdtemp(prefix=_OURS, dir=folder))
         lock = _lock(own)
     try:
         yield own
@@ -37,7 +40,7 @@ def spool(folder: Path) -> Iterator[Path]:
 
 
 def _clear(folder: Path) -> None:
-    for left in folder.iterdir():
+    for left in folder.glob(f"{_OURS}*"):
         if left.is_dir() and not left.is_symlink() and (lock := _lock(left)) is not None:
             shutil.rmtree(left, ignore_errors=True)
             os.close(lock)
