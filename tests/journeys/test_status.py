@@ -110,10 +110,13 @@ def test_a_champion_that_cannot_be_trusted_is_told_and_who_serves_instead(
     step.chmod(0o600)
     step.write_bytes(step.read_bytes().replace(b'"promoted"', b'"renewed"'))
     found = status()
-    assert found["fallback"] is True
+    assert (found["status"], found["fallback"]) == ("partial", True)
     assert found["channels"]["champion"]["version"] is None
     assert "changed" in found["channels"]["champion"]["problem"]["got"]
     assert "the last good model of this machine serves" in tocsin("status").stdout
+    listed = tocsin("models", "list")
+    assert listed.returncode == 1
+    assert "000001.json\n  got bytes that have changed" in listed.stdout
 
 
 def test_a_channel_that_nobody_renewed_is_stale(configure: Configure, tocsin: Run, status: Status) -> None:

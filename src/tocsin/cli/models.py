@@ -35,7 +35,8 @@ def list_models(ctx: typer.Context) -> None:
         screens.document(found)
     else:
         version_screens.versions(found, project.clock())
-    raise typer.Exit(1 if found["problems"] else 0)
+    refused = any(standing.problem for standing in found["standings"])
+    raise typer.Exit(1 if found["problems"] or refused else 0)
 
 
 @models_app.command()

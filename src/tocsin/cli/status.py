@@ -22,7 +22,7 @@ _MARKS = {"passed": "[green]✓[/]", "refused": "[yellow]✗[/]", "failed": "[re
 
 
 def told(settings: Settings) -> int:
-    """Show it; the exit code is 1 where a question got no answer."""
+    """Show it; the exit code is 1 where a question got no answer, or one that cannot be trusted."""
     project = settings.project()
     with screens.progress_of(project):
         found = overview(project)
@@ -30,7 +30,7 @@ def told(settings: Settings) -> int:
         screens.document(_document(found))
     else:
         _screen(found, project.clock())
-    return 1 if found.problems else 0
+    return 0 if found.whole else 1
 
 
 def _document(found: Overview) -> dict[str, Any]:
@@ -38,7 +38,7 @@ def _document(found: Overview) -> dict[str, Any]:
     return {
         "name": found.name,
         "moment": found.moment,
-        "status": "partial" if found.problems else "valid",
+        "status": "valid" if found.whole else "partial",
         "problems": [screens.plain(problem) for problem in found.problems],
         "storage": {"data": found.data, "models": {"versions": len(found.versions), "bytes": stored}},
         "freshness": {"newest_object": _newest_object(found), "newest_row": _newest_row(found)},

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from rich.markup import escape
 from rich.table import Table
 
 from tocsin.cli import screens
@@ -52,7 +53,7 @@ def versions(found: Mapping[str, Any], now: datetime) -> None:
         out.print(f"[dim]Given up: {', '.join(map(str, found['retired']))}[/]")
     heirlooms(found["heirlooms"])
     for problem in found["problems"]:
-        out.print(f"[red]✗[/] {literal(problem)}")
+        out.print(f"[red]✗[/] {escape(str(problem))}")
 
 
 def heirlooms(found: Iterable[Heirloom]) -> None:
@@ -68,7 +69,7 @@ def standings(found: Iterable[Standing], now: datetime) -> None:
     """Where each channel points, since when, by whom, and what is wrong with it."""
     for standing in found:
         if standing.problem:
-            out.print(f"[red]✗[/] {literal(standing.channel)}: {literal(standing.problem)}")
+            out.print(f"[red]✗[/] {literal(standing.channel)}: {escape(str(standing.problem))}")
         elif standing.step:
             step, since = standing.step, age(standing.step.issued, now)
             said = f"version {step.version}, {_reason(step)} {since} ago by the key {standing.key[:KEY]}"

@@ -70,6 +70,11 @@ class Overview:
     """Main figures of the last judged runs or, where no run was here, of all versions; oldest first."""
     problems: list[Problem] = field(default_factory=list)
 
+    @property
+    def whole(self) -> bool:
+        """Whether everything has answered and every channel can be trusted."""
+        return not self.problems and not any(standing.problem for standing in self.channels)
+
     @contextmanager
     def asking(self) -> Iterator[None]:
         """What gets no answer is noted, and the next question asked."""
