@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from tocsin.arrays import Array
 from tocsin.arrays import checked as arrays_as
 from tocsin.component import Part, PartSpec, build
+from tocsin.config import Config
 from tocsin.detectors.base import Detector
 from tocsin.errors import ConfigError, IntegrityError, MissingExtraError
 from tocsin.features.base_units import units
@@ -96,7 +97,7 @@ class Fitted:
     @classmethod
     def restore(cls, bundle: Bundle, outside: Collection[str] = ()) -> Self:
         """What `content` and `arrays` wrote; see `AnomalyModel.from_bundle`."""
-        foreign = {name for name in part_types(bundle.content) if "/" in name} - set(outside)
+        foreign = _foreign(bundle.content) - set(outside)
         if foreign:
             hint = "name it in the config of this machine if you trust it"
             raise IntegrityError("model", f"parts of other packages: {', '.join(sorted(foreign))}", "our own", hint)
@@ -157,13 +158,19 @@ class Fitted:
         )
 
 
-def part_types(content: Any) -> set[str]:
-    """Every `type` anywhere in a manifest or a config: whatever could lead to an import."""
+def named_by(config: Config) -> set[str]:
+    """Parts of other packages that a config names, and which its models may therefore hold."""
+    return _foreign([spec.to_json() for spec in (config.detector, config.threshold, *config.features.derive)])
+
+
+def _foreign(content: Any) -> set[str]:
+    """Every `type` of another package anywhere in a manifest or a config: whatever could lead to an import of it."""
     if isinstance(content, Mapping):
-        own = {content["type"]} if isinstance(content.get("type"), str) else set()
-        return own.union(*(part_types(item) for item in content.values()))
+        name = content.get("type")
+        own = {name} if isinstance(name, str) and "/" in name else set()
+        return own.union(*(_foreign(item) for item in content.values()))
     if isinstance(content, list | tuple):
-        return set().union(*(part_types(item) for item in content))
+        return set().union(*(_foreign(item) for item in content))
     return set()
 
 

@@ -14,9 +14,9 @@ from tocsin.storage import elsewhere
 from tocsin.system.project import Project
 from tocsin.training.period import Period
 
-PUBLISHING, PER_VERSION = 100, 10
+PUBLISHING, PER_KEPT = 120, 5
 """Requests for a version and a promotion, with the champion read and judged beside it, and more for each version that
-there was before; a little above what was measured."""
+is kept, however many there were; a little above what was measured."""
 COUNTED = ("object_store", "firebase")
 """Sources of which somebody else counts what is asked."""
 FREE_DAILY = {"requests": 50_000, "transfer": 10**9}
@@ -100,11 +100,11 @@ def budget(project: Project, *, connect: bool) -> Budget:
     LimitExceeded
         If the listing alone is more than the limits allow.
     """
-    limits, registry = project.config.limits, _scheme(project.config.registry.path)
+    limits, registry = project.config.limits, project.config.registry
     return Budget(
         tuple(_readings(project, connect=connect)),
-        PUBLISHING + PER_VERSION * (_versions(project) if connect else 0) if registry else 0,
-        registry,
+        PUBLISHING + PER_KEPT * registry.keep if elsewhere(registry.path) else 0,
+        _scheme(registry.path),
         limits.requests,
         limits.transfer,
         connect,
@@ -125,12 +125,6 @@ def _readings(project: Project, *, connect: bool) -> Iterator[Reading]:
         pieces = tuple(source.pieces)
         cost = source.cost(pieces)
         yield Reading(place, spec.type, _scheme(url), len(pieces), cost.requests, cost.transfer)
-
-
-def _versions(project: Project) -> int:
-    """How many versions there were, also of those that are gone."""
-    registry, name = project.registry, project.config.name
-    return max((entry.version for entry in registry.history(name)), default=0) if name in registry.names() else 0
 
 
 def _scheme(place: str) -> str:

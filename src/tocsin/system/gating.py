@@ -22,10 +22,11 @@ from tocsin.evaluation.standing import Share, Subject, fresh_anomalies, stand
 from tocsin.model.anomaly_model import AnomalyModel
 from tocsin.model.bundle import Bundle, pack, unpack
 from tocsin.model.feature_cache import FeatureCache, FeaturePass
-from tocsin.model.fitted import part_types
+from tocsin.model.fitted import named_by
 from tocsin.model.profile import described
 from tocsin.records import Batch, Scores, Vector, Verdict
 from tocsin.registry import CHAMPION, Registry
+from tocsin.system.loading import admitted
 
 COMPARED = 4_000
 """Test rows by which ranks are compared."""
@@ -138,7 +139,7 @@ class Court:
             if name not in self.registry.names() or CHAMPION not in self.registry.channels(name):
                 return None
             bundle, entry = self.registry.load(name, CHAMPION)
-            model = AnomalyModel.from_bundle(bundle, outside=self._outside)
+            model = admitted(bundle, self.config)
             memory = int(entry.summary.get("peak_memory_bytes", 0))
             return _Champion(model, entry.digest, memory, telling_column(self.registry.report(name, CHAMPION)))
         except TocsinError as error:
@@ -148,15 +149,9 @@ class Court:
     def _rebuilt(self, candidate: Candidate) -> tuple[AnomalyModel, str]:
         """The model as a machine will have it that loads its files; as it is, with the reason, if that fails."""
         try:
-            return AnomalyModel.from_bundle(unpack(pack(candidate.bundle)), outside=self._outside), ""
+            return AnomalyModel.from_bundle(unpack(pack(candidate.bundle)), outside=named_by(self.config)), ""
         except TocsinError as error:
             return candidate.model, f"{error.problem.where}, {error.problem.got}"
-
-    @property
-    def _outside(self) -> set[str]:
-        """Parts of other packages that the config of this machine names."""
-        config = self.config
-        return part_types([spec.to_json() for spec in (config.detector, config.threshold, *config.features.derive)])
 
     def _pinned(self, anchor: AnomalyModel, test: Batch, *, anew: bool) -> Pins | None:
         """The rows that are pinned, or that were pinned now."""

@@ -27,9 +27,7 @@ from tocsin.evaluation.runs import appearing, new_run, write_run
 from tocsin.model.anomaly_model import AnomalyModel
 from tocsin.model.documents import sha256
 from tocsin.model.feature_cache import FeatureCache, FeaturePass
-from tocsin.model.fitted import part_types
 from tocsin.model.provenance import provenance
-from tocsin.model.replay import replay_once
 from tocsin.privacy import Privacy
 from tocsin.records import Batch, Verdict
 from tocsin.registry import CANDIDATE, CHAMPION, Machine, Registry, Version
@@ -43,6 +41,7 @@ from tocsin.sources.base import Tally
 from tocsin.storage import Meter, Store, elsewhere, open_store
 from tocsin.system.checking import check
 from tocsin.system.gating import Candidate, Court, Rows
+from tocsin.system.loading import admitted
 from tocsin.system.logbook import logged
 from tocsin.system.outcome import Outcome, Tried, rows_to_judge
 from tocsin.training.exports import Export, Material
@@ -59,7 +58,6 @@ RUNS = "runs"
 HOME = ".tocsin"
 FEATURES = ".tocsin/features"
 FIT = ".tocsin/fit"
-REPLAYED = ".tocsin/replayed"
 
 
 class Project:
@@ -357,15 +355,9 @@ class Project:
         return self.reader.batches(spec, labels, tally or Tally(), within=within)
 
     def model(self, version: int | str | None = None) -> tuple[AnomalyModel, Version]:
-        """A registered model and its entry; by default the champion, or the candidate while there is none.
-
-        Its golden rows are scored in a process of their own first, once on a machine.
-        """
+        """A registered model and its entry; by default the champion, or the candidate while there is none."""
         bundle, entry = self.registry.load(self.config.name, version)
-        named_here = (self.config.detector, self.config.threshold, *self.config.features.derive)
-        outside = {name for name in part_types([spec.to_json() for spec in named_here]) if "/" in name}
-        replay_once(bundle, self.config.resolve(REPLAYED), outside)
-        model = AnomalyModel.from_bundle(bundle, outside)
+        model = admitted(bundle, self.config)
         self.config = self.config.with_columns(model.design.schema.found)
         return model, entry
 
