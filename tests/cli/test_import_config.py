@@ -80,6 +80,22 @@ def test_a_bucket_that_is_none_is_told(imported: Imported, founding: Texts) -> N
     assert fates["firebase.storage_bucket"] == "unfit"
 
 
+def test_no_path_leads_out_of_a_bucket(imported: Imported, founding: Texts) -> None:
+    text = founding["mnemosyne"].replace("flows/training", "../else/where").replace("path: models", "path: a/../../b")
+    config, fates = imported(text)
+    assert {fates["firebase.training_data_path"], fates["firebase.model_output_path"]} == {"unfit"}
+    assert config.source is not None
+    assert ".." not in str(config.source.to_json()) + config.registry.path
+
+
+def test_a_promotion_rule_that_does_not_fit_says_which_word(tocsin: Run, founding: Texts) -> None:
+    text = founding["networking_tester"].replace('"f1_score"', '"beauty"').replace("0.75", "2")
+    Path("foreign").write_text(text, "utf-8")
+    shown = " ".join(tocsin("import-config", "foreign").stdout.split())
+    assert "promotion_metric_name: got 'beauty', wanted promotion_metric_name to be one of" in shown
+    assert "promotion_metric_threshold: got 2, wanted a number from 0 to 1" in shown
+
+
 def test_a_logarithm_that_the_preset_lacks_is_added_to_its_features(imported: Imported, founding: Texts) -> None:
     own = "[bytes_in, bytes_out, packets_in, packets_out, duration]"
     config, _ = imported(founding["mnemosyne"].replace(own, "[bytes_in, dst_port]"))

@@ -50,6 +50,8 @@ def _bucket_of(words: Words) -> str | None:
 def _in_bucket(folder: str, words: Words) -> str:
     """A folder of the bucket that the config names, or of this machine where it names none."""
     bucket = _bucket_of(words)
+    if bucket and ".." in folder.split("/"):
+        raise ValueError("wanted a folder of the bucket, without ..")
     return f"gs://{bucket}/{folder.strip('/')}" if bucket else folder
 
 

@@ -68,14 +68,24 @@ def _rows(place: str) -> Rule:
 
 
 def _promotion(value: Any, words: Words) -> Fate:
-    figure = _FIGURES.get(text(words.get("promotion_metric_name", "f1_score")))
+    bar = number(value, 0, 1)
+    return at_least(_figure(words.get("promotion_metric_name", "f1_score")))(bar, words)
+
+
+def _promoting(value: Any, words: Words) -> Fate:
+    figure = _figure(value)
+    try:
+        bar = number(words.get("promotion_metric_threshold", _BAR), 0, 1)
+    except ValueError as error:
+        raise ValueError("wanted promotion_metric_threshold to be a number from 0 to 1") from error
+    return at_least(figure)(bar, words)
+
+
+def _figure(value: Any) -> str:
+    figure = _FIGURES.get(text(value))
     if figure is None:
         raise ValueError(f"wanted promotion_metric_name to be one of: {', '.join(_FIGURES)}")
-    return at_least(figure)(value, words)
-
-
-def _promoting(_value: Any, words: Words) -> Fate:
-    return _promotion(number(words.get("promotion_metric_threshold", _BAR), 0, 1), words)
+    return figure
 
 
 def _spelled(word: str) -> str:
