@@ -44,7 +44,7 @@ def test_a_training_on_a_bucket_takes_what_was_planned(
 ) -> None:
     registry = s3.bucket()
     configure(source(flows), more=f"registry: {{path: '{registry}'}}\n")
-    for _ in range(4):
+    for _ in range(7):
         planned = json.loads(tocsin("plan", "--connect", "--json").stdout)["budget"]
         (reading,) = planned["readings"]
         assert (reading["pieces"], reading["requests"]) == (4, 5)

@@ -53,8 +53,7 @@ def _screen(asked: Budget) -> None:
     for reading in asked.readings:
         screens.say(f"{reading.place}, {reading.kind}: {_reading(reading)}")
     if asked.publishing:
-        more = "" if asked.listed else ", and 10 for each before it"
-        screens.say(f"registry: {asked.publishing} requests for a version that is judged and promoted{more}")
+        screens.say(f"registry: {asked.publishing} requests for a version that is judged and promoted")
     limits = (
         f"{asked.most_requests:,} requests (limits.requests), {screens.size(asked.most_transfer)} (limits.transfer)"
     )
@@ -62,8 +61,8 @@ def _screen(asked: Budget) -> None:
     screens.out.print(f"{mark} {limits}; it ends there with nothing published")
     for what, share in asked.shares.items():
         screens.say(f"One training a day takes {share:.2%} of the {what} that Firebase Storage gives for nothing")
-    if not asked.listed:
-        screens.say("With --connect this is counted: it takes a listing of each.")
+    if asked.readings and not asked.listed:
+        screens.say("With --connect this is counted: it takes a listing of each source.")
 
 
 def _reading(reading: Reading) -> str:
