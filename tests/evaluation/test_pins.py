@@ -9,7 +9,7 @@ from tocsin.component import PartSpec
 from tocsin.config import FeaturesConfig, PreparationConfig
 from tocsin.errors import IntegrityError
 from tocsin.evaluation.pins import KIND, MOST_ROWS, Pins, pin
-from tocsin.evaluation.standing import fresh_anomalies, stand
+from tocsin.evaluation.subject import fresh_anomalies, tried_on
 from tocsin.model.anomaly_model import AnomalyModel
 from tocsin.model.design import Design
 from tocsin.records import CLASS, FILE, LABEL, ROW, Batch
@@ -59,10 +59,10 @@ def test_what_the_anchor_rings_for_is_pinned_and_it_finds_all_of_it(
     assert "spike of bytes by 16 deviations" in pins.attacks
     assert "labelled flood" in pins.attacks
     assert pins.anchor == model.digest
-    standing = stand(model, pins, fresh_anomalies(pins, 1))
-    assert standing is not None
-    assert standing.rung.all()
-    assert standing.alerts == pins.alerts
+    on_pins = tried_on(model, pins, fresh_anomalies(pins, 1))
+    assert on_pins is not None
+    assert on_pins.rung.all()
+    assert on_pins.alerts == pins.alerts
 
 
 def test_nobody_is_named_in_what_is_kept(model: AnomalyModel, rng: np.random.Generator) -> None:
@@ -109,4 +109,4 @@ def test_another_seed_makes_other_anomalies_and_the_same_seed_the_same(
 def test_rows_without_what_a_model_reads_try_nothing(model: AnomalyModel, rng: np.random.Generator) -> None:
     pins = pin(model, rows(rng, 1_000))
     poor = replace(pins, clean=Batch({name: pins.clean[name] for name in pins.clean if name != "packets"}))
-    assert stand(model, poor, ()) is None
+    assert tried_on(model, poor, ()) is None

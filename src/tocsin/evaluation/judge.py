@@ -14,27 +14,21 @@ from typing import Any
 from tocsin.errors import ConfigError, Problem
 from tocsin.evaluation.comparison import Comparison
 from tocsin.evaluation.gate import Target, hold, targets_in
-from tocsin.evaluation.gates.agreement import agreement
-from tocsin.evaluation.gates.anchor import anchor
 from tocsin.evaluation.gates.base import Asked, Case, Gate
 from tocsin.evaluation.gates.clean import clean
 from tocsin.evaluation.gates.coverage import coverage
 from tocsin.evaluation.gates.drift import drift
-from tocsin.evaluation.gates.entities import entities
-from tocsin.evaluation.gates.freshness import freshness
-from tocsin.evaluation.gates.future import future
-from tocsin.evaluation.gates.golden import golden
-from tocsin.evaluation.gates.golden_loss import golden_loss
-from tocsin.evaluation.gates.held_out import held_out
+from tocsin.evaluation.gates.fresh import held_out, injected
+from tocsin.evaluation.gates.golden import golden, golden_loss
 from tocsin.evaluation.gates.incident import incident
-from tocsin.evaluation.gates.injected import injected
 from tocsin.evaluation.gates.latency import latency
 from tocsin.evaluation.gates.leak import leak
-from tocsin.evaluation.gates.memory import memory
+from tocsin.evaluation.gates.learnt import entities, rows
 from tocsin.evaluation.gates.missing import missing
-from tocsin.evaluation.gates.rows import rows
+from tocsin.evaluation.gates.ranks import agreement, anchor
+from tocsin.evaluation.gates.room import memory, size
 from tocsin.evaluation.gates.self_test import self_test
-from tocsin.evaluation.gates.size import size
+from tocsin.evaluation.gates.times import freshness, future
 from tocsin.evaluation.report import Report
 from tocsin.records import Judgement, Verdict
 

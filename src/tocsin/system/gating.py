@@ -18,7 +18,7 @@ from tocsin.evaluation.gates.leak import telling_column
 from tocsin.evaluation.judge import judge
 from tocsin.evaluation.pins import Pins, pin
 from tocsin.evaluation.report import Report
-from tocsin.evaluation.standing import Share, Subject, fresh_anomalies, stand
+from tocsin.evaluation.subject import Share, Subject, fresh_anomalies, tried_on
 from tocsin.model.anomaly_model import AnomalyModel
 from tocsin.model.bundle import Bundle, pack, unpack
 from tocsin.model.feature_cache import FeatureCache, FeaturePass
@@ -202,7 +202,7 @@ class _Ring:
             fields=described(model.design.schema),
             scores=scores,
             rang_before=Share(*model.profile.rang.tolist()),
-            standing=None if self._pins is None else stand(model, self._pins, self._fresh),
+            on_pins=None if self._pins is None else tried_on(model, self._pins, self._fresh),
             latency_ms=latency_ms,
             memory_bytes=memory_bytes,
         )

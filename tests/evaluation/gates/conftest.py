@@ -12,7 +12,7 @@ import pytest
 
 from tocsin.evaluation.gates.base import Case
 from tocsin.evaluation.pins import Pins
-from tocsin.evaluation.standing import Share, Standing, Subject
+from tocsin.evaluation.subject import OnPins, Share, Subject
 from tocsin.model.profile import Profile, described
 from tocsin.model.training_rows import TrainingRows
 from tocsin.records import DAY, FILE, ROW, Batch
@@ -53,7 +53,7 @@ def subject(rng: np.random.Generator) -> Subject:
     values = np.column_stack([learnt["load"], learnt["sent"]])
     scores = rng.normal(size=ROWS)
     usual = rng.normal(size=CLEAN)
-    standing = Standing(
+    on_pins = OnPins(
         usual=usual,
         ready=np.ones(CLEAN, dtype=bool),
         alerts=10,
@@ -67,7 +67,7 @@ def subject(rng: np.random.Generator) -> Subject:
         fields=described(SCHEMA),
         scores=scores,
         rang_before=Share(10, 1_000),
-        standing=standing,
+        on_pins=on_pins,
         latency_ms=2.0,
         memory_bytes=100_000_000,
     )
@@ -75,12 +75,12 @@ def subject(rng: np.random.Generator) -> Subject:
 
 @pytest.fixture
 def make_case(subject: Subject, rng: np.random.Generator) -> Callable[..., Case]:
-    """A candidate that is its champion once more; `candidate` and `standing` change what is said of the former."""
+    """A candidate that is its champion once more; `candidate` and `on_pins` change what is said of the former."""
     clean = rows(rng, CLEAN)
     attacked = clean.replace({"_window": np.arange(CLEAN, dtype=np.int64) % ATTACKS})
     names = tuple(f"spike of load, number {number}" for number in range(ATTACKS))
-    assert subject.standing is not None
-    pins = Pins(SCHEMA, clean, (attacked,), names, (), "0" * 64, subject.profile, subject.standing.usual, 10)
+    assert subject.on_pins is not None
+    pins = Pins(SCHEMA, clean, (attacked,), names, (), "0" * 64, subject.profile, subject.on_pins.usual, 10)
     base = Case(
         report=REPORT,
         candidate=subject,
@@ -94,13 +94,11 @@ def make_case(subject: Subject, rng: np.random.Generator) -> Callable[..., Case]
         kinds=np.array(["spike", "swap"] * (FRESH // 2)),
     )
 
-    def make(
-        *, candidate: dict[str, Any] | None = None, standing: dict[str, Any] | None = None, **changes: Any
-    ) -> Case:
+    def make(*, candidate: dict[str, Any] | None = None, on_pins: dict[str, Any] | None = None, **changes: Any) -> Case:
         now = (
             subject
-            if standing is None or subject.standing is None
-            else replace(subject, standing=replace(subject.standing, **standing))
+            if on_pins is None or subject.on_pins is None
+            else replace(subject, on_pins=replace(subject.on_pins, **on_pins))
         )
         return replace(base, candidate=replace(now, **(candidate or {})), **changes)
 

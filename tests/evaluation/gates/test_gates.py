@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from importlib import import_module
+from pkgutil import iter_modules
 from typing import Any
 
 import numpy as np
@@ -15,13 +16,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-import tocsin.evaluation.gates
 from tocsin.errors import ConfigError
+from tocsin.evaluation import gates
 from tocsin.evaluation.figures import UNITS
-from tocsin.evaluation.gates.base import Case
-from tocsin.evaluation.gates.base_ranks import spearman
+from tocsin.evaluation.gates.base import Case, Gate
+from tocsin.evaluation.gates.ranks import spearman
 from tocsin.evaluation.judge import APPROVAL, GATES, judge, unattended
-from tocsin.evaluation.standing import Share, Subject
+from tocsin.evaluation.subject import Share, Subject
 from tocsin.records import DAY, SECOND, Judgement, Verdict
 
 Make = Callable[..., Case]
@@ -103,20 +104,20 @@ BY_A_HAIR: dict[str, tuple[Case_, Case_]] = {
         lambda make, was: _with(make, leaks=_leaks(0.9999)),
     ),
     "golden": (
-        lambda make, was: make(standing=_rung(10), champion=None),
-        lambda make, was: make(standing=_rung(11), champion=None),
+        lambda make, was: make(on_pins=_rung(10), champion=None),
+        lambda make, was: make(on_pins=_rung(11), champion=None),
     ),
-    "golden_loss": (lambda make, was: make(standing=_rung(2)), lambda make, was: make(standing=_rung(3))),
-    "injected": (lambda make, was: make(standing=_peaks(2, 0)), lambda make, was: make(standing=_peaks(3, 0))),
-    "held_out": (lambda make, was: make(standing=_peaks(2, 1)), lambda make, was: make(standing=_peaks(3, 1))),
-    "clean": (lambda make, was: make(standing={"alerts": 28}), lambda make, was: make(standing={"alerts": 29})),
+    "golden_loss": (lambda make, was: make(on_pins=_rung(2)), lambda make, was: make(on_pins=_rung(3))),
+    "injected": (lambda make, was: make(on_pins=_peaks(2, 0)), lambda make, was: make(on_pins=_peaks(3, 0))),
+    "held_out": (lambda make, was: make(on_pins=_peaks(2, 1)), lambda make, was: make(on_pins=_peaks(3, 1))),
+    "clean": (lambda make, was: make(on_pins={"alerts": 28}), lambda make, was: make(on_pins={"alerts": 29})),
     "agreement": (
         lambda make, was: make(candidate={"scores": was.scores + np.sin(np.arange(2_000) * 12.9) * 0.8}),
         lambda make, was: make(candidate={"scores": was.scores + np.sin(np.arange(2_000) * 12.9) * 1.2}),
     ),
     "anchor": (
-        lambda make, was: make(standing={"usual": make().pins.usual + np.sin(np.arange(400) * 12.9) * 2}),  # type: ignore[union-attr]  # they are there
-        lambda make, was: make(standing={"usual": make().pins.usual + np.sin(np.arange(400) * 12.9) * 3}),  # type: ignore[union-attr]
+        lambda make, was: make(on_pins={"usual": _pins(make).usual + np.sin(np.arange(400) * 12.9) * 2}),
+        lambda make, was: make(on_pins={"usual": _pins(make).usual + np.sin(np.arange(400) * 12.9) * 3}),
     ),
     "self_test": (
         lambda make, was: make(candidate={"scores": np.arange(2_000) % 2.0}, champion=None),
@@ -138,11 +139,11 @@ def missed(verdict: Verdict) -> list[str]:
     return [item.target for item in verdict.judgements if item.asked and not item.passed]
 
 
-def test_every_gate_has_a_file_of_its_name_and_none_is_called_like_a_figure() -> None:
-    folder = Path(tocsin.evaluation.gates.__file__).parent
-    files = {path.stem for path in folder.glob("*.py") if not path.stem.startswith(("base", "_"))}
-    assert files == set(GATES) == set(BY_A_HAIR)
-    assert not files & UNITS.keys()
+def test_no_gate_is_forgotten_and_none_is_called_like_a_figure() -> None:
+    modules = [import_module(found.name) for found in iter_modules(gates.__path__, f"{gates.__name__}.")]
+    written = {item.name for module in modules for item in vars(module).values() if isinstance(item, Gate)}
+    assert written == set(GATES) == set(BY_A_HAIR)
+    assert not written & UNITS.keys()
     assert all(gate.why.endswith(".") for gate in GATES.values())
 
 
@@ -214,11 +215,11 @@ def test_a_candidate_that_is_not_what_was_trained_is_refused(make_case: Make) ->
 
 
 def test_rows_that_it_cannot_read_hide_no_attack(make_case: Make) -> None:
-    assert "golden" in missed(judge(make_case(candidate={"standing": None}), {}))
+    assert "golden" in missed(judge(make_case(candidate={"on_pins": None}), {}))
 
 
 def test_a_model_that_has_gone_quiet_is_for_a_person_to_see(make_case: Make) -> None:
-    verdict = judge(make_case(standing={"alerts": 0, "promised": 40.0}, pins=replace(_pins(make_case), alerts=40)), {})
+    verdict = judge(make_case(on_pins={"alerts": 0, "promised": 40.0}, pins=replace(_pins(make_case), alerts=40)), {})
     assert missed(verdict) == ["clean"]
     assert verdict.passed
     assert verdict.needs_approval
@@ -280,7 +281,7 @@ def test_no_gate_raises_on_anything_finite(  # noqa: PLR0917  # one argument for
     odd = replace(subject.training, counts=np.array(counts), span=np.array(span))
     case = make_case(
         candidate={"training": odd, "latency_ms": latency, "scores": subject.scores * spread},
-        standing={"alerts": alerts, "promised": promised, "rung": np.array(rung), "usual": np.zeros(400)},
+        on_pins={"alerts": alerts, "promised": promised, "rung": np.array(rung), "usual": np.zeros(400)},
         last=ahead,
         size_bytes=size,
     )

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tocsin.evaluation.comparison import Comparison
 from tocsin.evaluation.measures import Unit
 from tocsin.evaluation.pins import Pins
-from tocsin.evaluation.standing import Share, Subject
+from tocsin.evaluation.subject import Share, Subject
 from tocsin.records import Judgement
 
 NO_CHAMPION = "there is no champion to compare with"

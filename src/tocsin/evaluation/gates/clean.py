@@ -25,12 +25,12 @@ def clean(case: Case, asked: Asked) -> Iterator[Judgement]:
     Of the alerts on the pinned clean rows over those that its own budget allows there, or that the anchor rang there,
     whichever are more, less what chance may do to a count; fewer than half of the anchor's ask for approval.
     """
-    standing = case.candidate.standing
-    if standing is None or case.pins is None or not standing.ready.any():
+    on_pins = case.candidate.on_pins
+    if on_pins is None or case.pins is None or not on_pins.ready.any():
         yield asked.skipped(NO_PINS if case.pins is None else "no pinned row has a full window behind it")
         return
-    count, expected = standing.alerts, (standing.promised, float(case.pins.alerts))
-    told = f"{count} alerts on {int(standing.ready.sum()):,} clean rows, {max(expected):.3g} were to be expected"
+    count, expected = on_pins.alerts, (on_pins.promised, float(case.pins.alerts))
+    told = f"{count} alerts on {int(on_pins.ready.sum()):,} clean rows, {max(expected):.3g} were to be expected"
     yield asked.judged(_least(count) / max(*expected, 1.0), told)
     if case.pins.alerts >= FEWEST:  # on the same rows: nothing of the difference is chance of the rows
         yield replace(asked, bound=QUIET, soft=True).judged(count / case.pins.alerts, told)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from tocsin.evaluation.gates.base import NO_CHAMPION, NO_CLOCK, Asked, Case, gate
-from tocsin.evaluation.standing import Subject
+from tocsin.evaluation.subject import Subject
 from tocsin.records import DAY, Judgement
 
 

@@ -35,7 +35,7 @@ class Share:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Standing:
+class OnPins:
     """How a model does on the pinned rows."""
 
     usual: Vector
@@ -64,7 +64,7 @@ class Subject:
     """Of the test rows that all models score, (r,)."""
     rang_before: Share
     """Rows that it rings for among those that it learnt from itself."""
-    standing: Standing | None
+    on_pins: OnPins | None
     """None where the pinned rows cannot be read, or there are none."""
     latency_ms: float
     """The median of single rows, for which all models took turns; 0 where there was nobody to take turns with."""
@@ -81,7 +81,7 @@ def fresh_anomalies(pins: Pins, seed: int) -> tuple[Injected, ...]:
     return tuple(inject(pins.clean, pins.schema, Disturbances(windows, LENGTH, STRENGTH, seed=draw)) for draw in seeds)
 
 
-def stand(model: AnomalyModel, pins: Pins, fresh: Sequence[Injected]) -> Standing | None:
+def tried_on(model: AnomalyModel, pins: Pins, fresh: Sequence[Injected]) -> OnPins | None:
     """Try a model on the pinned rows; None if they lack what it reads."""
     try:
         matrix = model.features(pins.clean, model.start())
@@ -92,7 +92,7 @@ def stand(model: AnomalyModel, pins: Pins, fresh: Sequence[Injected]) -> Standin
     except SchemaError:
         return None
     rang = alerts(model, pins.clean, scores.flagged)
-    return Standing(scores.score, ready, rang, _promised(model, pins.clean, ready), rung, peaks)
+    return OnPins(scores.score, ready, rang, _promised(model, pins.clean, ready), rung, peaks)
 
 
 def _peaks(model: AnomalyModel, copy: Injected) -> Vector:
