@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tocsin.errors import IntegrityError, RegistryError
+from tocsin.storage.local import flush_folder
 
 _TEMPORARY = ".unfinished-"
 
@@ -36,7 +37,7 @@ def replace(path: Path, data: bytes) -> None:
     """Write a file over the one that may be there; raises RegistryError if that is refused."""
     with _access_to(path), _written(path, data) as temporary:
         temporary.rename(path)
-        _flush(path.parent)
+        flush_folder(path.parent)
 
 
 def create(path: Path, data: bytes) -> bool:
@@ -46,7 +47,7 @@ def create(path: Path, data: bytes) -> bool:
             os.link(temporary, path)
         except FileExistsError:
             return False
-        _flush(path.parent)
+        flush_folder(path.parent)
         return True
 
 
@@ -54,7 +55,7 @@ def move(path: Path, to: Path) -> None:
     """Let a file take the name of another; raises as `replace` does."""
     with _access_to(to):
         path.rename(to)
-        _flush(to.parent)
+        flush_folder(to.parent)
 
 
 @contextmanager
@@ -83,14 +84,6 @@ def _written(path: Path, data: bytes) -> Iterator[Path]:
         yield temporary
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def _flush(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

@@ -317,6 +317,12 @@ class Intake:
             self._quarantine.add(refused)
 
 
+def last_row(batch: Batch) -> tuple[str, int]:
+    """The file of a batch, and its last row that is done with, refused rows included."""
+    file = str(batch[FILE][0]) if batch.rows else batch.rejected[0].file
+    return file, max([*batch[ROW][-1:].tolist(), *(item.row for item in batch.rejected)])
+
+
 def _is_generated(raw: Batch) -> bool:
     column = raw.get(GENERATED)
     return column is not None and any(str(value).strip().lower() in ("true", "1") for value in set(column.tolist()))

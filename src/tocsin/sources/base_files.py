@@ -16,7 +16,7 @@ from tocsin import observe
 from tocsin.component import snake_case
 from tocsin.errors import DataError, LimitExceeded
 from tocsin.records import FILE, ROW, Batch, Column, Position, Rejected
-from tocsin.sources.base import Piece, RowsPerBatch, Source
+from tocsin.sources.base import Piece, RowsPerBatch, Source, last_row
 
 FORMATS = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".parquet": "parquet"}
 """What reads a file, by the ending of its name."""
@@ -92,8 +92,7 @@ class FileSource(Source):
 
     def acknowledge(self, batch: Batch) -> Position:
         """The last row of this batch's file that is done with, refused rows included."""
-        file = str(batch[FILE][0]) if batch.rows else batch.rejected[0].file
-        last = max([*batch[ROW][-1:].tolist(), *(item.row for item in batch.rejected)])
+        file, last = last_row(batch)
         self._behind[file] = max(last, self._behind.get(file, 0))
         return Position(snake_case(type(self).__name__), dict(self._behind))
 

@@ -14,7 +14,7 @@ from pydantic import Field
 from tocsin.component import Duration, seconds, snake_case
 from tocsin.errors import DataError, LimitExceeded
 from tocsin.records import FILE, ROW, SECOND, Batch, Column, Position, Rejected
-from tocsin.sources.base import Source
+from tocsin.sources.base import Source, last_row
 
 MAX_HELD = 10_000
 """Rows that are held until they are acknowledged."""
@@ -56,10 +56,10 @@ class Held:
     def reopen(self, resume: Position | None) -> int:
         """Give all again that lie behind a position; returns the number of the last row that there is."""
         self._offsets = dict(resume.offsets) if resume else {}
-        places = [(*_place(batch), batch) for batch in self._batches]
+        places = [(*last_row(batch), batch) for batch in self._batches]
         self._batches = deque(batch for file, row, batch in places if row > self._offsets.get(file, 0))
         self._given = 0
-        return max([*self._offsets.values(), *(_place(batch)[1] for batch in self._batches)], default=0)
+        return max([*self._offsets.values(), *(last_row(batch)[1] for batch in self._batches)], default=0)
 
     def find_room(self) -> None:
         """Look for room for one more, before it is read.
@@ -85,7 +85,7 @@ class Held:
     def release(self) -> Position:
         """Hold what was given no longer; says how far that is."""
         for _ in range(self._given):
-            file, row = _place(self._batches.popleft())
+            file, row = last_row(self._batches.popleft())
             self._offsets[file] = row
         self._given = 0
         return Position(self._source, dict(self._offsets))
@@ -197,7 +197,3 @@ def one_row(file: str, row: int, columns: Mapping[str, Column]) -> Batch:
 def no_row(rejected: Rejected) -> Batch:
     """A batch of a poll that gave no row."""
     return Batch({FILE: np.array([], dtype=object), ROW: np.array([], dtype=np.int64)}, [rejected])
-
-
-def _place(batch: Batch) -> tuple[str, int]:
-    return (str(batch[FILE][0]), int(batch[ROW][0])) if batch.rows else (batch.rejected[0].file, batch.rejected[0].row)

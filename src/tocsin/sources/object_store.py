@@ -18,8 +18,8 @@ from pydantic import Field
 from tocsin import observe
 from tocsin.component import PartSpec, Spec, build, part
 from tocsin.errors import ConflictError, DataError, IntegrityError, LimitExceeded, NotStored, SourceLost
-from tocsin.records import FILE, ROW, Batch, Position, Rejected
-from tocsin.sources.base import Piece
+from tocsin.records import Batch, Position, Rejected
+from tocsin.sources.base import Piece, last_row
 from tocsin.sources.base_files import MAX_FILES, MAX_RAW, FileSource, format_of, legible
 from tocsin.sources.base_globs import fits, fixed_beginning, split_pattern
 from tocsin.sources.base_polls import no_row
@@ -146,8 +146,7 @@ class ObjectStore(RemoteSource):
 
     def acknowledge(self, batch: Batch) -> Position:
         """The last row of this batch's object that is done with, refused rows included."""
-        file = str(batch[FILE][0]) if batch.rows else batch.rejected[0].file
-        last = max([*batch[ROW][-1:].tolist(), *(item.row for item in batch.rejected)])
+        file, last = last_row(batch)
         version = self._version(file)
         self._behind[version] = max(last, self._behind.get(version, 0))
         return Position("object_store", dict(self._behind))
@@ -202,7 +201,8 @@ class ObjectStore(RemoteSource):
     def _hint(self, bucket: Bucket) -> str:
         oldest = f", written in the last {self.max_age_hours:g} h" if self.max_age_hours else ""
         since = f", written since {datetime.fromtimestamp(self.since, UTC):%Y-%m-%d %H:%M} UTC" if self.since else ""
-        return f"looked below {bucket.url} for objects with a byte or more{oldest}{since}"
+        settled = "" if elsewhere(self._place) else f", untouched for {SETTLED_S:g} s"
+        return f"looked below {bucket.url} for objects with a byte or more{settled}{oldest}{since}"
 
     def _read_all(self, bucket: Bucket, entries: Sequence[Entry]) -> Generator[Batch, None, None]:
         lost = 0

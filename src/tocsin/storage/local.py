@@ -85,12 +85,19 @@ class LocalStore(Store):
             os.link(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
-        _flush_folder(path.parent)
+        flush_folder(path.parent)
 
     def times(self, prefix: str) -> Mapping[str, datetime]:
-        """Walk one folder; see `Store.times`."""
-        folder = self._path(prefix) if prefix else self._folder
-        return dict(sorted((f"{prefix}/{name}" if prefix else name, time) for name, time in _files_in(folder)))
+        """Walk one folder and ask for every file; see `Store.times`."""
+        times = {}
+        for name, entry in sorted(self._files(prefix)):
+            with suppress(FileNotFoundError):  # deleted meanwhile
+                times[name] = _time(entry.stat(follow_symlinks=False))
+        return times
+
+    def list(self, prefix: str) -> tuple[str, ...]:
+        """Walk one folder, which tells no times; see `Store.list`."""
+        return tuple(sorted(name for name, _ in self._files(prefix)))
 
     def delete(self, name: str) -> None:
         """Unlink one file; see `Store.delete`."""
@@ -98,7 +105,7 @@ class LocalStore(Store):
         try:
             path.unlink(missing_ok=True)
             if path.parent.is_dir():
-                _flush_folder(path.parent)
+                flush_folder(path.parent)
         except OSError as error:
             raise _unwritable(name, error) from error
 
@@ -119,6 +126,9 @@ class LocalStore(Store):
                     cleared += 1
         return cleared
 
+    def _files(self, prefix: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
+        return _files_in(self._path(prefix), f"{prefix}/") if prefix else _files_in(self._folder)
+
     def _path(self, name: str) -> Path:
         segments = name.split("/")
         if len(segments) > MAX_SEGMENTS or not all(SEGMENT.fullmatch(segment) for segment in segments):
@@ -129,8 +139,8 @@ class LocalStore(Store):
         return path
 
 
-def _files_in(folder: Path) -> Iterator[tuple[str, datetime]]:
-    """Names and times of plain files below a folder; whatever has no closed name is none of ours."""
+def _files_in(folder: Path, before: str = "") -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """Plain files below a folder by their names; whatever has no closed name is none of ours."""
     try:
         entries = list(os.scandir(folder))
     except (FileNotFoundError, NotADirectoryError):
@@ -139,10 +149,9 @@ def _files_in(folder: Path) -> Iterator[tuple[str, datetime]]:
         if not SEGMENT.fullmatch(entry.name):
             continue
         if entry.is_dir(follow_symlinks=False):
-            yield from ((f"{entry.name}/{name}", time) for name, time in _files_in(Path(entry.path)))
+            yield from _files_in(Path(entry.path), f"{before}{entry.name}/")
         elif entry.is_file(follow_symlinks=False):
-            with suppress(FileNotFoundError):  # deleted meanwhile
-                yield entry.name, _time(entry.stat(follow_symlinks=False))
+            yield before + entry.name, entry
 
 
 def _time(status: os.stat_result) -> datetime:
@@ -156,10 +165,11 @@ def _make_folder(folder: Path) -> None:
     _make_folder(folder.parent)
     with suppress(FileExistsError):
         folder.mkdir(mode=0o750)
-    _flush_folder(folder.parent)
+    flush_folder(folder.parent)
 
 
-def _flush_folder(folder: Path) -> None:
+def flush_folder(folder: Path) -> None:
+    """Let what was created, renamed or removed in a folder survive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
