@@ -58,6 +58,9 @@ def test_without_the_channel_key_a_trainer_trains_and_deploys_nothing(site: Path
     refused = tocsin("models", "promote", "2")
     assert refused.returncode == 1
     assert "got no key that may sign this, wanted channel.key" in refused.stderr
+    in_vain = tocsin("train", "--promote", "--no-plots")
+    assert (in_vain.returncode, in_vain.stderr) == (1, refused.stderr), "it is said before the training"
+    assert len(list((site / "runs").iterdir())) == 2
     assert [list(keys.values()) for keys in shown(tocsin)["roles"].values()] == [[False], [True], [False]]
     (site / "channel.key").rename(site / ".tocsin/keys/channel.key")
     assert tocsin("models", "promote", "2").returncode == 0

@@ -92,7 +92,8 @@ def unseal(data: bytes, where: str, keys: Iterable[str], newest: int) -> dict[st
     except RegistryError as error:
         raise IntegrityError(where, f"an unusual document ({error.problem.got})", "one written by Tocsin") from error
     if not unchanged:
-        raise IntegrityError(where, "bytes that have changed since they were written", "the bytes as written")
+        hint = "bring it back from a backup; docs/keys.md says what to do without one"
+        raise IntegrityError(where, "bytes that have changed since they were written", "the bytes as written", hint)
     if document.keys() != set(keys):
         odd = ", ".join(sorted(document.keys() ^ set(keys)))
         raise IntegrityError(where, f"unknown or missing keys: {odd[:200]}", f"exactly: {', '.join(sorted(keys))}")
@@ -177,15 +178,16 @@ class Shelf(Generic[_Document]):
 
     def numbers(self) -> list[int]:
         """Numbers that are taken, in order."""
-        return sorted(self.times())
+        return sorted(self._among(self._store.list(self.folder)))
 
     def times(self) -> dict[int, datetime]:
         """When each number was taken, UTC."""
-        there = self._store.times(self.folder).items()
-        names = ((name.removeprefix(self.folder + "/").removesuffix(".json"), time) for name, time in there)
-        return {
-            int(name): time for name, time in names if name.isdecimal() and int(name) and name == f"{int(name):06d}"
-        }
+        times = self._store.times(self.folder)
+        return {number: times[self.name(number)] for number in self._among(times)}
+
+    def _among(self, there: Iterable[str]) -> Iterator[int]:
+        names = (name.removeprefix(self.folder + "/").removesuffix(".json") for name in there)
+        return (int(name) for name in names if name.isdecimal() and int(name) and name == f"{int(name):06d}")
 
     def name(self, number: int) -> str:
         """The name of a document on the store."""

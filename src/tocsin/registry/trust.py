@@ -118,6 +118,23 @@ class Trust:
         self.memory.pin(self.roots.last.registry, 1, self.roots.digests[-1])
         observe.registry_begun(self.roots.last.registry)
 
+    def expect(self, *roles: Role) -> None:
+        """Find out, before there is anything to sign, whether this machine may sign by each of some roles.
+
+        Where no registry has begun yet, whatever it lacks will be made.
+
+        Raises
+        ------
+        RegistryError
+            If a key is not here, or others may read it.
+        IntegrityError
+            If a file holds no key.
+        """
+        self._check_format()
+        self.roots.follow()
+        for role in roles if self.roots.chain else ():
+            self.signatory("", role).sign(None, b"")
+
     def signatory(self, folder: str, *roles: Role, ever: bool = False) -> ByRole:
         """Signs and checks the documents of a shelf."""
         return ByRole(self.roots, self.keyring, folder, roles, ever=ever)

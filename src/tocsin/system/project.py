@@ -143,6 +143,7 @@ class Project:
         TocsinError
             If any station refuses; nothing is registered then.
         """
+        self.registry.trust.expect("train", *(["channel"] if promote else []))  # a long training for nothing else
         limits = Limits(self.config.limits)
         config, history = self._history(limits, period)
         elsewhere = self.reader.read(config.test, config.test_labels or config.labels, limits) if config.test else None
