@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,8 @@ from tocsin.model.documents import sha256
 from tocsin.storage.archive import packed
 
 if TYPE_CHECKING:
+    from tocsin.model.bundle import Bundle
+    from tocsin.registry import Version
     from tocsin.system import Project
 
 MODEL = "model.zip"
@@ -58,10 +61,43 @@ def deployment(project: Project, version: int, now: datetime) -> dict[str, bytes
     registry, name = project.registry, project.config.name
     bundle, entry = registry.load(name, version)
     report, verdict = registry.report(name, version), registry.verdict(name, version)
+    facts = _facts(bundle, entry, report)
+    files = {
+        MODEL: packed(registry.luggage(name).package(version)),
+        METADATA: _json(facts),
+        _CHECKER.name: _CHECKER.read_bytes(),
+        "inference_example.py": _EXAMPLE.encode(),
+        "requirements.txt": _REQUIREMENTS.encode(),
+        "README.md": _README.format(name=name, version=version).encode(),
+    }
+    manifest = facts | {
+        "model_version": str(entry.version),
+        "deployment_timestamp": now.isoformat(),
+        "package_format_version": "1.0",
+        "files": {file: {"size": len(data)} for file, data in files.items()},
+        "file_integrity": {file: sha256(data) for file, data in files.items()},
+        "inference_config": {
+            "threshold": dict(report.get("promise") or {}).get("level"),
+            "anomaly_ratio": facts["evaluation_info"]["basic_metrics"]["anomaly_ratio"],
+            "score_percentile": None,
+            "batch_size": 1_000,
+            "timeout_seconds": 30,
+            "scaler_required": False,
+        },
+        "model_artifacts": {"model": MODEL, "scaler": None},
+        "quality_assessment": {
+            "passed": verdict.passed,
+            "judgements": [{"target": item.target, "reason": item.reason} for item in verdict.judgements],
+        },
+    }
+    return {**files, MANIFEST: _json(manifest)}
+
+
+def _facts(bundle: Bundle, entry: Version, report: Mapping[str, Any]) -> dict[str, Any]:
+    """What both of its documents tell of a model."""
     figures = {item: figure.get("value") for item, figure in dict(report["figures"]).items()}
     metrics = {theirs: figures.get(ours) for theirs, ours in FIGURES.items()}
-    promise = dict(report.get("promise") or {})
-    facts: dict[str, Any] = {
+    return {
         "model_info": {
             "version": str(entry.version),
             "created_at": entry.created,
@@ -85,35 +121,6 @@ def deployment(project: Project, version: int, now: datetime) -> dict[str, bytes
         "deployment_info": {"status": "available", "deployed_at": None, "deployed_by": None},
         "tocsin_generated": entry.generated,
     }
-    files = {
-        MODEL: packed(registry.luggage(name).package(version)),
-        METADATA: _json(facts),
-        _CHECKER.name: _CHECKER.read_bytes(),
-        "inference_example.py": _EXAMPLE.encode(),
-        "requirements.txt": _REQUIREMENTS.encode(),
-        "README.md": _README.format(name=name, version=version).encode(),
-    }
-    manifest = facts | {
-        "model_version": str(entry.version),
-        "deployment_timestamp": now.isoformat(),
-        "package_format_version": "1.0",
-        "files": {file: {"size": len(data)} for file, data in files.items()},
-        "file_integrity": {file: sha256(data) for file, data in files.items()},
-        "inference_config": {
-            "threshold": promise.get("level"),
-            "anomaly_ratio": metrics["anomaly_ratio"],
-            "score_percentile": None,
-            "batch_size": 1_000,
-            "timeout_seconds": 30,
-            "scaler_required": False,
-        },
-        "model_artifacts": {"model": MODEL, "scaler": None},
-        "quality_assessment": {
-            "passed": verdict.passed,
-            "judgements": [{"target": item.target, "reason": item.reason} for item in verdict.judgements],
-        },
-    }
-    return {**files, MANIFEST: _json(manifest)}
 
 
 def _json(document: dict[str, Any]) -> bytes:

@@ -14,9 +14,9 @@ from google.auth.transport.requests import Request
 from google.oauth2.service_account import Credentials
 
 from tocsin.errors import ConfigError, Problem, RegistryError, SourceLost
+from tocsin.sources.base_realtime import CREDENTIALS
 from tocsin.storage.endpoint import expect_trusted
 
-VARIABLE = "GOOGLE_APPLICATION_CREDENTIALS"
 _SCOPES = ("https://www.googleapis.com/auth/firebase.database", "https://www.googleapis.com/auth/userinfo.email")
 _MAX_FILE = 1 << 16
 
@@ -39,7 +39,7 @@ class ServiceAccount:
         try:
             self._credentials: Any = Credentials.from_service_account_info(_read(file), scopes=_SCOPES)  # type: ignore[no-untyped-call]  # google-auth types no methods
         except (OSError, ValueError, KeyError, AttributeError, TypeError, GoogleAuthError, RegistryError):
-            raise ConfigError([Problem(VARIABLE, "no key file", "one of a service account, as JSON")]) from None
+            raise ConfigError([Problem(CREDENTIALS, "no key file", "one of a service account, as JSON")]) from None
 
     def __call__(self) -> str:
         """What the header `Authorization` holds; asks for a new token when the last one is about to expire.
@@ -68,5 +68,5 @@ class ServiceAccount:
 def _read(file: str) -> Any:
     with Path(file).open("rb") as opened:
         found = orjson.loads(opened.read(_MAX_FILE))
-    expect_trusted(str(found["token_uri"]), VARIABLE)
+    expect_trusted(str(found["token_uri"]), CREDENTIALS)
     return found

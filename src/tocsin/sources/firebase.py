@@ -20,8 +20,8 @@ from pydantic import Field
 
 from tocsin import observe
 from tocsin.errors import DataError, LimitExceeded, MissingExtraError, SourceLost
-from tocsin.records import ROW, Batch, Position
-from tocsin.sources.base import MAX_KEYS, Piece
+from tocsin.records import Batch, Position
+from tocsin.sources.base import MAX_KEYS, Piece, last_row
 from tocsin.sources.base_events import Broken, Event, Events
 from tocsin.sources.base_http import ATTEMPTS, MAX_ANSWER, PASSING, Answers, JsonServer, Reply, TooLong, shown
 from tocsin.sources.base_realtime import (
@@ -72,7 +72,7 @@ class Firebase(RemoteSource):
 
     Nested values become columns as those of `jsonl` do, and the key of a record is the column `record_key`: as the
     schema's key it makes a record count once. Who asks is said by the key file of a service account that
-    GOOGLE_APPLICATIONCREDENTIALS names; without it, only what everybody may read is read.
+    GOOGLE_APPLICATION_CREDENTIALS names; without it, only what everybody may read is read.
 
     Parameters
     ----------
@@ -297,8 +297,7 @@ class Firebase(RemoteSource):
         self._number += len(records)
         rows = [{**item.value, KEY: item.key} if isinstance(item.value, dict) else item.value for item in records]
         for batch in self._reader.read_objects(self.url, enumerate(rows, first)):
-            last = max([*batch[ROW][-1:].tolist(), *(item.row for item in batch.rejected)])
-            self._batches.append((batch, marks[last]))
+            self._batches.append((batch, marks[last_row(batch)[1]]))
 
     def _value(self, reply: Reply) -> Any:
         if reply.status == HTTPStatus.OK:
