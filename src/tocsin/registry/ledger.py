@@ -340,7 +340,9 @@ class Ledger:
 
     def retired(self, before: datetime | None = None) -> set[int]:
         """Versions that carry a mark of retirement, or did before a time."""
-        return {number for number, marked in self.retirements.times().items() if before is None or marked < before}
+        if before is None:
+            return set(self.retirements.numbers())
+        return {number for number, marked in self.retirements.times().items() if marked < before}
 
     def objects(self, number: int) -> frozenset[str]:
         """Names of all objects of a version, the reports of later judgements among them."""
