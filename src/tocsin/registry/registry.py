@@ -53,8 +53,6 @@ from tocsin.registry.standing import Standing, standings
 from tocsin.registry.trust import Machine, Trust
 from tocsin.storage import Store
 
-__all__ = ["ARCHIVED", "CANDIDATE", "CHAMPION", "ChannelEntry", "Judged", "Machine", "Registry", "Standing", "Version"]
-
 _AS_A_CONFIG_WITHOUT_A_WORD = RegistryConfig()
 
 
