@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Generic, Protocol, TypeVar, cast
 
@@ -35,6 +35,11 @@ _Document = TypeVar("_Document")
 def sha256(data: bytes) -> str:
     """SHA-256 of bytes, in hex."""
     return hashlib.sha256(data).hexdigest()
+
+
+def timestamp(moment: datetime) -> str:
+    """A time as documents have it, ISO 8601 in UTC: two of them compare as texts."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds")
 
 
 def canonical(value: Any, where: str) -> bytes:

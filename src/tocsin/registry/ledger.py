@@ -15,11 +15,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Literal
 
 from tocsin.errors import ConflictError, IntegrityError, NotStored, RegistryError
-from tocsin.model.documents import Shelf, Signed
+from tocsin.model.documents import Shelf, Signed, timestamp
 from tocsin.records import Verdict
 from tocsin.registry.keys import Role
 from tocsin.registry.root import Filled
@@ -270,8 +270,8 @@ class Ledger:
         now = self._trust.clock()
         shelf, number = self.channel(channel), after.document.number + 1 if after else 1
         entry = ChannelEntry(
-            number, version.version, version.manifest, self._trust.audience, _text(now),
-            _text(now + self._trust.expires), reason, note, after.digest if after else "",
+            number, version.version, version.manifest, self._trust.audience, timestamp(now),
+            timestamp(now + self._trust.expires), reason, note, after.digest if after else "",
         )  # fmt: skip
         try:
             digest = shelf.create(number, entry)
@@ -297,7 +297,7 @@ class Ledger:
     def stale(self, entry: ChannelEntry) -> bool:
         """Whether a step is past its time, by a clock that may stand still: what was seen tells the time, too."""
         issued = (step.issued for channel, step in self._watch.seen.items() if channel not in (CANDIDATE, _PINS))
-        return max([_text(self._trust.clock()), *issued]) >= entry.expires
+        return max([timestamp(self._trust.clock()), *issued]) >= entry.expires
 
     def filled(self) -> dict[str, Filled]:
         """How far each shelf is filled; raises IntegrityError if the last document of one is not to be trusted."""
@@ -362,10 +362,6 @@ def expect_name(name: str) -> None:
     """Raise RegistryError unless a name of models or of a channel is closed."""
     if not SEGMENT.fullmatch(name):
         raise RegistryError("registry", f"the name {name[:200]!r}", f"one like {SEGMENT.pattern}")
-
-
-def _text(time: datetime) -> str:
-    return time.astimezone(UTC).isoformat(timespec="milliseconds")
 
 
 def summary_of(notes: Mapping[str, Any], report: Mapping[str, Any]) -> dict[str, Any]:

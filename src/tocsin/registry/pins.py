@@ -10,11 +10,10 @@ not also choose what they are tried on.
 from __future__ import annotations
 
 from contextlib import suppress
-from datetime import UTC
 
 from tocsin.errors import ConflictError, IntegrityError, LimitExceeded, NotStored, RegistryError
 from tocsin.model.bundle import Bundle, pack, unpack
-from tocsin.model.documents import sha256
+from tocsin.model.documents import sha256, timestamp
 from tocsin.registry.ledger import Ledger, Pinned, StoredObject
 from tocsin.registry.trust import Trust
 from tocsin.storage import Store
@@ -81,7 +80,7 @@ class Pinboard:
         for file, data in files.items():
             with suppress(ConflictError):
                 self._store.put(f"{self._folder}/{stored[file].sha256}", data)
-        issued = self._trust.clock().astimezone(UTC).isoformat(timespec="milliseconds")
+        issued = timestamp(self._trust.clock())
         self._shelf.append(lambda _: Pinned(anchor, issued, stored))
         self._ledger.pinned()  # and nothing before it counts here any more
 

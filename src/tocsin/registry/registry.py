@@ -25,7 +25,7 @@ from tocsin import observe
 from tocsin.config import RegistryConfig
 from tocsin.errors import Problem, RegistryError, TocsinError, did_you_mean
 from tocsin.model.bundle import MANIFEST, Bundle, pack
-from tocsin.model.documents import Signed, sha256
+from tocsin.model.documents import Signed, sha256, timestamp
 from tocsin.records import Verdict
 from tocsin.registry import judging, retention, verification
 from tocsin.registry.index import Index
@@ -110,7 +110,7 @@ class Registry:
             version=0,
             digest=bundle.digest,
             manifest=objects[MANIFEST].sha256,
-            created=self._now(),
+            created=timestamp(self._clock()),
             passed=verdict.passed,
             size_bytes=sum(item.size for item in objects.values()),
             generated=bool(bundle.notes.get("generated") or report.get("generated")),
@@ -185,7 +185,7 @@ class Registry:
         ledger = self._known(name)
         manifest = self._record(ledger, version).document.version.manifest
         stored = self._objects.keep_report(report)
-        judged = Assessment(version, manifest, self._now(), judging.writable(verdict), stored)
+        judged = Assessment(version, manifest, timestamp(self._clock()), judging.writable(verdict), stored)
         ledger.judgements(version).append(lambda _: judged)
 
     def promote(
@@ -317,7 +317,7 @@ class Registry:
 
     def retire(self, name: str) -> tuple[int, ...]:
         """Give up what is doomed, unless a channel has come to need it; returns the versions given up."""
-        return retention.retire(self._ledger(name), self.doomed(name), self._now())
+        return retention.retire(self._ledger(name), self.doomed(name), timestamp(self._clock()))
 
     def orphans(self, grace: timedelta = retention.GRACE) -> tuple[str, ...]:
         """Names of the objects that `collect_garbage` deletes; raises as it does."""
@@ -390,6 +390,3 @@ class Registry:
             hint = did_you_mean(name, known) or f"{only}train one first"
             raise RegistryError("registry", f'no model "{name}"', wanted, hint)
         return ledger
-
-    def _now(self) -> str:
-        return self._clock().isoformat(timespec="milliseconds")

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from tocsin.errors import IntegrityError, LimitExceeded, NotStored, RegistryError
-from tocsin.model.documents import Sealed, Shelf
+from tocsin.model.documents import Sealed, Shelf, timestamp
 from tocsin.registry.keys import ROLES, Keyring, Role, key_id, signers
 from tocsin.storage import Store
 
@@ -89,8 +89,7 @@ class Roots:
     def begin(self, audience: str, now: datetime) -> None:
         """Issue the first root, by the keys here; raises ConflictError if somebody else did."""
         roles = {role: (self._keyring.make(role),) for role in ROLES}
-        issued = now.isoformat(timespec="milliseconds")
-        self._issue(Root(1, secrets.token_hex(16), audience, roles, 1, issued, "", {}))
+        self._issue(Root(1, secrets.token_hex(16), audience, roles, 1, timestamp(now), "", {}))
 
     def rotate(self, role: Role, filled: Mapping[str, Filled], now: datetime) -> str:
         """Give a role to a new key of this machine in place of all others; returns its public half.
@@ -110,7 +109,7 @@ class Roots:
             raise LimitExceeded("root", f"{len(self.chain)} roots", f"at most {MAX_ROOTS}", "begin another registry")
         public, last = self._keyring.successor(role), self.last
         if public not in last.roles[role]:
-            issued, previous = now.isoformat(timespec="milliseconds"), self.digests[-1]
+            issued, previous = timestamp(now), self.digests[-1]
             roles = {**last.roles, role: (public,)}
             self._issue(replace(
                 last, number=last.number + 1, roles=roles, issued=issued, previous=previous, filled=filled
