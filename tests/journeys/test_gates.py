@@ -91,3 +91,13 @@ def test_rows_that_are_gone_ask_for_a_person(shop: Path, tocsin: Run) -> None:
     missed = [item["target"] for item in told["verdict"]["judgements"] if item["asked"] and not item["passed"]]
     assert "pins" in missed
     assert Project(load(shop / "tocsin.yaml")).registry.channels("shop")["champion"] == 1
+
+
+def test_other_telemetry_under_the_name_of_a_champion_is_refused_by_name(shop: Path, tocsin: Run) -> None:
+    (shop / "tocsin.yaml").write_text(
+        "version: 1\nname: shop\npreset: services\nsource: {type: synthetic, kind: services, days: 4}\n", "utf-8"
+    )
+    told = tocsin("train", "--no-plots", "--promote")
+    assert told.returncode == 1
+    assert "champion cannot be had: it reads rows of another form" in told.stdout
+    assert "it cannot read the pinned rows" in told.stdout

@@ -67,6 +67,12 @@ def test_a_field_that_is_gone_has_no_quantiles_and_no_shift(rng: np.random.Gener
     assert was.shift(gone, 0, 0) == 0.0
 
 
+def test_a_field_keeps_its_place_however_a_config_orders_them(rng: np.random.Generator) -> None:
+    turned = Schema(fields=dict(reversed(SCHEMA.fields.items())), time="at", entity="host")
+    told = [Profile.of(rows(rng, np.full(ROWS, np.nan)), schema, (3, 400)) for schema in (SCHEMA, turned)]
+    assert [int(profile.missing.argmax()) for profile in told] == [0, 0]
+
+
 def test_every_day_of_the_week_is_counted(rng: np.random.Generator) -> None:
     counts = Profile.of(rows(rng), SCHEMA, (3, 400)).weekdays
     assert counts.sum() == ROWS

@@ -119,8 +119,8 @@ class Profile:
 
 
 def described(schema: Schema) -> tuple[str, ...]:
-    """The fields that a profile tells of, in its order."""
-    return schema.numeric[:MOST_FIELDS]
+    """The fields that a profile tells of, in its order: that of a manifest, which a config may have otherwise."""
+    return tuple(sorted(schema.numeric))[:MOST_FIELDS]
 
 
 def _values(column: Vector, codes: NDArray[np.intp], *, counted: bool) -> Vector:

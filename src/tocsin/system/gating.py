@@ -98,11 +98,11 @@ class Court:
         model, replayed = self._rebuilt(candidate)
         pins = self._pinned(model if anew or champion is None else champion.model, candidate.rows.test, anew=anew)
         ring = _Ring(candidate.rows, pins, int(candidate.bundle.digest[:8], 16))
-        paces = _paces([model, champion.model], candidate.rows.test) if champion else [0.0]
-        opponent, learnt = None, None
+        paces, opponent, learnt = [0.0], None, None
         if champion is not None:
             try:
                 learnt, scores = ring.scored(champion.model, self.cache)
+                paces = _paces([model, champion.model], candidate.rows.test)
                 opponent = replace(ring.subject(champion.model, scores, paces[1], champion.memory), leak=champion.leak)
             except SchemaError as error:
                 self._lost["champion"] = f"it reads rows of another form ({error.problem.where})"
