@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Self, cast
 
@@ -143,30 +144,27 @@ class Project:
         TocsinError
             If any station refuses; nothing is registered then.
         """
-        self.registry.trust.expect("train", *(["channel"] if promote else []))  # a long training for nothing else
+        self.registry.trust.expect("train", *(("channel",) if promote else ()))  # a long training for nothing else
         limits = Limits(self.config.limits)
         config, history = self._history(limits, period)
-        elsewhere = self.reader.read(config.test, config.test_labels or config.labels, limits) if config.test else None
+        apart = self.reader.read(config.test, config.test_labels or config.labels, limits) if config.test else None
+        tallies = [history.tally, *([apart.tally] if apart else [])]
         means = Means(limits, self._cache, self.progress, config.resolve(FIT))
-        fitted = fit(config, history, means, test_elsewhere=elsewhere is not None)
+        fitted = fit(config, history, means, test_elsewhere=apart is not None)
         model, parts, features = fitted.model, fitted.parts, fitted.features
         known = Circumstances(
             title=config.name,
             version=model.digest[:12],
             train_seconds=limits.elapsed_s,
             peak_memory_bytes=peak_memory_bytes(),
-            generated=history.tally.generated or (elsewhere is not None and elsewhere.tally.generated),
-            seen_in_training=elsewhere is not None and model.learnt_from(elsewhere.tally.digests),
-            remarks=(
-                *losses(history.tally),
-                *(losses(elsewhere.tally) if elsewhere else ()),
-                *([str(model.rounding)] if model.rounding else ()),
-            ),
+            generated=any(tally.generated for tally in tallies),
+            seen_in_training=apart is not None and model.learnt_from(apart.tally.digests),
+            remarks=(*chain(*map(losses, tallies)), *([str(model.rounding)] if model.rounding else ())),
         )
         means.checkpoint("evaluation")
-        if elsewhere:
+        if apart:
             features.begin(model.kernel)
-        test = elsewhere.batch if elsewhere else parts.test
+        test = apart.batch if apart else parts.test
         policy = policy_of(model, config.alerts, known.version, generated=known.generated)
         evidence = trial(model, policy, features, test, known)
         report = evaluate(evidence)
@@ -179,27 +177,24 @@ class Project:
             **provenance(model, history.tally.digests, court.parent),
         }
         means.checkpoint("gates")
-        rows = Rows(test, (parts.train, parts.calibration), follows=elsewhere is None)
+        rows = Rows(test, (parts.train, parts.calibration), follows=apart is None)
         bundle = model.bundle(notes)
         verdict = court.judge(Candidate(model, bundle, report, evidence.scores, rows, known.peak_memory_bytes))
         means.checkpoint("publishing")
         folder = self._new_run(model.digest)
-        inputs = {"training": history.tally, "test": elsewhere.tally if elsewhere else None}
+        inputs = {"training": history.tally, "test": apart.tally if apart else None}
         with appearing(folder) as partial:
             model.save(partial / "model", notes)
             write_run(partial, config.text, report.to_json(), verdict, inputs)
             if export:
                 parts, found = replace(parts, test=test), (evidence, report, verdict, history.tally)
-                export(Material(config, model, parts, elsewhere is not None, features, *found, self.clock()), partial)
+                export(Material(config, model, parts, apart is not None, features, *found, self.clock()), partial)
             version = self.registry.add(config.name, bundle, report.to_json(), verdict)
             if verdict.passed:
                 court.keep()
         observe.model_registered(config.name, version.version, version.digest, passed=verdict.passed)
         if promote and self.may_promote(verdict):
-            try:
-                self.promote(version.version)
-            except ConflictError:
-                observe.promotion_lost(config.name, version.version)
+            self._promote_unless_overtaken(version.version)
         return Outcome(report, verdict, evidence, folder, version, history.tally)
 
     def track(self, outcome: Outcome) -> None:
@@ -230,6 +225,12 @@ class Project:
         self.registry.promote(self.config.name, version, channel, approval=approval)
         observe.model_promoted(self.config.name, version, channel)
         Tracker(self.config).moved(channel, version)
+
+    def _promote_unless_overtaken(self, version: int) -> None:
+        try:
+            self.promote(version)
+        except ConflictError:
+            observe.promotion_lost(self.config.name, version)
 
     def may_promote(self, verdict: Verdict) -> bool:
         """Whether a verdict lets a model go live without a person."""
