@@ -254,7 +254,7 @@ def doctor(ctx: typer.Context) -> None:
 
 @app.command()
 def status(ctx: typer.Context) -> None:
-    """What takes room, what is old, what serves and how the last runs went. 1 if something does not answer or is not to be trusted."""
+    """What takes room, what is old, what serves, how the last runs went. 1 if something cannot be had or trusted."""
     from tocsin.cli.status import told
 
     raise typer.Exit(told(ctx.obj))
