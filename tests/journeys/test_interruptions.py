@@ -116,7 +116,11 @@ def test_ctrl_c_is_how_one_stops_to_follow_a_source(tocsin: Run) -> None:
 
 
 UNWRITABLE = {
-    "registry": ('registry: {path: "data/rows.csv/registry"}\n', "root/000001.json", "a refused write (Not a directory)"),
+    "registry": (
+        'registry: {path: "data/rows.csv/registry"}\n',
+        "root/000001.json",
+        "a refused write (Not a directory)",
+    ),
     "site key": (
         'privacy: {key_file: "data/rows.csv/keys/site.key"}\n',
         "data/rows.csv/keys",

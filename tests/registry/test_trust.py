@@ -205,7 +205,8 @@ def test_each_machine_can_do_what_its_key_is_for_and_no_more(owner: Registry, tm
     for step in (lambda: trainer.promote(NAME, number), lambda: pi.promote(NAME, number), lambda: add(gate, 4)):
         with pytest.raises(RegistryError, match="no key that may sign this"):
             step()
-    for machine_, role in ((trainer, "channel"), (gate, "train"), (pi, "train")):
+    lacking: tuple[tuple[Registry, Role], ...] = ((trainer, "channel"), (gate, "train"), (pi, "train"))
+    for machine_, role in lacking:
         with pytest.raises(RegistryError, match="no key that may sign this"):
             machine_.trust.expect(role)
     trainer.trust.expect("train")
