@@ -98,7 +98,7 @@ BY_A_HAIR: dict[str, tuple[Case_, Case_]] = {
         lambda make, was: make(last=NOW + 300 * SECOND),
         lambda make, was: make(last=NOW + 301 * SECOND),
     ),
-    "incident": (lambda make, was: make(learnt=Share(30, 1_000)), lambda make, was: make(learnt=Share(31, 1_000))),
+    "incident": (lambda make, was: make(learnt=Share(40, 1_000)), lambda make, was: make(learnt=Share(41, 1_000))),
     "leak": (
         lambda make, was: _with(make, leaks=_leaks(0.9998)),
         lambda make, was: _with(make, leaks=_leaks(0.9999)),
