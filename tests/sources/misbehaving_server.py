@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import numpy as np
+from tests.serving import Serving
 
 from tocsin.component import PartSpec, build
 from tocsin.records import Batch
@@ -46,7 +46,7 @@ def at(seconds: int) -> str:
     return f"{np.datetime64(seconds, 's')}Z"
 
 
-class Misbehaving:
+class Misbehaving(Serving):
     """Answers as told, one request after the other, and then as Prometheus would: the value is the time."""
 
     def __init__(self, *answers: Answer) -> None:
@@ -63,18 +63,7 @@ class Misbehaving:
 
             def log_message(self, *_: Any) -> None: ...
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self) -> Self:
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        super().__init__(ThreadingHTTPServer(("127.0.0.1", 0), Handler))
 
 
 def send(status: int, body: bytes, **headers: str) -> Answer:

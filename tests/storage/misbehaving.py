@@ -7,7 +7,9 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
+from typing import Any
+
+from tests.serving import Serving
 
 Answer = Callable[["Handler"], None]
 ETAG = '"0123456789abcdef0123456789abcdef"'
@@ -53,25 +55,13 @@ class Server(ThreadingHTTPServer):
         """Clients that hang up are what these tests are about."""
 
 
-class Misbehaving:
+class Misbehaving(Serving):
     def __init__(self, *answers: Answer, tls: ssl.SSLContext | None = None) -> None:
         self.answers = list(answers)
         self.asked: list[Asked] = []
-        self._server = Server(("127.0.0.1", 0), Handler)
-        self._server.owner = self
-        if tls:
-            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
-        self.url = f"http{'s' if tls else ''}://127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self) -> Self:
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        server = Server(("127.0.0.1", 0), Handler)
+        server.owner = self
+        super().__init__(server, tls)
 
 
 def send(code: int, body: bytes, declared: int | None = None, **headers: str) -> Answer:
