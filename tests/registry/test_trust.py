@@ -211,6 +211,8 @@ def test_each_machine_can_do_what_its_key_is_for_and_no_more(owner: Registry, tm
             machine_.trust.expect(role)
     trainer.trust.expect("train")
     gate.trust.expect("channel")
+    with pytest.raises(IntegrityError, match='a registry for "", wanted "south"'):
+        open_as("trainer", audience="south").trust.expect("train")
     with pytest.raises(RegistryError, match="no root key of this registry"):
         gate.rotate("channel")
     gate.add_judgement(NAME, number, PASSED, example_report())

@@ -78,15 +78,7 @@ class Trust:
                 observe.registry_refused("emptied")
                 raise IntegrityError("root/000001.json", "nothing stored", "the root of the registry", _EMPTIED)
             return
-        last = self.roots.last
-        if pin is not None:
-            self._hold_against(pin)
-        if last.audience != self.audience:
-            observe.registry_refused("audience")
-            hint = "the audience of a registry is for life: set registry.audience, or use another registry"
-            raise IntegrityError("$.registry.audience", f'a registry for "{last.audience}"', f'"{self.audience}"', hint)
-        if pin is None or pin.root != last.number:
-            self.memory.pin(last.registry, last.number, self.roots.digests[-1])
+        self._accept(pin)
 
     def begin(self) -> None:
         """Begin a registry where there is none; whatever keys it needs and this machine lacks are made.
@@ -128,12 +120,14 @@ class Trust:
         RegistryError
             If a key is not here, or others may read it.
         IntegrityError
-            If a file holds no key.
+            If a file holds no key, or as `open` does.
         """
         self._check_format()
         self.roots.follow()
-        for role in roles if self.roots.chain else ():
-            self.signatory("", role).sign(None, b"")
+        if self.roots.chain:
+            self._accept(self.memory.recall())
+            for role in roles:
+                self.signatory("", role).sign(None, b"")
 
     def signatory(self, folder: str, *roles: Role, ever: bool = False) -> ByRole:
         """Signs and checks the documents of a shelf."""
@@ -150,6 +144,17 @@ class Trust:
         """Take the registry as it is now, whatever was seen before."""
         self.memory.forget()
         self.open()
+
+    def _accept(self, pin: Pin | None) -> None:
+        last = self.roots.last
+        if pin is not None:
+            self._hold_against(pin)
+        if last.audience != self.audience:
+            observe.registry_refused("audience")
+            hint = "the audience of a registry is for life: set registry.audience, or use another registry"
+            raise IntegrityError("$.registry.audience", f'a registry for "{last.audience}"', f'"{self.audience}"', hint)
+        if pin is None or pin.root != last.number:
+            self.memory.pin(last.registry, last.number, self.roots.digests[-1])
 
     def _hold_against(self, pin: Pin) -> None:
         last, digests = self.roots.last, self.roots.digests
