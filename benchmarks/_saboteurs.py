@@ -90,7 +90,8 @@ class Spoilt(Detector):
 
     def hit(self, x: Matrix) -> Mask:
         """A share of the rows, `strength` of all, (n,); always the same ones."""
-        return np.asarray(np.abs(np.sin(_FAR * x.sum(axis=tuple(range(1, x.ndim))))) <= np.sin(self.strength * np.pi / 2))
+        wave = np.abs(np.sin(_FAR * x.sum(axis=tuple(range(1, x.ndim)))))
+        return np.asarray(wave <= np.sin(self.strength * np.pi / 2))
 
 
 class Constant(Spoilt):
