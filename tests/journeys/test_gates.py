@@ -58,6 +58,16 @@ def test_stale_telemetry_is_refused_by_name_and_the_champion_stays(shop: Path, t
     assert Project(load(shop / "tocsin.yaml")).registry.channels("shop") == {"candidate": 2, "champion": 1}
 
 
+def test_labels_that_vanish_ask_for_a_person(shop: Path, tocsin: Run) -> None:
+    (shop / "tocsin.yaml").write_text(CONFIG + "labels: {column: label}\n", "utf-8")
+    assert tocsin("train", "--no-plots").returncode in (0, 1)
+    assert tocsin("models", "promote", "2").returncode == 0
+    (shop / "tocsin.yaml").write_text(CONFIG, "utf-8")
+    told = tocsin("train", "--no-plots", "--promote")
+    assert "the champion was judged on labelled rows" in told.stdout
+    assert Project(load(shop / "tocsin.yaml")).registry.channels("shop")["champion"] == 2
+
+
 def test_pinned_rows_come_back_as_they_went_and_name_nobody(shop: Path) -> None:
     project = Project(load(shop / "tocsin.yaml"))
     kept = project.registry.pinboard("shop").load()

@@ -57,14 +57,15 @@ def test_another_registry_in_the_same_place_is_refused_until_somebody_accepts_it
 
 
 @pytest.mark.usefixtures("owner")
-def test_an_emptied_registry_is_no_new_one_for_who_reads_and_is_for_who_trains(
-    store: LocalStore, open_as: Open
-) -> None:
+def test_an_emptied_registry_is_no_new_one_until_somebody_says_so(store: LocalStore, open_as: Open) -> None:
     open_as("reader").channels(NAME)
     restore(store, {})
     for ask in (open_as("reader").names, open_as("owner").names):
         with pytest.raises(IntegrityError, match="the registry was emptied"):
             ask()
+    with pytest.raises(IntegrityError, match="tocsin keys trust"):
+        add(open_as("owner"), 5)
+    open_as("owner").trust.accept()
     add(open_as("owner"), 5)
     assert open_as("owner").channels(NAME) == {CANDIDATE: 1}
     with pytest.raises(IntegrityError, match="tocsin keys trust"):
@@ -218,8 +219,9 @@ def test_each_machine_can_do_what_its_key_is_for_and_no_more(owner: Registry, tm
     gate.add_judgement(NAME, number, PASSED, example_report())
     gate.promote(NAME, number)
     assert pi.load(NAME)[1].version == number
+    hand_over("train", tmp_path / "owner", tmp_path / "elsewhere")
     with pytest.raises(RegistryError, match="keys for train alone"):
-        machine(LocalStore(tmp_path / "new"), tmp_path / "trainer").add(NAME, example_bundle(), {}, PASSED)
+        machine(LocalStore(tmp_path / "new"), tmp_path / "elsewhere").add(NAME, example_bundle(), {}, PASSED)
 
 
 def test_without_a_champion_the_candidate_serves_only_where_it_could_have_been_made(open_as: Open) -> None:

@@ -83,11 +83,21 @@ def trust(ctx: typer.Context, file: PinFile = None, export: ExportTo = None) -> 
         registry.trust.open()
     else:
         registry.trust.accept()
+        if not registry.trust.roots.chain:
+            _say_forgotten(as_json=settings.json)
+            return
     found = _trusted(registry)
     if settings.json:
         screens.document(found)
     else:
         screens.say(f"Registry {found['registry']} with root {found['root']} is trusted.")
+
+
+def _say_forgotten(*, as_json: bool) -> None:
+    if as_json:
+        screens.document({"registry": None})
+    else:
+        screens.say("What was seen before is forgotten, and nothing is there now: `tocsin train` begins a registry.")
 
 
 def _trusted(registry: Registry) -> dict[str, Any]:

@@ -59,10 +59,12 @@ def hold(report: Report | Mapping[str, Any], targets: Sequence[Target]) -> tuple
     return judgements
 
 
-def targets_in(limits: Mapping[str, str], also: Sequence[str] = ()) -> tuple[list[Target], list[Problem]]:
+def targets_in(
+    limits: Mapping[str, str], also: Sequence[str] = (), off: Sequence[str] = ()
+) -> tuple[list[Target], list[Problem]]:
     """The targets in a mapping of comparisons by name of figure, and what is wrong with the others.
 
-    `also` are names that would be no figures and mean something to the caller.
+    `also` are names that would be no figures and mean something to the caller; `off` are words that take a target away.
     """
     short = {name.removesuffix(suffix): name for name in UNITS for suffix in _SUFFIXES if name.endswith(suffix)}
     known = {name: name for name in UNITS} | short
@@ -73,6 +75,8 @@ def targets_in(limits: Mapping[str, str], also: Sequence[str] = ()) -> tuple[lis
         if name not in known:
             wanted = f"one of: {', '.join((*UNITS, *also))}"
             problems.append(Problem(where, f'"{name}"', wanted, did_you_mean(name, (*known, *also))))
+            continue
+        if str(text) in off:
             continue
         try:
             bound = Comparison.parse(str(text), UNITS[known[name]], needs_unit=name in short)

@@ -66,19 +66,27 @@ class Wanted:
         """
         own = {name: str(text) for name, text in limits.items() if name in GATES or name == APPROVAL}
         rest = {name: text for name, text in limits.items() if name not in own}
-        targets, problems = targets_in(rest, also=(*GATES, APPROVAL))
+        targets, problems = targets_in(rest, also=(*GATES, APPROVAL), off=OFF)
         if own.get(APPROVAL, ON[0]) not in (*ON, *OFF):
             problems.append(Problem(f"$.gate.{APPROVAL}", repr(own[APPROVAL]), "true or false"))
         bounds: dict[str, Comparison | None] = {}
         for name, gate in GATES.items():
             try:
                 text = own.get(name, gate.wanted)
-                bounds[name] = None if text in OFF else Comparison.parse(text, gate.unit)
+                bounds[name] = None if text in OFF else _bound(text, gate)
             except ValueError as error:
                 problems.append(Problem(f"$.gate.{name}", repr(own[name]), f"off, or {error}"))
         if problems:
             raise ConfigError(problems)
         return cls(tuple(targets), bounds, own.get(APPROVAL) not in OFF)
+
+
+def _bound(text: str, gate: Gate) -> Comparison:
+    """Another bound for a gate; raises ValueError if it is none, or would let pass what the gate is there to refuse."""
+    bound, usual = Comparison.parse(text, gate.unit), Comparison.parse(gate.wanted, gate.unit)
+    if bound.sign[0] != usual.sign[0]:
+        raise ValueError(f"a bound that begins with {usual.sign}, as {gate.wanted} does")
+    return bound
 
 
 def judge_figures(report: Report | Mapping[str, Any], limits: Mapping[str, str]) -> Verdict:

@@ -22,7 +22,10 @@ FORMAT = 2
 MARKER = "registry.json"
 
 _UNSIGNED = "its versions carry no signatures: move it away and train again, or read it with the Tocsin that wrote it"
-_EMPTIED = "the registry was emptied or moved, or this is another place; `tocsin train` begins a new one"
+_EMPTIED = (
+    "the registry was emptied or moved, or this is another place; if that was you, `tocsin keys trust` forgets it and "
+    "`tocsin train` begins a new one"
+)
 _ANOTHER = "make sure that it is the one you want, for instance by its id on another machine; then `tocsin keys trust`"
 
 
@@ -70,15 +73,9 @@ class Trust:
         RegistryError
             If it is of another format or for others.
         """
-        begun = self._check_format()
-        pin = self.memory.recall()
-        self.roots.follow()
-        if not self.roots.chain:
-            if pin is not None or begun:
-                observe.registry_refused("emptied")
-                raise IntegrityError("root/000001.json", "nothing stored", "the root of the registry", _EMPTIED)
-            return
-        self._accept(pin)
+        pin = self.memory.recall()  # before the look at the store, which can only be further by then
+        if self._begun(pin):
+            self._accept(pin)
 
     def begin(self) -> None:
         """Begin a registry where there is none; whatever keys it needs and this machine lacks are made.
@@ -86,15 +83,13 @@ class Trust:
         Raises
         ------
         IntegrityError
-            If there are models and no root.
+            If there are models and no root, or there was a registry when this machine last looked.
         RegistryError
             If this machine has other keys and no root key.
         """
-        begun = self._check_format()
-        self.roots.follow()
-        if self.roots.chain:
+        if self._begun(self.memory.recall()):
             return
-        if begun or self._store.list("models"):
+        if self._store.list("models"):
             raise IntegrityError("root/000001.json", "nothing stored", "the root of the models that are there")
         here = [role for role in ROLES if self.keyring.public(role)]
         if here and "root" not in here:
@@ -122,10 +117,9 @@ class Trust:
         IntegrityError
             If a file holds no key, or as `open` does.
         """
-        self._check_format()
-        self.roots.follow()
-        if self.roots.chain:
-            self._accept(self.memory.recall())
+        pin = self.memory.recall()
+        if self._begun(pin):
+            self._accept(pin)
             for role in roles:
                 self.signatory("", role).sign(None, b"")
 
@@ -144,6 +138,15 @@ class Trust:
         """Take the registry as it is now, whatever was seen before."""
         self.memory.forget()
         self.open()
+
+    def _begun(self, pin: Pin | None) -> bool:
+        """Follow the roots; whether there are any. What was there once and is gone is no place for a new registry."""
+        marked = self._check_format()
+        self.roots.follow()
+        if not self.roots.chain and (marked or pin is not None):
+            observe.registry_refused("emptied")
+            raise IntegrityError("root/000001.json", "nothing stored", "the root of the registry", _EMPTIED)
+        return bool(self.roots.chain)
 
     def _accept(self, pin: Pin | None) -> None:
         last = self.roots.last

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -106,8 +107,11 @@ class Court:
                 opponent = replace(ring.subject(champion.model, scores, paces[1], champion.memory), leak=champion.leak)
             except SchemaError as error:
                 self._lost["champion"] = f"it reads rows of another form ({error.problem.where})"
+        report = candidate.report.to_json()
+        if champion is not None and champion.labelled and not _labelled(report):
+            self._lost["labels"] = "the champion was judged on labelled rows, and none of these is labelled"
         case = Case(
-            report=candidate.report.to_json(),
+            report=report,
             candidate=ring.subject(model, candidate.scores.score[ring.places], paces[0], candidate.memory_bytes),
             now=self.now,
             size_bytes=sum(map(len, pack(candidate.bundle).values())),
@@ -141,7 +145,8 @@ class Court:
             bundle, entry = self.registry.load(name, CHAMPION)
             model = admitted(bundle, self.config)
             memory = int(entry.summary.get("peak_memory_bytes", 0))
-            return _Champion(model, entry.digest, memory, telling_column(self.registry.report(name, CHAMPION)))
+            report = self.registry.report(name, CHAMPION)
+            return _Champion(model, entry.digest, memory, telling_column(report), _labelled(report))
         except TocsinError as error:
             self._lost["champion"] = f"{error.problem.where}, {error.problem.got}"
             return None
@@ -177,6 +182,12 @@ class _Champion:
     digest: str
     memory: int
     leak: str
+    labelled: bool
+
+
+def _labelled(report: Mapping[str, Any]) -> bool:
+    """Whether any row that a report is of carries a label."""
+    return bool(report["rows"]["all"] > report["rows"]["unlabelled"])
 
 
 class _Ring:

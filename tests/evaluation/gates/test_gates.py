@@ -21,7 +21,7 @@ from tocsin.evaluation import gates
 from tocsin.evaluation.figures import UNITS
 from tocsin.evaluation.gates.base import Case, Gate
 from tocsin.evaluation.gates.ranks import spearman
-from tocsin.evaluation.judge import APPROVAL, GATES, judge, unattended
+from tocsin.evaluation.judge import APPROVAL, GATES, Wanted, judge, unattended
 from tocsin.evaluation.subject import Share, Subject
 from tocsin.records import DAY, SECOND, Judgement, Verdict
 
@@ -190,6 +190,16 @@ def test_a_gate_is_switched_off_or_given_another_bound(make_case: Make, subject:
 def test_an_approval_is_asked_for_unless_the_config_says_otherwise() -> None:
     assert unattended({}) is None
     assert unattended({APPROVAL: "off"}) == "gate.require_approval is false"
+
+
+@pytest.mark.parametrize("limits", [{"future": ">= 5m"}, {"golden": "<= 0.9"}, {"leak": ">= 0.5"}])
+def test_no_bound_turns_a_gate_round(limits: dict[str, str]) -> None:
+    with pytest.raises(ConfigError, match="a bound that begins with"):
+        Wanted.parse(limits)
+
+
+def test_a_target_of_a_preset_is_taken_away_by_off() -> None:
+    assert [target.name for target in Wanted.parse({"recall": "off", "precision": ">= 0.5"}).targets] == ["precision"]
 
 
 def test_an_unknown_name_is_met_with_the_one_that_was_meant(make_case: Make) -> None:
