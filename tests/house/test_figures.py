@@ -164,3 +164,20 @@ def test_worlds_on_which_a_preset_meets_its_gate() -> None:
     found = results("generated")
     worlds = ", ".join(f"`{name}` {found[name]['passed']}" for name in ("flows", "hosts", "services", "wifi", "frames"))
     assert f"{worlds} of 8" in " ".join(README.split())
+
+
+def test_models_from_afar() -> None:
+    found = results("pull")
+
+    def shown(kind: str) -> str:
+        took = found[kind]
+        requests, received = sum(took["requests"].values()), took["received_bytes"] / 1e6
+        return f"{requests} / {received:.3f} / {took['memory_times_bundle']:.1f}"
+
+    assert f"| {shown('cold')}; once known {shown('known')} | {shown('boto3')}, boto3 alone |" in README
+    found = results("parity")
+    forest, boosted, deep = (
+        f"{found['largest_difference'][name]:.1e}" for name in ("isolation_forest", "xgboost", "lstm_autoencoder")
+    )
+    row = f"{found['cases']} tables: largest difference | {forest} forest, {boosted} XGBoost, {deep} LSTM | |"
+    assert row in README
