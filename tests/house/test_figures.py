@@ -181,3 +181,22 @@ def test_models_from_afar() -> None:
     )
     row = f"{found['cases']} tables: largest difference | {forest} forest, {boosted} XGBoost, {deep} LSTM | |"
     assert row in README
+
+
+def test_gates() -> None:
+    found = results("gates")
+    worlds = [found[name] for name in ("flows", "services", "flows/nsl_kdd")]
+    caught = " / ".join(
+        f"{sum(item['right'] for item in world['saboteurs'].values())} of {len(world['saboteurs'])}" for world in worlds
+    )
+    passed = " / ".join(str(sum(item["accepted"] for item in world["refits"].values())) for world in worlds)
+    assert f"each for its own reason | {caught} | |" in README
+    assert f"pass unasked | {passed} of 20 | |" in README
+
+
+def test_a_slow_poison() -> None:
+    cells = {cell["what"]: cell for cell in results("poisoning")["cells"]}
+    kinds = ("isolation_forest", "pca_reconstruction", "nearest_neighbours")
+    last = [cells[f"{kind}, in 10%, 10 rounds"] for kind in kinds]
+    gated, naive = (" / ".join(f"{cell[side][-1]:.2f}" for cell in last) for side in ("gated_recall", "naive_recall"))
+    assert f"forest / components / neighbours | {gated} | {naive}, without gates |" in README
