@@ -23,7 +23,7 @@ def passes(tocsin: Run) -> Callable[..., tuple[int, int, str]]:
         names = [f'tocsin_feature_passes_total{{result="{result}"}}' for result in ("computed", "spared")]
         before = [log.counters().get(name, 0) for name in names]
         done = tocsin(*words, "--no-plots", "--json")
-        assert done.returncode == 0, done.stdout + done.stderr
+        assert done.returncode in (0, 1), done.stdout + done.stderr  # whatever the gates say of fewer features
         computed, spared = (log.counters().get(name, 0) - had for name, had in zip(names, before, strict=True))
         return computed, spared, str(json.loads(done.stdout)["model"])
 
