@@ -244,7 +244,7 @@ def test_what_the_anchor_misses_is_named(make_case: Make) -> None:
     verdict = judge(make_case(pins=replace(_pins(make_case), uncovered=uncovered)), {})
     told = next(item for item in verdict.judgements if item.target == "golden" and not item.asked)
     assert "12 attacks" in told.reason
-    assert "ramp of field 9 and 2 more" in told.reason
+    assert "ramp of field 2 and 9 more" in told.reason
 
 
 def test_a_column_that_told_as_much_before_is_not_asked_again(make_case: Make, subject: Subject) -> None:

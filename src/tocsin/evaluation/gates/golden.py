@@ -9,7 +9,7 @@ import numpy as np
 from tocsin.evaluation.gates.base import NO_CHAMPION, NO_PINS, Asked, Case, gate
 from tocsin.records import Judgement
 
-NAMED = 10
+NAMED = 3
 """Attacks named in a sentence."""
 
 
