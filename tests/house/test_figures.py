@@ -12,6 +12,7 @@ from tocsin.bench.run import Judged, Result
 from tocsin.bench.table import grid, won
 
 ROOT = Path(__file__).parents[2]
+QUIET = "alerts on clean rows between half and one and a half of the budget"
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -200,3 +201,21 @@ def test_a_slow_poison() -> None:
     last = [cells[f"{kind}, in 10%, 10 rounds"] for kind in kinds]
     gated, naive = (" / ".join(f"{cell[side][-1]:.2f}" for cell in last) for side in ("gated_recall", "naive_recall"))
     assert f"forest / components / neighbours | {gated} | {naive}, without gates |" in README
+
+
+def test_the_page_on_gates_tells_what_a_slow_poison_did() -> None:
+    page = " ".join((ROOT / "docs" / "gates.md").read_text(encoding="utf-8").split())
+    cells = results("poisoning")["cells"]
+    ten = [cell for cell in cells if cell["what"].endswith("%, 10 rounds")]
+    naive = sorted(cell["naive_recall"][-1] for cell in ten if " 10%" in cell["what"])
+    assert f"{naive[0]:.2f}-{naive[-1]:.2f} at 10 %" in page
+    assert min(cell["gated_recall"][-1] for cell in ten) >= 0.985, "ends at 0.99 or above"
+    assert min(min(cell["gated_recall"]) for cell in ten) >= 0.97, "never below 0.97 on the way"
+    for what, found in (
+        ("the rounds are promoted", [cell["promoted"] for cell in ten]),
+        ("Without poison", [cell["promoted"] for cell in cells if ", calm, " in cell["what"]]),
+    ):
+        shown = f"{min(found):.0%}-{max(found):.0%}".replace("%-", "-").replace("%", " %")
+        assert shown in page, (what, shown)
+    crept = sorted(cell["gated_alerts"][-1] for cell in cells if cell["what"] in results("poisoning")["missed"][QUIET])
+    assert " and ".join(f"{share:.2%}".replace("%", " %") for share in crept) + " of 1 %" in page
