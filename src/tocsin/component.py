@@ -48,6 +48,14 @@ _EXTRAS = {
     "torch": "deep",
     "pyod": "bench",
     "river": "bench",
+    "fastapi": "serve",
+    "uvicorn": "serve",
+    "msgspec": "serve",
+    "prometheus_client": "serve",
+    "apprise": "notify",
+    "nats": "nats",
+    "redis": "redis",
+    "paho": "mqtt",
 }
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
 _BYTES = {"B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}

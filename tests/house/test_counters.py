@@ -11,10 +11,11 @@ ROW = re.compile(r"^\| `(?P<name>tocsin_\w+)` \|(?P<labels>[^|]*)\| (?P<meaning>
 
 
 def counted() -> dict[str, set[str]]:
-    """Counter -> labels, from every `count(...)` in observe.py."""
-    tree = ast.parse((ROOT / "src" / "tocsin" / "observe.py").read_text(encoding="utf-8"))
+    """Counter -> labels, from every `count(...)` in observe."""
+    files = sorted((ROOT / "src" / "tocsin" / "observe").glob("*.py"))
+    nodes = [node for file in files for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))]
     found: dict[str, set[str]] = {}
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "count":
             name = ast.literal_eval(node.args[0])
             found.setdefault(name, set()).update(keyword.arg or "**" for keyword in node.keywords)

@@ -50,8 +50,9 @@ HOME_OF = {
 }
 # `import tocsin` and `tocsin --help` stay light: none of these may be loaded by them.
 HEAVY = {
-    "fastapi", "google", "gufo", "jinja2", "matplotlib", "mlflow", "obstore", "optuna", "polars", "psutil", "pyod",
-    "river", "scipy", "sklearn", "torch", "xgboost",
+    "apprise", "fastapi", "google", "gufo", "jinja2", "matplotlib", "mlflow", "msgspec", "nats", "obstore", "optuna",
+    "paho", "polars", "prometheus_client", "psutil", "pyod", "redis", "river", "scipy", "sklearn", "torch", "uvicorn",
+    "xgboost",
 }  # fmt: skip
 
 

@@ -44,7 +44,7 @@ def test_where_the_files_lie_is_no_part_of_the_model(site: Path, tocsin: Run) ->
     here = json.loads(tocsin("train", "--no-plots", "--json").stdout)["model"]
     elsewhere = site / "elsewhere"
     elsewhere.mkdir()
-    for name in ("tocsin.yaml", "data", ".tocsin"):  # another site key is another pseudonym for every host
+    for name in ("tocsin.yaml", "data", "registry", ".tocsin"):  # another site key is another pseudonym for every host
         (site / name).rename(elsewhere / name)
     there = json.loads(tocsin("-c", elsewhere / "tocsin.yaml", "train", "--no-plots", "--json").stdout)["model"]
     assert there == here

@@ -33,7 +33,7 @@ preset: hosts/amoskys
 source: {type: sqlite_wal, message: device, path: devices.db}
 labels: {windows: burn.json}
 alerts: {budget: 1%}
-gate: {anomaly_rate: null}  # for half an hour behind it, the windows remember the burn
+gate: {anomaly_rate: null, leak: off}  # the windows remember the burn for half an hour; one column is the label
 sinks: [{type: jsonl, path: alerts.jsonl}]
 """
 START_NS = 1_772_409_600 * 10**9

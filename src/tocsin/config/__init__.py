@@ -5,10 +5,12 @@ is opened before the work begins. Values of the named preset lie underneath; a m
 replaces a list, and a part of another `type` replaces the preset's part whole. `test` lies on `source` in the same way.
 """
 
+from tocsin.config.live import ServerConfig, StreamConfig
 from tocsin.config.parsing import ANY, Config, load, parse
 from tocsin.config.sections import (
     AlertsConfig,
     FeaturesConfig,
+    KeepConfig,
     LabelsConfig,
     LimitsConfig,
     LoggingConfig,
@@ -24,6 +26,7 @@ __all__ = [
     "AlertsConfig",
     "Config",
     "FeaturesConfig",
+    "KeepConfig",
     "LabelsConfig",
     "LimitsConfig",
     "LoggingConfig",
@@ -31,7 +34,9 @@ __all__ = [
     "PrivacyConfig",
     "Rate",
     "RegistryConfig",
+    "ServerConfig",
     "SplitConfig",
+    "StreamConfig",
     "load",
     "parse",
 ]

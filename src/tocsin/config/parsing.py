@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field, PrivateAttr, ValidationError, model_valid
 
 from tocsin.component import PartSpec, Spec, problems_of
 from tocsin.config.document import Document
+from tocsin.config.live import ServerConfig, StreamConfig
 from tocsin.config.search import TuneConfig
 from tocsin.config.sections import (
     AlertsConfig,
@@ -65,6 +66,8 @@ class Config(Section):
     registry: RegistryConfig = RegistryConfig()
     tracking: TrackingConfig | None = None
     sinks: tuple[Spec, ...] = (PartSpec("console"),)
+    stream: StreamConfig = StreamConfig()
+    server: ServerConfig | None = None
     privacy: PrivacyConfig = PrivacyConfig()
     limits: LimitsConfig = LimitsConfig()
     logging: LoggingConfig = LoggingConfig()

@@ -256,11 +256,20 @@ class TrackingConfig(Section):
     experiment: str | None = None
 
 
+class KeepConfig(Section):
+    """How long a running service keeps what it wrote down."""
+
+    alerts: Duration = 180 * 86_400.0
+    verdicts: Duration = 7 * 86_400.0
+    dead_letters: Duration = 7 * 86_400.0
+
+
 class PrivacyConfig(Section):
-    """What becomes of fields marked `identity`."""
+    """What becomes of fields marked `identity`, and how long what tells of them is kept."""
 
     identities: Literal["pseudonym", "subnet", "plain"] = "pseudonym"
     key_file: PathText = ".tocsin/site.key"
+    keep: KeepConfig = KeepConfig()
 
 
 class LimitsConfig(Section):

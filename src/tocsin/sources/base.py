@@ -85,7 +85,16 @@ class Source(Part):
 
     @abstractmethod
     def acknowledge(self, batch: Batch) -> Position:
-        """This batch, the last one read, is safe; reading may resume behind it."""
+        """This batch, the last one read, is done with; reading may resume behind it. Nobody else is told yet."""
+
+    def confirm(self) -> None:
+        """All that was acknowledged is kept for good: a broker may forget it.
+
+        Raises
+        ------
+        SourceLost
+            If a broker could not be told; it will then give the same once more.
+        """
 
     def close(self) -> None:
         """Release what `open` took; may be called twice."""

@@ -6,20 +6,18 @@ What an episode is, `tocsin.calibration.episodes` alone says; the threshold coun
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from math import exp, log, sqrt
-from typing import Any
+from dataclasses import replace
+from math import log
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tocsin import observe
+from tocsin.alerts.controller import BudgetController
+from tocsin.alerts.rows import FlaggedRows
 from tocsin.calibration import episodes, first_rows
 from tocsin.errors import DataError
-from tocsin.kernel.run import FeatureMatrix
-from tocsin.model.anomaly_model import AnomalyModel
-from tocsin.records import DAY, SECOND, Alert, Batch, Column, Reason, Scores, Severity, Times, Vector, origins
+from tocsin.records import DAY, SECOND, Alert, Column, Severity, Times
 from tocsin.thresholds.base import REACH
 
 POLICY = "episode-1"
@@ -34,176 +32,6 @@ SEVERITY_STEP = 4.0
 """Each severity is this many times as unlikely as the one below."""
 PERSISTENT_ROWS = 5
 """As many flagged rows of one batch raise the severity by one."""
-
-GAIN = 0.15
-"""How far a day that rings twice its budget moves the budget multiple, as a logarithm."""
-STEADY_ALERTS = 5.0
-"""A smaller budget a day moves it as little for each alert as this one: single alerts tell little."""
-SURGE = 3.0
-"""A day that rings this many standard deviations and two clumps more than its budget is an incident, not drift."""
-SURGE_COUNTS = 2.0
-"""Times its budget that such a day counts, however much it rang."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class FlaggedRows:
-    """The rows of a batch that may ring, those that are warming up left out; arrays have shape (n,)."""
-
-    times: Times | None
-    """None without a clock."""
-    entities: Column | None
-    """None: one entity."""
-    score: Vector
-    p_value: Vector
-    state: Column
-    """`RowState` as text."""
-    origins: Column
-    """Where each row was read, as `file:row`."""
-    contents: Sequence[bytes]
-    """What each row says; without a clock it tells alerts apart, together with the origin."""
-    level_p: float
-    """The p-value from which rows are flagged."""
-    reasons: Callable[[NDArray[np.intp]], Sequence[tuple[Reason, ...]]]
-    """Explains the rows at these indices; asked for rows that are sent, and no others."""
-    confidence: Callable[[NDArray[np.intp]], Sequence[float | None]]
-    """How far a blend agrees on the rows at these indices, see `Alert.confidence`; asked for as reasons are."""
-    ease: Vector
-    """How many times the budget must be for a row to ring, see `Threshold.ease`; flagged rows have at most 1."""
-    seen: Times | None = None
-    """The times of all rows of the batch, whether they may ring or not; None without a clock."""
-
-    def take(self, rows: NDArray[np.intp]) -> FlaggedRows:
-        """Some of these rows, of the same batch."""
-        return replace(
-            self,
-            times=None if self.times is None else self.times[rows],
-            entities=None if self.entities is None else self.entities[rows],
-            score=self.score[rows],
-            p_value=self.p_value[rows],
-            state=self.state[rows],
-            origins=self.origins[rows],
-            contents=[self.contents[row] for row in rows.tolist()],
-            reasons=lambda chosen: self.reasons(rows[chosen]),
-            confidence=lambda chosen: self.confidence(rows[chosen]),
-            ease=self.ease[rows],
-        )
-
-
-def flagged_rows(
-    model: AnomalyModel, batch: Batch, matrix: FeatureMatrix, scores: Scores, loosest: float = 1.0
-) -> FlaggedRows:
-    """The rows of a scored batch that a policy decides on: those flagged at `loosest` times the budget."""
-    schema, entities = model.design.schema, model.entities(batch)
-    ease = np.ones(len(scores.score))
-    may_ring = scores.flagged
-    if loosest > 1.0:
-        ease = model.threshold.ease(scores.score, entities)
-        may_ring = (ease <= loosest) & matrix.warm
-    rows = np.flatnonzero(may_ring & (scores.state != "warming_up"))
-    return FlaggedRows(
-        times=batch[schema.time][rows] if schema.time else None,
-        entities=None if entities is None else entities[rows],
-        score=scores.score[rows],
-        p_value=scores.p_value[rows],
-        state=scores.state[rows],
-        origins=origins(batch.take(rows)),
-        contents=[values.tobytes() for values in matrix.values[rows]],
-        level_p=float(model.threshold.promise()["level_p"]),
-        reasons=lambda chosen: model.reasons(matrix.values[rows[chosen]]),
-        confidence=lambda chosen: model.confidence(matrix.values[rows[chosen]]),
-        ease=ease[rows],
-        seen=batch[schema.time] if schema.time else None,
-    )
-
-
-class BudgetController:
-    """Keeps the alerts of many weeks at the budget while telemetry slowly drifts; p-values never move.
-
-    It moves the multiple of the budget at which rows ring, once a day of event time, between a quarter and four
-    times. A day moves the logarithm of the multiple by `GAIN` x (expected - rung) / expected, so that over any time
-    in which no end is reached and nothing surges, alerts rung and alerts budgeted differ by at most
-    log(4) / `GAIN` = 9 days' worth, or 46 alerts where the budget is below five a day (adaptive conformal inference:
-    Gibbs and Candes, arXiv 2106.00170).
-
-    An attack cannot raise its own level. What a day rang counts from the day after next, so that nothing shorter
-    than a day meets a level it had a part in. A day that rings far more than its budget (`SURGE`) is an incident:
-    while it lasts the level stands still, and afterwards all its days together count as one that rang twice its
-    budget. A lasting jump beyond that is an incident until somebody trains again.
-
-    Time passes with the rows that are seen: gaps of more than a day are left out.
-
-    Parameters
-    ----------
-    per_day
-        The budget, in alerts a day.
-    together
-        How many alerts come at a time: variance over mean of their number, at least 1.
-    state
-        What `state` gave, to go on from there. A new model begins without.
-    """
-
-    def __init__(self, per_day: float, together: float = 1.0, state: Mapping[str, Any] | None = None) -> None:
-        self.per_day = per_day
-        self.together = together
-        known = state or {}
-        self.multiple = float(known.get("multiple", 1.0))
-        self._day: int | None = known.get("day")
-        self._last: int | None = known.get("last")
-        self._days: dict[int, tuple[float, int]] = {
-            int(day): (float(budgeted), int(rung)) for day, budgeted, rung in known.get("days", ())
-        }
-        """Alerts budgeted and rung on days that have not counted yet."""
-
-    @classmethod
-    def of(cls, promise: Mapping[str, Any]) -> BudgetController | None:
-        """For the budget of a model, see `Threshold.promise`; None if that is no budget a day."""
-        if promise["unit"] != "alerts/day":
-            return None
-        return cls(promise["served"], promise["together"])
-
-    def state(self) -> dict[str, Any]:
-        """JSON values, a few numbers however long it runs."""
-        days = [[day, *counts] for day, counts in self._days.items()]
-        return {"multiple": self.multiple, "day": self._day, "last": self._last, "days": days}
-
-    def days(self, times: Times) -> Times:
-        """The day of each row, (n,); a late row belongs to the day that is on."""
-        return times // DAY if self._day is None else np.maximum(times // DAY, self._day)
-
-    def begin(self, day: int) -> float:
-        """The budget multiple of a day, on which some rows were seen."""
-        if self._day is not None and day > self._day:
-            self._turn(day)
-        self._day = day
-        return self.multiple
-
-    def learn(self, day: int, seen: Times, rung: int) -> None:
-        """Rows of a day were seen, (n,), and this many alerts rang."""
-        last = int(seen.min()) if self._last is None else self._last
-        times = np.maximum(np.sort(seen), last)
-        gaps = np.diff(times, prepend=last)
-        watched = int(gaps[gaps <= DAY].sum())
-        self._last = int(times[-1])
-        budgeted, before = self._days.get(day, (0.0, 0))
-        self._days[day] = budgeted + self.per_day * watched / DAY, before + rung
-
-    def _turn(self, day: int) -> None:
-        if self._surges(day - 1):
-            if self._surges(day - 2):
-                del self._days[day - 2]
-            return
-        for earlier in sorted(earlier for earlier in self._days if earlier < day - 1):
-            budgeted, rung = self._days.pop(earlier)
-            over = (SURGE_COUNTS * budgeted if rung > self._most(budgeted) else rung) - budgeted
-            step = GAIN * over / max(self.per_day, STEADY_ALERTS)
-            self.multiple = min(max(self.multiple * exp(-step), 1.0 / REACH), REACH)
-
-    def _surges(self, day: int) -> bool:
-        budgeted, rung = self._days.get(day, (0.0, 0))
-        return rung > self._most(budgeted)
-
-    def _most(self, budgeted: float) -> float:
-        return budgeted + SURGE * sqrt(budgeted * self.together) + 2.0 * self.together
 
 
 class AlertPolicy:

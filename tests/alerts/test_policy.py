@@ -13,8 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from tocsin import alerts, log
-from tocsin.alerts import AlertPolicy, BudgetController, FlaggedRows, flagged_rows, severity
+from tocsin import log
+from tocsin.alerts import AlertPolicy, BudgetController, FlaggedRows, flagged_rows
+from tocsin.alerts import policy as alerts_policy
+from tocsin.alerts.policy import severity
 from tocsin.calibration import episodes
 from tocsin.errors import DataError
 from tocsin.kernel.run import FeatureMatrix
@@ -162,11 +164,11 @@ def test_days_that_are_over_are_not_remembered() -> None:
     deciding = policy(2)
     for day in range(100):
         deciding.decide(flagged([(day * 86_400, "a")]))
-    assert len(deciding._rung) == alerts.DAYS_COUNTED
+    assert len(deciding._rung) == alerts_policy.DAYS_COUNTED
 
 
 def test_open_episodes_are_bounded_and_what_is_given_up_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(alerts, "OPEN_EPISODES", 3)
+    monkeypatch.setattr(alerts_policy, "OPEN_EPISODES", 3)
     evicted = 'tocsin_entities_evicted_total{reason="open_episodes"}'
     before, deciding = log.counters().get(evicted, 0), policy()
     deciding.decide(flagged([(second, str(second)) for second in range(5)]))

@@ -1,0 +1,91 @@
+"""The mappings of a config that only a running service reads: its stream, its server, and how long things are kept."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from tocsin.component import Duration
+from tocsin.config.sections import PathText, Section
+
+
+class StreamConfig(Section):
+    """How `tocsin run` works.
+
+    Parameters
+    ----------
+    journal
+        Folder of the journal and the checkpoint: what a killed service goes on from.
+    record
+        Which verdicts stay queryable: `all` rows, those `flagged`, or an even `sample` of one in a hundred and all
+        flagged ones.
+    latency
+        How long a row may wait for others that are committed together with it.
+    checkpoint
+        Time after which what the features remember is written down; whatever came since is replayed after a kill.
+    follow
+        How often the registry is asked whether its channel leads to another version.
+    channel
+        Which channel serves.
+    shadow
+        A channel or version number that is scored beside it and never rings.
+    idle
+        Time without rows after which those that wait for older ones are released.
+    dry_run
+        Decide and journal as always, and deliver nothing.
+    """
+
+    journal: PathText = ".tocsin/stream"
+    record: Literal["all", "flagged", "sample"] = "flagged"
+    latency: Annotated[Duration, Field(le=10.0)] = 0.05
+    checkpoint: Annotated[Duration, Field(le=3_600.0)] = 30.0
+    follow: Annotated[Duration, Field(ge=0.1)] = 30.0
+    channel: str = "champion"
+    shadow: str | None = None
+    idle: Duration = 60.0
+    dry_run: bool = False
+
+
+class TlsConfig(Section):
+    """The certificate that a server shows, and its key; both PEM files."""
+
+    certificate: PathText
+    key: PathText
+
+
+class ServerConfig(Section):
+    """The REST server of a running service.
+
+    Parameters
+    ----------
+    listen
+        Address and port. Beyond loopback it needs keys, and either `tls` or `behind_proxy`.
+    keys
+        File of the hashed API keys, see `tocsin keys api`. Without it, only who is on this machine is served.
+    tls
+        Certificate and key.
+    behind_proxy
+        Host names under which a reverse proxy that ends TLS forwards requests.
+    body
+        Bytes that a request may have.
+    requests_per_second
+        Of one key, or of one address without a key.
+    """
+
+    listen: str = Field(default="127.0.0.1:8643", pattern=r"^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):\d{1,5}$")
+    keys: PathText | None = None
+    tls: TlsConfig | None = None
+    behind_proxy: tuple[str, ...] = ()
+    body: Annotated[int, Field(ge=1_024, le=64 * 2**20)] = 2**20
+    requests_per_second: Annotated[float, Field(gt=0)] = 20_000.0
+
+    @model_validator(mode="after")
+    def _safe_elsewhere(self) -> Self:
+        host = self.listen.rpartition(":")[0].strip("[]")
+        here = host in ("127.0.0.1", "::1", "localhost")
+        if not here and self.keys is None:
+            raise ValueError(f"listen is {self.listen}, wanted keys where others can reach it: tocsin keys api")
+        if not here and self.tls is None and not self.behind_proxy:
+            raise ValueError(f"listen is {self.listen}, wanted tls or behind_proxy where others can reach it")
+        return self

@@ -1,0 +1,54 @@
+"""What a running service says of itself; the same rules as in `tocsin.observe`."""
+
+from __future__ import annotations
+
+from tocsin.log import count
+from tocsin.log import logger as _log
+
+
+def stream_began(source: str, replayed: int) -> None:
+    """A service is at work; of a killed one, rows were replayed from behind its checkpoint."""
+    _log.info("Stream began.", source=source, replayed=replayed)
+    count("tocsin_streams_begun_total", source=source)
+
+
+def stream_ended(source: str, rows: int) -> None:
+    """A service came to its end, or was told to stop; all that it took is committed."""
+    _log.info("Stream ended.", source=source, rows=rows)
+    count("tocsin_streams_ended_total", source=source)
+
+
+def committed(rows: int) -> None:
+    """Rows, what they rang and how far the source was read are kept for good."""
+    count("tocsin_commits_total")
+    count("tocsin_rows_committed_total", rows)
+
+
+def checkpoint_written(entities: int, size_bytes: int) -> None:
+    """What the features remember was written down."""
+    _log.debug("Checkpoint written.", entities=entities, bytes=size_bytes)
+    count("tocsin_checkpoints_total")
+
+
+def checkpoint_refused(reason: str) -> None:
+    """What the features remembered cannot be used: they begin anew."""
+    _log.error("Checkpoint refused, features begin anew.", reason=reason)
+    count("tocsin_checkpoints_refused_total")
+
+
+def source_lost(source: str, reason: str) -> None:
+    """A source stopped answering; it is opened again, later each time."""
+    _log.warning("Source lost, opening it again.", source=source, reason=reason)
+    count("tocsin_sources_lost_total", source=source)
+
+
+def delivery_put_off(sink: str, alerts: int, wait_s: float, reason: str) -> None:
+    """A sink did not take alerts; they are tried again."""
+    _log.warning("Delivery put off.", sink=sink, alerts=alerts, wait_s=round(wait_s, 1), reason=reason)
+    count("tocsin_deliveries_put_off_total", sink=sink)
+
+
+def delivery_given_up(sink: str, alerts: int) -> None:
+    """A sink has not taken alerts for so long that nobody would still want them; they stay in the journal."""
+    _log.error("Delivery given up.", sink=sink, alerts=alerts)
+    count("tocsin_deliveries_given_up_total", alerts, sink=sink)
