@@ -13,8 +13,8 @@ schema. Columns whose names begin with an underscore travel beside the data and 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from math import nan
 from typing import Any, Literal, Self
 
@@ -33,6 +33,7 @@ DAY = 86_400 * SECOND
 
 RowState = Literal["ready", "warming_up", "degraded"]
 Severity = Literal["low", "medium", "high", "critical"]
+Quiet = Literal["", "allowed", "maintenance", "incident", "silenced", "dry_run"]
 
 FILE, ROW, LABEL, CLASS = "_file", "_row", "_label", "_class"
 GENERATED = "tocsin_generated"
@@ -184,6 +185,18 @@ class Alert:
     confidence: float | None = None
     """The part of a blend, 0 to 1, that finds the first flagged row as rare as its most surprised member; None if a
     single detector says so, or if the alert stands for several."""
+    cause: str = ""
+    """The column of the telemetry that gave most of the first flagged row's score."""
+    entities: tuple[str, ...] = ()
+    """Of an incident, those that made it one; `entity` is empty then."""
+    incident: str = ""
+    """The id of the incident that the alert belongs to; of an incident, its own."""
+    quiet: Quiet = ""
+    """Why it is kept and not delivered; empty if it is delivered."""
+
+    def named(self, name: Callable[[str], str]) -> Self:
+        """The same with real names, for a sink whose alerts stay on this machine; `name` reads pseudonyms."""
+        return replace(self, entity=name(self.entity), entities=tuple(map(name, self.entities)))
 
 
 @dataclass(frozen=True, slots=True)

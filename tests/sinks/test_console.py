@@ -23,11 +23,16 @@ def shown(capsys: pytest.CaptureFixture[str], alerts: Sequence[Alert], reasons: 
 def test_an_alert_reads_at_a_glance(capsys: pytest.CaptureFixture[str]) -> None:
     assert [line.rstrip() for line in shown(capsys, [example_alert()]).splitlines()] == [
         " HIGH  host 0  2026-01-01 00:00:00 to 00:00:30 UTC  generated data",
-        "   p 0.0005  score 5.25  confidence 75%  3 rows  model example 1",
+        "   p 0.0005  score 5.25  confidence 75%  3 rows  cause bytes_out  model example 1",
         "   bytes_out 9.5e+06 bytes (usual 120 to 4.1e+05; in similar rows 300 to 9.2e+04, nearest 2048) +7.5",
         "   port missing (usual 0 to 1) +0.5",
         "   flows.csv:1  id 00000000000000000000000000000000",
     ]
+
+
+def test_an_incident_names_who_made_it_one(capsys: pytest.CaptureFixture[str]) -> None:
+    out = shown(capsys, [replace(example_alert(), entity="", entities=("a", "b\x1b", "c"))])
+    assert out.startswith(r" HIGH  3 or more together: a, b\x1b, c  2026-01-01 00:00:00 to 00:00:30 UTC")
 
 
 def test_one_that_stands_alone_says_nothing_of_confidence(capsys: pytest.CaptureFixture[str]) -> None:
@@ -35,7 +40,7 @@ def test_one_that_stands_alone_says_nothing_of_confidence(capsys: pytest.Capture
 
 
 def test_the_number_of_reasons_is_limited(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "bytes_out" not in shown(capsys, [example_alert()], reasons=0)
+    assert "usual" not in shown(capsys, [example_alert()], reasons=0)
 
 
 def test_control_characters_and_markup_of_telemetry_are_shown_not_obeyed(capsys: pytest.CaptureFixture[str]) -> None:

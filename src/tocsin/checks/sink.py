@@ -36,6 +36,7 @@ def example_alert(number: int = 0) -> Alert:
         origin=f"flows.csv:{number + 1}",
         generated=True,
         confidence=0.75,
+        cause="bytes_out",
     )
 
 
@@ -75,6 +76,13 @@ def check_alerts_without_clock_entity_or_reasons_are_delivered(kind: type[Sink],
                 )
             ]
         )
+
+
+def check_incidents_are_delivered(kind: type[Sink], folder: Path) -> None:
+    """One message for several entities has no entity of its own, and names that telemetry chose."""
+    with _opened(kind, folder) as sink:
+        incident = example_alert(1)
+        sink.write([replace(incident, entity="", entities=("a", "b\x1b[2J", "\ud800"), incident=incident.id)])
 
 
 def check_names_with_control_characters_are_delivered(kind: type[Sink], folder: Path) -> None:
@@ -122,6 +130,7 @@ CHECKS: tuple[Callable[[type[Sink], Path], None], ...] = (
     check_alerts_are_delivered,
     check_an_alert_may_come_twice,
     check_alerts_without_clock_entity_or_reasons_are_delivered,
+    check_incidents_are_delivered,
     check_names_with_control_characters_are_delivered,
     check_a_closed_sink_refuses,
     check_closing_twice_is_harmless,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
@@ -52,10 +51,11 @@ class Delivery:
             raise self._failure
 
     def send(self, alerts: Sequence[Alert]) -> None:
-        """Give these to every sink that works."""
+        """Give those that are not quiet to every sink that works."""
+        alerts = [alert for alert in alerts if not alert.quiet]
         if not alerts:
             return
-        named = [replace(alert, entity=self._name(alert.entity)) for alert in alerts]
+        named = [alert.named(self._name) for alert in alerts]
         for sink in list(self._sinks):
             try:
                 sink.write(named if sink.stays_here else alerts)

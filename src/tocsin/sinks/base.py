@@ -77,8 +77,8 @@ def alert_json(alert: Alert) -> dict[str, Any]:
     """
     values = asdict(alert)
     values["start"], values["end"] = iso_time(alert.start), iso_time(alert.end)
-    for name in ("entity", "origin"):  # half of a surrogate pair can come from any log, and is no text
-        values[name] = values[name].encode("utf-8", "backslashreplace").decode()
+    values["entity"], values["origin"] = _as_text(alert.entity), _as_text(alert.origin)
+    values["entities"] = [_as_text(entity) for entity in alert.entities]
     values["reasons"] = [
         {name: None if isinstance(value, float) and isnan(value) else value for name, value in reason.items()}
         for reason in values["reasons"]
@@ -86,6 +86,11 @@ def alert_json(alert: Alert) -> dict[str, Any]:
     if not values.pop("generated"):
         return values
     return {"generated": True, **values}
+
+
+def _as_text(value: str) -> str:
+    """Half of a surrogate pair can come from any log, and is no text."""
+    return value.encode("utf-8", "backslashreplace").decode()
 
 
 def iso_time(micros: int | None) -> str | None:

@@ -66,7 +66,7 @@ class Console(Sink):
 def _lines(alert: Alert, reasons: int) -> Iterator[Text]:
     head = Text.assemble(
         (f" {alert.severity.upper()} ", STYLES[alert.severity]),
-        f" {visible(alert.entity) or 'all telemetry'}{_window(alert)}",
+        f" {_whose(alert)}{_window(alert)}",
         ("  generated data" if alert.generated else "", "magenta"),
         ("" if alert.state == "ready" else f"  {alert.state.replace('_', ' ')}", "yellow"),
     )
@@ -74,11 +74,18 @@ def _lines(alert: Alert, reasons: int) -> Iterator[Text]:
     rows = "1 row" if alert.rows == 1 else f"{alert.rows} rows"
     model = f"  model {visible(alert.model)}" if alert.model else ""
     agreed = "" if alert.confidence is None else f"  confidence {alert.confidence:.0%}"
-    yield Text(f"   p {alert.p_value:.2g}  score {alert.score:.4g}{agreed}  {rows}{model}", "dim")
+    cause = f"  cause {visible(alert.cause)}" if alert.cause else ""
+    yield Text(f"   p {alert.p_value:.2g}  score {alert.score:.4g}{agreed}  {rows}{cause}{model}", "dim")
     strong = [reason for reason in alert.reasons if not _is_weak(reason, alert.reasons[0])]
     for reason in strong[:reasons]:
         yield Text(f"   {_explained(reason)}")
     yield Text(f"   {visible(alert.origin)}  id {alert.id}", "dim")
+
+
+def _whose(alert: Alert) -> str:
+    if alert.entities:
+        return f"{len(alert.entities)} or more together: {', '.join(map(visible, alert.entities))}"
+    return visible(alert.entity) or "all telemetry"
 
 
 def _window(alert: Alert) -> str:
