@@ -56,6 +56,7 @@ def test_an_alert_is_one_line_of_json(path: Path) -> None:
         ],
         "origin": "flows.csv:1",
         "confidence": 0.75,
+        "cause": "bytes_out", "entities": [], "incident": "", "quiet": "",
     }  # fmt: skip
 
 
