@@ -1,4 +1,4 @@
-"""How log lines are written, what is hidden in them, and the counters: the means of `tocsin.observe`."""
+"""How log lines are written, what is hidden in them, what is counted and measured: the means of `tocsin.observe`."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import logging
 import re
 import sys
 import threading
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any, Literal
 
@@ -18,8 +20,17 @@ import structlog
 from tocsin.errors import visible
 
 logger = structlog.get_logger("tocsin")
-_counts: Counter[tuple[str, tuple[tuple[str, str], ...]]] = Counter()
 _lock = threading.Lock()
+
+Series = tuple[str, tuple[tuple[str, str], ...]]
+"""A name and its labels, sorted."""
+MOST_SERIES = 1_000
+"""Of one kind; what comes beyond it moves `tocsin_series_refused_total` alone."""
+BOUNDS = {
+    "seconds": (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3_600, 86_400),
+    "rows": (1, 10, 100, 1_000, 10_000, 100_000),
+}
+"""Upper bounds of the buckets of a histogram, by the unit that its name ends with."""
 
 _SECRET_KEY = re.compile(r"pass(word|wd|phrase)?$|secret|token|api_?key|authorization|private_?key|salt", re.I)
 HIDDEN = "[hidden]"
@@ -117,16 +128,78 @@ def _shown(key: object, value: Any) -> Any:
     return [_shown("", item) for item in value] if isinstance(value, list | tuple) else visible(hidden(str(value)))
 
 
+@dataclass(slots=True)
+class Histogram:
+    """How often a value fell below each bound of its unit."""
+
+    bounds: tuple[float, ...]
+    buckets: list[int]
+    """One for each bound, and one for all above; none of them holds what another holds."""
+    total: float = 0.0
+
+    def add(self, value: float) -> None:
+        """Count one more."""
+        self.buckets[bisect_left(self.bounds, value)] += 1
+        self.total += value
+
+
+_counts: Counter[Series] = Counter()
+_gauges: dict[Series, float] = {}
+_histograms: dict[Series, Histogram] = {}
+
+
 def count(name: str, amount: int = 1, **labels: str) -> None:
     """Move a counter. Labels must come from small closed sets, never from telemetry."""
     with _lock:
-        _counts[name, tuple(sorted(labels.items()))] += amount
+        if series := _admitted(_counts, name, labels):
+            _counts[series] += amount
+
+
+def gauge(name: str, value: float, **labels: str) -> None:
+    """Say how something stands now; labels as of `count`."""
+    with _lock:
+        if series := _admitted(_gauges, name, labels):
+            _gauges[series] = value
+
+
+def histogram(name: str, value: float, **labels: str) -> None:
+    """Put a value into its bucket; the name ends with its unit, one of `BOUNDS`, and labels are as of `count`."""
+    bounds = BOUNDS[name.rpartition("_")[2]]
+    with _lock:
+        if series := _admitted(_histograms, name, labels):
+            _histograms.setdefault(series, Histogram(bounds, [0] * (len(bounds) + 1))).add(value)
+
+
+def _admitted(known: Mapping[Series, object], name: str, labels: Mapping[str, str]) -> Series | None:
+    series = (name, tuple(sorted(labels.items())))
+    if series in known or len(known) < MOST_SERIES:
+        return series
+    _counts["tocsin_series_refused_total", ()] += 1
+    return None
 
 
 def counters() -> dict[str, int]:
     """All counters as `name{label="value"} -> count`."""
     with _lock:
-        return {
-            name + ("{" + ",".join(f'{key}="{value}"' for key, value in labels) + "}" if labels else ""): amount
-            for (name, labels), amount in sorted(_counts.items())
+        return {shown(*series): amount for series, amount in sorted(_counts.items())}
+
+
+def measured() -> tuple[dict[Series, int], dict[Series, float], dict[Series, Histogram]]:
+    """Copies of all counters, gauges and histograms, by name and labels."""
+    with _lock:
+        histograms = {
+            series: Histogram(held.bounds, list(held.buckets), held.total) for series, held in _histograms.items()
         }
+        return dict(_counts), dict(_gauges), histograms
+
+
+def shown(name: str, labels: tuple[tuple[str, str], ...]) -> str:
+    """A series as Prometheus writes it.
+
+    >>> shown("tocsin_rows_total", (("source", "csv"),))
+    'tocsin_rows_total{source="csv"}'
+    """
+    if not labels:
+        return name
+    escaped = ((key, value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")) for key, value in labels)
+    return name + "{" + ",".join(f'{key}="{value}"' for key, value in escaped) + "}"
