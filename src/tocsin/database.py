@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from tocsin import observe
-from tocsin.errors import ConflictError, IntegrityError, NewerFormatError, RegistryError, TocsinError
+from tocsin.errors import ConflictError, IntegrityError, NewerFormatError, NoRoom, NotStored, RegistryError, TocsinError
 
 SOUND = (3, 51, 3)
 """The first SQLite that two writers cannot damage."""
@@ -57,6 +57,8 @@ class Database:
         are enforced behind the last of them.
     anew
         Delete what is there and begin with an empty file.
+    shared
+        Let others look into it with `rows_of` meanwhile.
     wait_s
         For another process that has the file open.
 
@@ -72,8 +74,15 @@ class Database:
         If it is another program's, or cannot be read or written. All that was committed still holds.
     """
 
-    def __init__(
-        self, path: Path, application: int, migrations: Sequence[str], *, anew: bool = False, wait_s: float = 10.0
+    def __init__(  # noqa: PLR0913  # whose file it is, and how it is opened
+        self,
+        path: Path,
+        application: int,
+        migrations: Sequence[str],
+        *,
+        anew: bool = False,
+        shared: bool = False,
+        wait_s: float = 10.0,
     ) -> None:
         self._path = path
         self._lost: sqlite3.Error | None = None
@@ -86,7 +95,8 @@ class Database:
             os.close(_opened(path))
             self._connection = sqlite3.connect(path, timeout=wait_s, isolation_level=None)
             opened.callback(self._connection.close)
-            self._connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+            if not shared:
+                self._connection.execute("PRAGMA locking_mode = EXCLUSIVE")
             schema = self._schema(application, len(migrations))
             for setting in _SETTINGS:
                 self._connection.execute(f"PRAGMA {setting}").fetchall()
@@ -190,6 +200,28 @@ class Database:
             raise
 
 
+def rows_of(path: Path, query: str, *values: object) -> list[tuple[Any, ...]]:
+    """What a query finds in a file that another process may be writing; nothing is written or tidied up here.
+
+    Raises
+    ------
+    NotStored
+        If there is no such file.
+    ConflictError, IntegrityError, RegistryError
+        As opening a `Database`.
+    """
+    if not path.is_file():
+        raise NotStored(str(path), "no such file", "a database written by Tocsin")
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+            return connection.execute(query, values).fetchall()
+    except sqlite3.Error as error:
+        kind = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_MISUSE) & _PRIMARY
+        if kind in _REFUSALS:
+            raise _REFUSALS[kind](path, error) from error
+        raise
+
+
 @contextmanager
 def _system_refusals(path: Path) -> Iterator[None]:
     try:
@@ -228,9 +260,9 @@ def _flush(path: Path) -> None:
         os.close(descriptor)
 
 
-def _no_room(path: Path, error: Exception) -> RegistryError:
+def _no_room(path: Path, error: Exception) -> NoRoom:
     hint = "what was committed before still holds; free some space, then repeat"
-    return RegistryError(str(path), f"no room to write it ({error})", "free space", hint)
+    return NoRoom(str(path), f"no room to write it ({error})", "free space", hint)
 
 
 def _unusable(path: Path, error: Exception) -> RegistryError:

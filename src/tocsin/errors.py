@@ -11,6 +11,7 @@ TocsinError
 ├── RegistryError          the registry cannot do what was asked
 │   ├── NotStored          nothing is stored under that name
 │   ├── ConflictError      somebody else wrote first
+│   ├── NoRoom             no free space to write on
 │   └── NewerFormatError   written by a newer Tocsin
 ├── GateRefused            the verdict does not allow this model to go live
 ├── LimitExceeded          a declared limit (memory, time, size) was reached
@@ -98,6 +99,10 @@ class NotStored(RegistryError):
 
 class ConflictError(RegistryError):
     """Somebody else wrote first; read again and decide again."""
+
+
+class NoRoom(RegistryError):
+    """There is no free space to write on; all that was committed before still holds."""
 
 
 class NewerFormatError(RegistryError):

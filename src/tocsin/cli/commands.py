@@ -26,6 +26,7 @@ from tocsin.cli.periods import End, MaxAge, Since, Start, period_of
 from tocsin.cli.pictures import illustrated
 from tocsin.cli.planning import plan
 from tocsin.cli.presets import presets_app
+from tocsin.cli.run import run
 from tocsin.cli.screens import WrongUsage
 from tocsin.cli.settings import SHARED_HELP, Settings, take_settings, version_of
 from tocsin.cli.tune import tune
@@ -55,6 +56,7 @@ app.command("tune")(tune)
 app.command("plan")(plan)
 app.command("bench")(bench)
 app.command("cleanup")(cleanup)
+app.command("run")(run)
 
 Chosen = Annotated[str | None, typer.Option("--model", help="A version number or a channel. Default: champion.")]
 

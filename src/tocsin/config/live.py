@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from tocsin.component import Duration
+from tocsin.component import Duration, Spec
 from tocsin.config.sections import PathText, Section
 
 
@@ -15,6 +15,8 @@ class StreamConfig(Section):
 
     Parameters
     ----------
+    source
+        What is read live; by default the config's source, whose files are then followed as they grow.
     journal
         Folder of the journal and the checkpoint: what a killed service goes on from.
     record
@@ -36,6 +38,7 @@ class StreamConfig(Section):
         Decide and journal as always, and deliver nothing.
     """
 
+    source: Spec | None = None
     journal: PathText = ".tocsin/stream"
     record: Literal["all", "flagged", "sample"] = "flagged"
     latency: Annotated[Duration, Field(le=10.0)] = 0.05

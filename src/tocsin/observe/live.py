@@ -36,6 +36,12 @@ def checkpoint_refused(reason: str) -> None:
     count("tocsin_checkpoints_refused_total")
 
 
+def journal_full(wait_s: float, reason: str) -> None:
+    """There is no room to write the journal: nothing is read until there is."""
+    _log.error("Journal full, reading nothing until there is room.", wait_s=round(wait_s, 1), reason=reason)
+    count("tocsin_journal_full_total")
+
+
 def source_lost(source: str, reason: str) -> None:
     """A source stopped answering; it is opened again, later each time."""
     _log.warning("Source lost, opening it again.", source=source, reason=reason)

@@ -5,7 +5,8 @@ Source: Akidau et al., The Dataflow Model, PVLDB 2015 (watermarks).
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -74,6 +75,24 @@ class EventTime:
             self._watermark = int(held[self._time][ready - 1])
         self._held = held.take(slice(ready, None))
         return held.take(slice(ready))
+
+    @property
+    def held(self) -> Batch:
+        """The rows held back."""
+        return self._held
+
+    @property
+    def watermark(self) -> int | None:
+        """What rows are released up to, UTC microseconds; None before the first row."""
+        return self._watermark
+
+    def state(self) -> dict[str, Any]:
+        """What it remembers beside the rows held back, in JSON values."""
+        return {"watermark": self._watermark, "behind": self._behind}
+
+    def restore(self, state: Mapping[str, Any], held: Batch) -> None:
+        """Go on from what `state` and `held` gave."""
+        self._watermark, self._behind, self._held = state["watermark"], int(state["behind"]), held
 
     def flush(self) -> Batch:
         """What is still held back; the stream has ended."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from threading import Lock
 
 from tocsin.alerts import AlertPolicy, flagged_rows
 from tocsin.kernel.run import FeatureMatrix
@@ -38,10 +39,15 @@ class Scorer:
     def __init__(self, model: AnomalyModel, policy: AlertPolicy) -> None:
         self.model = model
         self.policy = policy
-        self._state = model.start()
+        self.state = model.start()
+        """What the features remember."""
+        self.order = _order(model)
+        """Holds rows back where the features wait for late ones; None where they do not."""
+        self.lock = Lock()
+        """Held while the state moves, by whoever wants to look at it from another thread."""
 
     def stream(self, batches: Iterable[Batch], generated: Callable[[], bool] = lambda: False) -> Iterator[Scored]:
-        """Score batches as they come, or, if the features wait for late rows, in the order of their times.
+        """Score batches as they come, and at the end what was held back.
 
         Parameters
         ----------
@@ -50,25 +56,38 @@ class Scorer:
         generated
             Whether any of the rows so far came from a generator; asked once a batch is there.
         """
-        wait, time = self.model.design.features.wait, self.model.design.schema.time
-        order = None if wait is None or time is None else EventTime(time, round(wait * SECOND))
         for batch in batches:
             self.policy.generated |= generated()
-            if order is None:
-                yield self.score(batch)
-                continue
-            released = order.push(batch)
-            if released.in_order.rows:
-                yield self.score(released.in_order)
-            if released.too_late.rows:
-                matrix = self.model.kernel.alone(released.too_late)
-                yield decide(self.model, self.policy, released.too_late, matrix)
-        if order is not None and (rest := order.flush()).rows:
+            yield from self.take(batch)
+        yield from self.flush()
+
+    def take(self, batch: Batch) -> Iterator[Scored]:
+        """What becomes of the next rows, or, if the features wait for late rows, of those that waited for them."""
+        if self.order is None:
+            yield self.score(batch)
+            return
+        released = self.order.push(batch)
+        if released.in_order.rows:
+            yield self.score(released.in_order)
+        if released.too_late.rows:
+            matrix = self.model.kernel.alone(released.too_late)
+            yield decide(self.model, self.policy, released.too_late, matrix)
+
+    def flush(self) -> Iterator[Scored]:
+        """What becomes of rows that are held back: nothing older will come."""
+        if self.order is not None and (rest := self.order.flush()).rows:
             yield self.score(rest)
 
     def score(self, batch: Batch) -> Scored:
         """Score typed rows in arrival order; alerts are those that ring because of them."""
-        return decide(self.model, self.policy, batch, self.model.features(batch, self._state))
+        with self.lock:
+            matrix = self.model.features(batch, self.state)
+        return decide(self.model, self.policy, batch, matrix)
+
+
+def _order(model: AnomalyModel) -> EventTime | None:
+    wait, time = model.design.features.wait, model.design.schema.time
+    return None if wait is None or time is None else EventTime(time, round(wait * SECOND))
 
 
 def decide(model: AnomalyModel, policy: AlertPolicy, batch: Batch, matrix: FeatureMatrix) -> Scored:

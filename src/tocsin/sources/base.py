@@ -6,12 +6,12 @@ import os
 from abc import abstractmethod
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from hashlib import blake2b
 from math import isnan
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar, Protocol
 
 import numpy as np
 import orjson
@@ -26,6 +26,7 @@ from tocsin.schema import Schema
 
 MAX_KEYS = 100_000
 """Keys remembered for deduplication, at about 150 bytes each."""
+_KEY_BYTES = 16
 _WAIT_S = 1.0
 
 
@@ -135,6 +136,22 @@ class Tally:
     digests: dict[str, str] = field(default_factory=dict)
     """SHA-256 of every file read, by file."""
 
+    def to_json(self) -> dict[str, Any]:
+        """All but the digests, as `update` takes them."""
+        return {name: value for name, value in asdict(self).items() if name != "digests"}
+
+    def update(self, values: Mapping[str, Any]) -> None:
+        """Go on from what `to_json` gave."""
+        for name, value in values.items():
+            setattr(self, name, dict(value) if isinstance(value, dict) else value)
+
+
+class Refusals(Protocol):
+    """Where refused rows are kept."""
+
+    def add(self, rejected: Sequence[Rejected], /) -> None:
+        """Keep these."""
+
 
 class Quarantine:
     """Keeps refused rows with their reason, one JSON object per line, readable by the owner alone.
@@ -201,7 +218,7 @@ class Intake:
         labels: Labeller | None = None,
         wanted: Callable[[Batch], Mask] | None = None,
         pseudonymise: Callable[[Batch], Batch] | None = None,
-        quarantine: Quarantine | None = None,
+        quarantine: Refusals | None = None,
         tally: Tally | None = None,
     ) -> None:
         self.tally = tally or Tally()
@@ -250,6 +267,7 @@ class Intake:
         ignored += typed.rows - valid.rows
         refused = (*raw.rejected, *refused)
         files = [item for item in refused if not item.row]
+        valid = self._pseudonymise(valid) if self._pseudonymise and valid.rows else valid
         fresh = self._unseen(valid)
         received = raw.rows + len(raw.rejected) - len(files)
         quarantined, duplicates = len(refused) - len(files), valid.rows - fresh.rows
@@ -258,7 +276,20 @@ class Intake:
         self._count(received, fresh.rows, duplicates, ignored)
         self._refuse(refused)
         self.tally.generated = self.tally.generated or _is_generated(raw)
-        return self._pseudonymise(fresh) if self._pseudonymise and fresh.rows else fresh
+        return fresh
+
+    @property
+    def keys(self) -> bytes:
+        """The keys remembered, oldest first, 16 bytes each."""
+        return b"".join(self._seen)
+
+    def remember(self, keys: bytes) -> None:
+        """Go on from what `keys` gave."""
+        self._seen = OrderedDict.fromkeys(keys[place : place + _KEY_BYTES] for place in range(0, len(keys), _KEY_BYTES))
+
+    def recall(self, accepted: Batch) -> None:
+        """Remember the keys of rows that were passed on before a kill."""
+        self._unseen(accepted)
 
     def _typed(self, raw: Batch) -> tuple[Batch, tuple[Rejected, ...], int]:
         wanted = np.asarray(raw[KEEP], dtype=bool) if KEEP in raw else np.ones(raw.rows, dtype=bool)
@@ -289,7 +320,7 @@ class Intake:
         for part in key:
             if part == "" or (isinstance(part, float) and isnan(part)):
                 return True
-        digest = blake2b(repr(key).encode(), digest_size=16).digest()
+        digest = blake2b(repr(key).encode(), digest_size=_KEY_BYTES).digest()
         if digest in self._seen:
             return False
         self._seen[digest] = None

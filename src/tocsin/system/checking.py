@@ -41,5 +41,7 @@ def _outer_parts(config: Config) -> Iterator[tuple[str, Room, PartSpec]]:
         yield "$.source", "sources", config.source
     if config.test is not None:
         yield "$.test", "sources", config.test
+    if config.stream.source is not None:
+        yield "$.stream.source", "sources", config.stream.source
     for index, spec in enumerate(config.sinks):
         yield f"$.sinks[{index}]", "sinks", spec

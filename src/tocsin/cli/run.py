@@ -1,0 +1,46 @@
+"""`tocsin run`: the config as a service, until it is told to stop."""
+
+from __future__ import annotations
+
+import signal
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from tocsin.cli import screens
+from tocsin.cli.settings import Settings
+
+Once = Annotated[bool, typer.Option("--once", help="Read files to their end, then stop.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Decide and journal as always, deliver nothing.")]
+
+
+def run(context: typer.Context, *, once: Once = False, dry_run: DryRun = False) -> None:
+    """Score the config's source live: alerts go to its sinks, and a killed service goes on where it was."""
+    from tocsin.system.service import Service
+
+    settings: Settings = context.obj
+    project = settings.project()
+    if dry_run:
+        stream = project.config.stream.model_copy(update={"dry_run": True})
+        project.config = project.config.model_copy(update={"stream": stream})
+    service = Service(project, once=once)
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        service.stop()
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        service.run()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    tally = service.stream.intake.tally.to_json()
+    screens.document({"rows": tally, "position": None}) if settings.json else screens.say(_became(tally))
+
+
+def _became(tally: dict[str, int]) -> str:
+    return (
+        f"Stopped. {tally['received']:,} rows received, {tally['passed_on']:,} scored, "
+        f"{tally['quarantined']:,} refused, {tally['duplicates']:,} repeated."
+    )

@@ -1,0 +1,177 @@
+"""The journal of a running service: input, position, alerts and what became of them move in one transaction.
+
+A service that is killed at any moment goes on from its last checkpoint and replays what came after it: accepted rows
+lie here, or the source gives them again. Whatever rings once more has the same id, and an alert enters but once.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from hashlib import blake2b
+from pathlib import Path
+from typing import Self
+
+import orjson
+
+from tocsin.config import KeepConfig
+from tocsin.database import Database
+from tocsin.journal.rows_as_bytes import from_bytes, to_bytes
+from tocsin.journal.step import Progress, Step
+from tocsin.journal.stored import FILE, Stored, alert_text, as_text, position_text
+from tocsin.journal.tables import APPLICATION, MIGRATIONS
+from tocsin.records import SECOND, Alert, Batch, Rejected
+
+MOST_LETTERS = 1_000_000
+"""Refused rows that are kept; the oldest beyond it go."""
+_TIDY_EVERY = 1_000
+"""Commits between two looks for what is kept no longer."""
+
+
+class Journal:
+    """Written by one thread of one service; others look into it with `Stored.beside`.
+
+    Parameters
+    ----------
+    folder
+        Where it lies; made for its owner alone.
+    sinks
+        Names of those that alerts go to.
+    keep
+        How long what is written is kept.
+    now
+        The time of day, UTC microseconds.
+
+    Raises
+    ------
+    ConflictError
+        If another service has it open.
+    RegistryError
+        As opening a `Database`; every method raises these, too.
+    """
+
+    def __init__(self, folder: Path, sinks: Sequence[str], keep: KeepConfig, now: Callable[[], int]) -> None:
+        self._database = Database(folder / FILE, APPLICATION, MIGRATIONS, shared=True, wait_s=1.0)
+        self.stored = Stored(self._database.rows)
+        self._sinks = tuple(sinks)
+        self._keep = keep
+        self._now = now
+        self.sequence = self.stored.progress().sequence
+        """Of the last commit."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let the next one in."""
+        self._database.close()
+
+    def commit(self, step: Step) -> tuple[Alert, ...]:
+        """Make a step durable; returns those of its alerts that are new and are to be delivered."""
+        now = self._now()
+        with self._database.transaction() as connection:
+            before = self.stored.progress()
+            sequence = before.sequence + 1
+            fresh = [alert for alert in step.alerts if self._enter(connection, alert, sequence, now)]
+            connection.executemany(
+                "INSERT INTO accepted VALUES (?, ?, ?)",
+                [(sequence, part, to_bytes(batch)) for part, batch in enumerate(step.accepted)],
+            )
+            connection.executemany("INSERT OR IGNORE INTO letters VALUES (?, ?, ?, ?, ?, ?, ?)", _letters(step, now))
+            connection.executemany(
+                "INSERT OR IGNORE INTO verdicts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", _verdicts(step, now)
+            )
+            connection.executemany(
+                "UPDATE deliveries SET outcome = ? WHERE sink = ? AND alert = ?",
+                [(receipt.outcome, receipt.sink, receipt.alert) for receipt in step.receipts],
+            )
+            if step.position is not None or step.tally:
+                _advance(connection, Progress(sequence, step.position or before.position, step.tally, step.model, now))
+            else:
+                connection.execute("UPDATE progress SET sequence = ?, committed = ?", (sequence, now))
+            if sequence % _TIDY_EVERY == 0:
+                self._tidy(connection, now)
+        self.sequence = sequence
+        return tuple(alert for alert in fresh if not alert.quiet)
+
+    def accepted(self, after: int) -> Iterator[Batch]:
+        """The rows of the steps behind a sequence number, in their order."""
+        behind = (after, -1)
+        while True:
+            found = self._database.rows(
+                "SELECT sequence, part, data FROM accepted WHERE (sequence, part) > (?, ?)"
+                " ORDER BY sequence, part LIMIT 8",
+                *behind,
+            )
+            if not found:
+                return
+            for sequence, part, data in found:
+                behind = (sequence, part)
+                if sequence > after:
+                    yield from_bytes(data)
+
+    def forget_accepted(self, up_to: int) -> None:
+        """A checkpoint holds what followed from the rows up to a sequence number."""
+        with self._database.transaction() as connection:
+            connection.execute("DELETE FROM accepted WHERE sequence <= ?", (up_to,))
+
+    def _enter(self, connection: sqlite3.Connection, alert: Alert, sequence: int, now: int) -> bool:
+        """Whether the alert is new."""
+        entered = connection.execute(
+            "INSERT OR IGNORE INTO alerts VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (alert.id, sequence, now, as_text(alert.entity), alert.severity, alert.quiet, alert_text(alert)),
+        )
+        if not entered.rowcount:
+            return False
+        if not alert.quiet:
+            rows = [(alert.id, sink, "") for sink in self._sinks]
+            connection.executemany("INSERT INTO deliveries VALUES (?, ?, ?)", rows)
+        return True
+
+    def _tidy(self, connection: sqlite3.Connection, now: int) -> None:
+        """Delete what is older than it is kept; alerts that still wait stay."""
+        oldest = {
+            "verdicts": self._keep.verdicts,
+            "letters": self._keep.dead_letters,
+        }
+        for table, kept_s in oldest.items():
+            connection.execute(f"DELETE FROM {table} WHERE committed < ?", (now - round(kept_s * SECOND),))  # noqa: S608  # our own names
+        connection.execute(
+            "DELETE FROM alerts WHERE committed < ? AND id NOT IN (SELECT alert FROM deliveries WHERE outcome = '')",
+            (now - round(self._keep.alerts * SECOND),),
+        )
+        connection.execute(
+            "DELETE FROM letters WHERE committed <"
+            " (SELECT committed FROM letters ORDER BY committed DESC LIMIT 1 OFFSET ?)",
+            (MOST_LETTERS,),
+        )
+
+
+def _advance(connection: sqlite3.Connection, progress: Progress) -> None:
+    position = position_text(progress.position) if progress.position else None
+    connection.execute(
+        "INSERT INTO progress VALUES (1, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET sequence = excluded.sequence,"
+        " position = excluded.position, tally = excluded.tally, model = excluded.model, committed = excluded.committed",
+        (progress.sequence, position, orjson.dumps(progress.tally).decode(), progress.model, progress.committed),
+    )
+
+
+def _verdicts(step: Step, now: int) -> Iterator[tuple[object, ...]]:
+    for row in step.verdicts:
+        said = (row.score, row.p_value, row.flagged, row.state, step.model)
+        yield (now, row.time, as_text(row.entity), as_text(row.origin), *said)
+
+
+def _letters(step: Step, now: int) -> Iterator[tuple[object, ...]]:
+    for item in step.refused:
+        texts = map(as_text, (item.reason, item.detail, item.raw))
+        yield (letter_id(item), now, as_text(item.file), item.row, *texts)
+
+
+def letter_id(item: Rejected) -> bytes:
+    """Equal for the same refusal of the same row, however often it is replayed."""
+    key = "\x1f".join((item.file, str(item.row), item.reason))
+    return blake2b(as_text(key).encode(), digest_size=16).digest()

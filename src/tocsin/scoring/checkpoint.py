@@ -1,0 +1,164 @@
+"""Where a stream stands, as one file: what its features, its order and its policy remember, and how far it has read.
+
+====================  =============================================================
+magic                 12 bytes
+lengths               of header, rows held back and keys, uint64 each
+header                JSON: position, sequence, tally, model, policy, order
+rows, keys            see `tocsin.journal.rows_as_bytes`, `tocsin.sources.base.Intake`
+hash                  SHA-256 of all before it
+state                 see `tocsin.kernel.checkpoint`, with a hash of its own
+====================  =============================================================
+
+It is written beside the old one and takes its name when all of it lies on the disk: killed at any moment, there is an
+old one or a new one. Like the kernel's, its hash finds damage, not forgery.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import orjson
+
+from tocsin.errors import IntegrityError
+from tocsin.journal.rows_as_bytes import from_bytes, to_bytes
+from tocsin.journal.stored import position_of, position_text
+from tocsin.kernel.checkpoint import read as read_state
+from tocsin.kernel.checkpoint import replacing
+from tocsin.kernel.checkpoint import write as write_state
+from tocsin.records import Batch, Position
+from tocsin.scoring.scorer import Scorer
+
+MAX_PART = 1 << 30
+"""Bytes of header, rows or keys."""
+_MAGIC = b"tocsin.strm1"
+_LENGTHS = struct.Struct("<12sQQQ")
+_HASH_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Everything but the model and the state of its features."""
+
+    sequence: int
+    """Of the last commit whose rows went in."""
+    position: Position | None
+    tally: Mapping[str, Any]
+    model: str
+    """Its digest."""
+    version: int
+    """Under which it is registered."""
+    policy: Mapping[str, Any]
+    order: Mapping[str, Any] | None
+    held: Batch
+    keys: bytes
+    state_at: int
+    """Where in the file the state of the features begins."""
+
+
+def write(path: Path, scorer: Scorer, about: Mapping[str, Any], position: Position | None, keys: bytes) -> int:
+    """Write down where a stream stands; returns the size of the file in bytes.
+
+    Parameters
+    ----------
+    path
+        The file, which is replaced.
+    scorer
+        At rest.
+    about
+        `sequence`, `tally`, `model` and `version` of a `Checkpoint`.
+    position, keys
+        Where the source goes on, and what its rows were known by.
+    """
+    order = scorer.order
+    held = to_bytes(order.held) if order is not None else b""
+    header = orjson.dumps(
+        {
+            **about,
+            "position": None if position is None else position_text(position),
+            "policy": scorer.policy.state(),
+            "order": None if order is None else order.state(),
+        }
+    )
+    with replacing(path) as file:
+        parts = (_LENGTHS.pack(_MAGIC, len(header), len(held), len(keys)), header, held, keys)
+        total = hashlib.sha256()
+        for part in parts:
+            total.update(part)
+            file.write(part)
+        file.write(total.digest())
+        write_state(scorer.state, file)
+        file.flush()
+        os.fsync(file.fileno())
+        size = file.tell()
+    _flush_folder(path.parent)
+    return size
+
+
+def read(path: Path) -> Checkpoint | None:
+    """What a checkpoint says; None if there is none.
+
+    Raises
+    ------
+    IntegrityError
+        If it is damaged.
+    """
+    try:
+        with path.open("rb") as file:
+            return _read(file, path)
+    except FileNotFoundError:
+        return None
+    except (KeyError, TypeError, ValueError, struct.error) as error:
+        raise _damaged(path, str(error)) from error
+
+
+def restore(path: Path, checkpoint: Checkpoint, scorer: Scorer) -> None:
+    """Bring a scorer of the same model to where it stood.
+
+    Raises
+    ------
+    IntegrityError
+        If the state is damaged, or of another program.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        file.seek(checkpoint.state_at)
+        scorer.state = read_state(scorer.model.kernel, file, size - checkpoint.state_at, str(path))
+    scorer.policy.restore(checkpoint.policy)
+    if scorer.order is not None and checkpoint.order is not None:
+        scorer.order.restore(checkpoint.order, checkpoint.held)
+
+
+def _read(file: BinaryIO, path: Path) -> Checkpoint:
+    start = file.read(_LENGTHS.size)
+    magic, *lengths = _LENGTHS.unpack(start)
+    if magic != _MAGIC or max(lengths) > MAX_PART:
+        raise _damaged(path, "another format")
+    parts = [file.read(length) for length in lengths]
+    if hashlib.sha256(b"".join([start, *parts])).digest() != file.read(_HASH_BYTES):
+        raise _damaged(path, "a hash that does not fit")
+    header, held, keys = parts
+    values = orjson.loads(header)
+    return Checkpoint(
+        **values | {"position": position_of(values["position"])},
+        held=from_bytes(held) if held else Batch({}),
+        keys=keys,
+        state_at=file.tell(),
+    )
+
+
+def _damaged(path: Path, why: str) -> IntegrityError:
+    return IntegrityError(str(path), why, "a checkpoint that Tocsin wrote")
+
+
+def _flush_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

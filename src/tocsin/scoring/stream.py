@@ -1,0 +1,353 @@
+"""The loop of a running service: read, score, commit, and only then tell the source and the sinks.
+
+Source: Kleppmann, Designing Data-Intensive Applications, 2017, chapter 11 (an outbox and idempotent effects in place of
+exactly-once delivery).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tocsin.config import StreamConfig
+from tocsin.errors import NoRoom, SourceLost
+from tocsin.journal import Journal, RowVerdict, Step
+from tocsin.observe import live
+from tocsin.records import Alert, Batch, Position, Rejected, origins
+from tocsin.scoring import checkpoint as checkpoints
+from tocsin.scoring.outbox import Outbox
+from tocsin.scoring.requests import Requests
+from tocsin.scoring.scorer import Scored, Scorer
+from tocsin.sources.base import Intake, Source
+
+POLL_S = 0.1
+"""How long the loop waits for rows before it looks at everything else."""
+MOST_ROWS = 100_000
+"""Rows of one commit."""
+FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 15.0
+"""Before a lost source is opened again."""
+SAMPLED = 100
+"""`record: sample` keeps one row in so many."""
+CHECKPOINT = "stream.checkpoint"
+
+
+@dataclass(frozen=True, slots=True)
+class Clocks:
+    """The time of day (UTC microseconds), and seconds that only grow."""
+
+    now: Callable[[], int] = lambda: time.time_ns() // 1_000
+    elapsed: Callable[[], float] = time.monotonic
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """A scorer, and which registered version it is."""
+
+    scorer: Scorer
+    version: int
+    digest: str
+
+
+class Letters:
+    """Refused rows, until they are committed."""
+
+    def __init__(self) -> None:
+        self._rows: list[Rejected] = []
+
+    def add(self, rejected: Sequence[Rejected], /) -> None:
+        """Keep these."""
+        self._rows += rejected
+
+    def take(self) -> list[Rejected]:
+        """What came since the last call."""
+        found, self._rows = self._rows, []
+        return found
+
+
+@dataclass(slots=True)
+class _Work:
+    """What follows from the input of one commit."""
+
+    received: int = 0
+    position: Position | None = None
+    accepted: list[Batch] = field(default_factory=list)
+    alerts: list[Alert] = field(default_factory=list)
+    verdicts: list[RowVerdict] = field(default_factory=list)
+
+
+class Stream:
+    """Owns source, scorer and journal, in one thread; others reach it through `requests`.
+
+    Parameters
+    ----------
+    source
+        Not yet open.
+    intake
+        Of that source; refuses into `letters`.
+    letters
+        Where it does.
+    serving
+        What scores at first.
+    journal, outbox, requests
+        Ready for use; the outbox begins to deliver with `run`.
+    settings
+        Of the config.
+    folder
+        Where the checkpoint lies.
+    clocks
+        Of this machine by default.
+    """
+
+    def __init__(  # noqa: PLR0913  # the stations of the way
+        self,
+        *,
+        source: Source,
+        intake: Intake,
+        letters: Letters,
+        serving: Serving,
+        journal: Journal,
+        outbox: Outbox,
+        requests: Requests,
+        settings: StreamConfig,
+        folder: Path,
+        clocks: Clocks | None = None,
+    ) -> None:
+        self.source = source
+        self.intake = intake
+        self.serving = serving
+        self.journal = journal
+        self.outbox = outbox
+        self.requests = requests
+        self.rows = 0
+        """Received by this process."""
+        self._letters = letters
+        self._settings = settings
+        self._checkpoint = folder / CHECKPOINT
+        self._clocks = clocks or Clocks()
+        self._name = type(source).__name__
+        self._stopping = threading.Event()
+        self._position: Position | None = None
+        self._opened = False
+        self._wait_s = FIRST_WAIT_S
+        self._again_at = 0.0
+        self._written_at = self._clocks.elapsed()
+        self._heard_at = self._clocks.elapsed()
+        self._unwritten = 0
+        """Rows since the last checkpoint."""
+
+    def stop(self) -> None:
+        """Come to an end soon; from any thread, or a signal."""
+        self._stopping.set()
+
+    def run(self) -> None:
+        """Go on from where the last service came to, until the source ends or somebody says stop.
+
+        Raises
+        ------
+        TocsinError
+            If the source cannot be read at all, or the journal not be written: what was committed still holds.
+        """
+        replayed = self._recover()
+        self.outbox.start()
+        live.stream_began(self._name, replayed)
+        try:
+            while not self._stopping.is_set() and not (self._opened and self.source.ended):
+                self._turn()
+            if not self._stopping.is_set():
+                self._finish(self.serving.scorer.flush())
+            self.write_checkpoint()
+        finally:
+            self.source.close()
+            self.requests.close()
+            self.outbox.stop(1.0)
+        self._commit(_Work())
+        live.stream_ended(self._name, self.rows)
+
+    def write_checkpoint(self) -> None:
+        """Write down where the stream stands; what came before need not be replayed any more."""
+        serving = self.serving
+        about = {
+            "sequence": self.journal.sequence,
+            "tally": self.intake.tally.to_json(),
+            "model": serving.digest,
+            "version": serving.version,
+        }
+        size = checkpoints.write(self._checkpoint, serving.scorer, about, self._position, self.intake.keys)
+        if not self.source.replayable:
+            self.journal.forget_accepted(self.journal.sequence)
+        live.checkpoint_written(len(serving.scorer.state), size)
+        self._written_at, self._unwritten = self._clocks.elapsed(), 0
+
+    def _turn(self) -> None:
+        """One round: what others ask, rows if there are any, and whatever is due."""
+        self.requests.serve()
+        raw = self._read(POLL_S)
+        if raw is not None:
+            self._commit(self._gathered(raw))
+        elif receipts := self.outbox.receipts():
+            self.journal.commit(Step(receipts=receipts))
+        self.outbox.refill(self.journal.stored.waiting)
+        self._look_at_the_time()
+
+    def _look_at_the_time(self) -> None:
+        elapsed = self._clocks.elapsed()
+        order = self.serving.scorer.order
+        if order is not None and order.held.rows and elapsed - self._heard_at > self._settings.idle:
+            self._finish(self.serving.scorer.flush())
+            self.write_checkpoint()
+        if self._unwritten and elapsed - self._written_at > self._settings.checkpoint:
+            self.write_checkpoint()
+
+    def _read(self, timeout_s: float) -> Batch | None:
+        """The next rows; a lost source is opened again, later each time."""
+        if not self._opened:
+            if self._clocks.elapsed() < self._again_at:
+                self._stopping.wait(min(timeout_s, self._again_at - self._clocks.elapsed()))
+                return None
+            self._open()
+        try:
+            return self.source.read(timeout_s) if self._opened else None
+        except SourceLost as error:
+            self._lose(error)
+            return None
+
+    def _open(self) -> None:
+        try:
+            self.source.open(self._position)
+        except SourceLost as error:
+            self._lose(error)
+        else:
+            self._opened = True
+
+    def _lose(self, error: SourceLost) -> None:
+        live.source_lost(self._name, error.problem.got)
+        self.source.close()
+        self._opened = False
+        self._again_at = self._clocks.elapsed() + self._wait_s
+        self._wait_s = min(2 * self._wait_s, LONGEST_WAIT_S)
+
+    def _gathered(self, raw: Batch | None) -> _Work:
+        """What follows from these rows, and from those that come within the latency that the config allows."""
+        work = _Work()
+        until = self._clocks.elapsed() + self._settings.latency
+        while raw is not None:
+            self._take(raw, work)
+            if work.received >= MOST_ROWS or self._clocks.elapsed() >= until or not self._opened:
+                break
+            raw = None if self.source.ended else self._read(0.0)
+        self._wait_s = FIRST_WAIT_S
+        self._heard_at = self._clocks.elapsed()
+        return work
+
+    def _take(self, raw: Batch, work: _Work) -> None:
+        valid = self.intake.accept(raw)
+        work.received += raw.rows + len(raw.rejected)
+        work.position = self.source.acknowledge(raw)
+        if not valid.rows:
+            return
+        if not self.source.replayable:
+            work.accepted.append(valid)
+        self._score(valid, work)
+
+    def _score(self, valid: Batch, work: _Work) -> None:
+        scorer = self.serving.scorer
+        scorer.policy.generated |= self.intake.tally.generated
+        self._note(scorer.take(valid), work)
+
+    def _note(self, scored: Iterable[Scored], work: _Work) -> None:
+        for item in scored:
+            work.alerts += item.alerts
+            work.verdicts += _verdicts(item, self._settings.record, self.serving.scorer)
+
+    def _finish(self, scored: Iterable[Scored]) -> None:
+        work = _Work()
+        self._note(scored, work)
+        self._commit(work)
+
+    def _commit(self, work: _Work) -> None:
+        """Keep all of it or, while there is no room, none of it: nothing more is read meanwhile."""
+        self._position = work.position or self._position
+        step = Step(
+            position=self._position,
+            tally=self.intake.tally.to_json(),
+            model=self.serving.digest,
+            accepted=work.accepted,
+            alerts=work.alerts,
+            refused=self._letters.take(),
+            verdicts=work.verdicts,
+            receipts=self.outbox.receipts(),
+        )
+        fresh = self._kept(step)
+        self.rows += work.received
+        self._unwritten += work.received
+        live.committed(work.received)
+        self.outbox.offer(fresh, self._clocks.now())
+        if self._opened and work.received:
+            try:
+                self.source.confirm()
+            except SourceLost as error:
+                self._lose(error)
+
+    def _kept(self, step: Step) -> tuple[Alert, ...]:
+        wait_s = FIRST_WAIT_S
+        while True:
+            try:
+                return self.journal.commit(step)
+            except NoRoom as error:
+                if self._stopping.is_set():
+                    raise
+                live.journal_full(wait_s, error.problem.got)
+                self._stopping.wait(wait_s)
+                wait_s = min(2 * wait_s, LONGEST_WAIT_S)
+
+    def _recover(self) -> int:
+        """Go back to the last checkpoint, and replay what was accepted behind it; returns how many rows."""
+        known = checkpoints.read(self._checkpoint)
+        progress = self.journal.stored.progress()
+        self._position = progress.position
+        if known is not None and known.model == self.serving.digest:
+            checkpoints.restore(self._checkpoint, known, self.serving.scorer)
+            self.intake.remember(known.keys)
+        behind = known.sequence if known is not None else 0
+        if self.source.replayable:
+            self._position = known.position if known is not None else self._position
+            self.intake.tally.update(known.tally if known is not None else progress.tally)
+            return 0
+        self.intake.tally.update(progress.tally)
+        return self._replay(behind)
+
+    def _replay(self, behind: int) -> int:
+        rows = 0
+        for batch in self.journal.accepted(behind):
+            work = _Work()
+            self.intake.recall(batch)
+            self._score(batch, work)
+            self.journal.commit(Step(alerts=work.alerts))
+            rows += batch.rows
+        if rows:
+            self.write_checkpoint()
+        return rows
+
+
+def _verdicts(scored: Scored, record: str, scorer: Scorer) -> list[RowVerdict]:
+    """What stays queryable of scored rows."""
+    scores, schema = scored.scores, scorer.model.design.schema
+    chosen = np.flatnonzero(scores.flagged)
+    if record == "all":
+        chosen = np.arange(scored.batch.rows)
+    elif record == "sample":
+        chosen = np.union1d(chosen, np.arange(0, scored.batch.rows, SAMPLED))
+    if not len(chosen):
+        return []
+    batch = scored.batch.take(chosen)
+    times: Sequence[Any] = batch[schema.time].tolist() if schema.time else [None] * len(chosen)
+    entities: Sequence[Any] = batch[schema.entity].tolist() if schema.entity else [""] * len(chosen)
+    columns = (scores.score, scores.p_value, scores.flagged, scores.state)
+    values = zip(times, entities, origins(batch), *(column[chosen].tolist() for column in columns), strict=True)
+    return [RowVerdict(when, str(who), *rest) for when, who, *rest in values]

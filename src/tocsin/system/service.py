@@ -1,0 +1,150 @@
+"""A config as a running service: rows come in, alerts go out, and a killed one goes on where it was.
+
+    source ─> intake ─> scorer ─> journal ─> outbox ─> sinks
+
+`Project` tells how each station is made; the `Stream` is the loop. Everything that another thread wants of them goes
+through `requests`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import closing
+from typing import cast
+
+from tocsin.component import PartSpec, parameter_model, part
+from tocsin.config import Config
+from tocsin.errors import NotStored, RegistryError
+from tocsin.journal import Journal
+from tocsin.registry import Version
+from tocsin.scoring import checkpoint as checkpoints
+from tocsin.scoring.outbox import Outbox
+from tocsin.scoring.policy import policy_of
+from tocsin.scoring.requests import Requests
+from tocsin.scoring.scorer import Scorer
+from tocsin.scoring.stream import CHECKPOINT, Clocks, Letters, Serving, Stream
+from tocsin.sinks.base import Sink
+from tocsin.sources.base import Intake, Source
+from tocsin.system.checking import check
+from tocsin.system.project import Project
+from tocsin.training.history import local_part, source_of
+
+
+class Service:
+    """One shard of a config at work; made, run once, and gone.
+
+    Parameters
+    ----------
+    project
+        Whose source, model and sinks.
+    once
+        Read files to their end and stop, rather than follow them as they grow.
+    clocks
+        Of this machine by default.
+
+    Raises
+    ------
+    ConflictError
+        If another service works in the same folder.
+    TocsinError
+        If there is no model to serve, or any station refuses.
+    """
+
+    def __init__(self, project: Project, *, once: bool = False, clocks: Clocks | None = None) -> None:
+        check(project.config)
+        self.project = project
+        self.requests = Requests()
+        self._clocks = clocks or Clocks()
+        self._folder = project.config.resolve(project.config.stream.journal)
+        serving = self._serving()
+        config = project.config
+        source = _source(config, project, once=once)
+        letters = Letters()
+        sinks = _sinks(config)
+        self.journal = Journal(self._folder, tuple(sinks), config.privacy.keep, self._clocks.now)
+        self.outbox = Outbox(sinks, project.privacy.name, self._clocks.now)
+        self.stream = Stream(
+            source=source,
+            intake=_intake(source, config, project, letters),
+            letters=letters,
+            serving=serving,
+            journal=self.journal,
+            outbox=self.outbox,
+            requests=self.requests,
+            settings=config.stream,
+            folder=self._folder,
+            clocks=self._clocks,
+        )
+
+    @property
+    def scorer(self) -> Scorer:
+        """What scores now."""
+        return self.stream.serving.scorer
+
+    def run(self) -> None:
+        """Work until the source ends or `stop`; raises as `Stream.run` does."""
+        with closing(self.journal):
+            self.stream.run()
+
+    def stop(self) -> None:
+        """Come to an end soon; from any thread."""
+        self.stream.stop()
+
+    def _serving(self) -> Serving:
+        """The version that a killed service scored with: what is replayed rings as before. Else that of the channel."""
+        known = checkpoints.read(self._folder / CHECKPOINT)
+        channel = self.project.config.stream.channel
+        if known is not None:
+            try:
+                return self.serve(known.version, known.model)
+            except (NotStored, RegistryError):
+                pass  # it was retired: the one of the channel begins anew
+        return self.serve(channel)
+
+    def serve(self, version: int | str, digest: str = "") -> Serving:
+        """A version of the registry, verified and ready to score.
+
+        Raises
+        ------
+        NotStored
+            If there is none, or it has another digest.
+        TocsinError
+            If it cannot be trusted or loaded.
+        """
+        model, entry = self.project.model(version)
+        if digest and entry.digest != digest:
+            raise NotStored(f"version {version}", f"digest {entry.digest[:12]}", f"digest {digest[:12]}")
+        policy = policy_of(model, self.project.config.alerts, shown(entry), generated=entry.generated)
+        return Serving(Scorer(model, policy), entry.version, entry.digest)
+
+
+def shown(entry: Version) -> str:
+    """A version as alerts name it."""
+    return f"{entry.name} {entry.version} ({entry.digest[:12]})"
+
+
+def _source(config: Config, project: Project, *, once: bool) -> Source:
+    """The config's source; files are followed, unless the config or the caller says otherwise."""
+    spec = config.stream.source or source_of(config)
+    followed = "follow" in parameter_model(part("sources", spec.type)).model_fields
+    if followed and not once and "follow" not in spec.parameters:
+        spec = PartSpec(spec.type, {**spec.parameters, "follow": True})
+    return project.reader.source(spec)
+
+
+def _intake(source: Source, config: Config, project: Project, letters: Letters) -> Intake:
+    schema = config.schema_
+    hide = (lambda batch: project.privacy.apply(schema, batch)) if schema.identities else None
+    return Intake(source, schema, pseudonymise=hide, quarantine=letters)
+
+
+def _sinks(config: Config) -> Mapping[str, Sink]:
+    """Every sink by its type, and a number where there are several of one."""
+    seen: Counter[str] = Counter()
+    named: dict[str, Sink] = {}
+    for spec in config.sinks:
+        seen[spec.type] += 1
+        key = spec.type if seen[spec.type] == 1 else f"{spec.type}-{seen[spec.type]}"
+        named[key] = cast("Sink", local_part("sinks", spec, config))
+    return named
