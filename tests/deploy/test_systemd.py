@@ -39,10 +39,17 @@ def test_systemd_finds_nothing_wrong(units: list[Path]) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_a_training_is_shut_in(units: list[Path]) -> None:
-    (service,) = [unit for unit in units if unit.suffix == ".service"]
-    done = analyze("security", "--offline=yes", f"--threshold={EXPOSURE}", service)
-    assert done.returncode == 0, done.stdout
+def test_what_they_run_is_shut_in(units: list[Path]) -> None:
+    services = [unit for unit in units if unit.suffix == ".service"]
+    assert [service.stem for service in services] == ["tocsin-run", "tocsin-train"]
+    for service in services:
+        done = analyze("security", "--offline=yes", f"--threshold={EXPOSURE}", service)
+        assert done.returncode == 0, done.stdout
+
+
+def test_a_service_is_watched_and_started_again() -> None:
+    lines = (UNITS / "tocsin-run.service").read_text("utf-8").splitlines()
+    assert {"Type=notify", "Restart=on-failure", "WatchdogSec=60", "RestartPreventExitStatus=2"} <= set(lines)
 
 
 def test_every_week_has_its_training(units: list[Path]) -> None:

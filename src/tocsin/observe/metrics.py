@@ -10,17 +10,30 @@ import os
 import resource
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import accumulate, groupby
 from pathlib import Path
 from typing import Any, Literal
 
-from tocsin.log import Histogram, Series, gauge, histogram, measured, shown
+from tocsin.log import Histogram, Series, count, gauge, histogram, measured, shown
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _SECOND = 1_000_000
 _BEGAN = time.time()
+
+
+def began(source: str, sinks: Sequence[str]) -> None:
+    """What alerts are made of begins at 0: Prometheus does not see the first move of a counter that it never saw."""
+    count("tocsin_rows_received_total", 0, source=source)
+    count("tocsin_rows_committed_total", 0)
+    count("tocsin_commits_total", 0)
+    count("tocsin_checkpoints_refused_total", 0)
+    count("tocsin_sources_lost_total", 0, source=source)
+    count("tocsin_entities_evicted_total", 0, reason="limit")
+    for sink in sinks:
+        count("tocsin_deliveries_put_off_total", 0, sink=sink)
+        count("tocsin_deliveries_given_up_total", 0, sink=sink)
 
 
 def stage_took(stage: Literal["read", "score", "commit"], seconds: float) -> None:
