@@ -5,10 +5,10 @@ is opened before the work begins. Values of the named preset lie underneath; a m
 replaces a list, and a part of another `type` replaces the preset's part whole. `test` lies on `source` in the same way.
 """
 
+from tocsin.config.alerts import AlertsConfig, Rate
 from tocsin.config.live import ServerConfig, StreamConfig
 from tocsin.config.parsing import ANY, Config, load, parse
 from tocsin.config.sections import (
-    AlertsConfig,
     FeaturesConfig,
     KeepConfig,
     LabelsConfig,
@@ -16,7 +16,6 @@ from tocsin.config.sections import (
     LoggingConfig,
     PreparationConfig,
     PrivacyConfig,
-    Rate,
     RegistryConfig,
     SplitConfig,
 )

@@ -12,11 +12,11 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, Field, PrivateAttr, ValidationError, model_validator
 
 from tocsin.component import PartSpec, Spec, problems_of
+from tocsin.config.alerts import AlertsConfig
 from tocsin.config.document import Document
 from tocsin.config.live import ServerConfig, StreamConfig
 from tocsin.config.search import TuneConfig
 from tocsin.config.sections import (
-    AlertsConfig,
     FeaturesConfig,
     HistoryConfig,
     LabelsConfig,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
@@ -10,47 +9,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from tocsin.component import Duration, Size, Spec
 
-MAX_PER_DAY = 1e6
-MAX_COOLDOWN_S = 30 * 86_400.0
-_PER_TIME = re.compile(r"\s*(\d+(?:\.\d+)?)\s*/\s*(minute|hour|day|week)\s*")
-_PER_ROWS = re.compile(r"\s*(\d+(?:\.\d+)?)\s*/\s*(\d+)\s*rows?\s*")
-_SHARE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*%\s*")
-_PER_DAY = {"minute": 1_440.0, "hour": 24.0, "day": 1.0, "week": 1 / 7}
-
 
 class Section(BaseModel):
     """A mapping of the config: unknown keys are errors, values never change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Rate(Section):
-    """How many alerts: a number a day, or, where there is no clock, a share of the rows."""
-
-    per_day: float | None = None
-    per_row: float | None = None
-    text: str = ""
-
-
-def rate(value: object) -> object:
-    """`3/day`, `1/hour`, `5/1000 rows` or `1%` (of the rows) -> `Rate`."""
-    if isinstance(value, Rate):
-        return value
-    text = str(value)
-    if match := _PER_TIME.fullmatch(text):
-        found = Rate(per_day=float(match[1]) * _PER_DAY[match[2]], text=text)
-    elif match := _PER_ROWS.fullmatch(text):
-        found = Rate(per_row=float(match[1]) / max(float(match[2]), 1.0), text=text)
-    elif match := _SHARE.fullmatch(text):
-        found = Rate(per_row=float(match[1]) / 100, text=text)
-    else:
-        raise ValueError("wanted a rate such as 3/day, 1/hour, 5/1000 rows or 1%")
-    if not 0 < (found.per_day or 0) <= MAX_PER_DAY and not 0 < (found.per_row or 0) < 1:
-        raise ValueError(f"wanted a rate above 0, at most {MAX_PER_DAY:g} a day and below all rows")
-    return found
-
-
-AlertRate = Annotated[Rate, BeforeValidator(rate)]
 
 
 def _words(value: object) -> object:
@@ -170,32 +133,6 @@ class SplitConfig(Section):
         if self.train + self.calibration > 1:
             raise ValueError(f"train + calibration is {self.train + self.calibration:g}, wanted at most 1")
         return self
-
-
-class AlertsConfig(Section):
-    """The alert budget and how flagged rows become alerts."""
-
-    budget: AlertRate = Rate(per_day=3.0, text="3/day")
-    cooldown: Annotated[Duration, Field(le=MAX_COOLDOWN_S)] = 120.0
-    at_most: AlertRate | None = None
-    adapt: bool = False
-
-    @model_validator(mode="after")
-    def _days(self) -> Self:
-        if self.adapt and self.budget.per_day is None:
-            raise ValueError(f'adapt goes by days and the budget is "{self.budget.text}", wanted alerts a day')
-        return self
-
-    @model_validator(mode="after")
-    def _whole_alerts(self) -> Self:
-        if self.at_most is not None and not (self.at_most.per_day or 0) >= 1:
-            raise ValueError(f'at_most is "{self.at_most.text}", wanted a number of alerts a day, at least 1/day')
-        return self
-
-    @property
-    def at_most_per_day(self) -> int | None:
-        """Alerts delivered a day; None if they are not limited."""
-        return round(self.at_most.per_day) if self.at_most and self.at_most.per_day else None
 
 
 class RegistryConfig(Section):

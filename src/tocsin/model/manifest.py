@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, m
 
 from tocsin.component import Spec
 from tocsin.config import FeaturesConfig, PreparationConfig
-from tocsin.config.sections import MAX_COOLDOWN_S, MAX_PER_DAY
+from tocsin.config.alerts import MAX_COOLDOWN_S, MAX_PER_DAY
 from tocsin.errors import IntegrityError
 from tocsin.kernel.program import Operation, Program
 from tocsin.model.bundle import MANIFEST
