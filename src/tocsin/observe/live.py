@@ -58,3 +58,39 @@ def delivery_given_up(sink: str, alerts: int) -> None:
     """A sink has not taken alerts for so long that nobody would still want them; they stay in the journal."""
     _log.error("Delivery given up.", sink=sink, alerts=alerts)
     count("tocsin_deliveries_given_up_total", alerts, sink=sink)
+
+
+def peer_refused(host: str) -> None:
+    """A connection to a host of the config would have ended at an address where none may; nothing was sent."""
+    _log.error("Connection refused: neither public nor allowed.", host=host)
+    count("tocsin_peers_refused_total")
+
+
+def alert_shortened(sink: str) -> None:
+    """An alert was longer than what a sink's receiver is sure to take; its end was left out."""
+    _log.debug("Alert shortened.", sink=sink)
+    count("tocsin_alerts_shortened_total", sink=sink)
+
+
+def alert_file_turned(sink: str) -> None:
+    """A file of alerts reached its size: it was moved aside, and a new one was begun."""
+    _log.info("File of alerts moved aside.", sink=sink)
+    count("tocsin_alert_files_turned_total", sink=sink)
+
+
+def messages_redelivered(source: str, messages: int) -> None:
+    """A broker gave messages once more that were committed before; they are left out."""
+    _log.info("Messages redelivered, left out.", source=source, messages=messages)
+    count("tocsin_messages_redelivered_total", messages, source=source)
+
+
+def session_forgotten(source: str) -> None:
+    """A broker no longer knows how far it was read: what came since the last connection may be lost."""
+    _log.warning("Broker forgot the session; what it kept for it is lost.", source=source)
+    count("tocsin_sessions_forgotten_total", source=source)
+
+
+def message_left_out(broker: str) -> None:
+    """There was no room for a message that its sender sent without asking for an acknowledgement (MQTT, QoS 0)."""
+    _log.debug("Message of QoS 0 left out.", broker=broker)
+    count("tocsin_messages_left_out_total")

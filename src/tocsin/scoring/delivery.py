@@ -58,7 +58,7 @@ class Delivery:
         named = [alert.named(self._name) for alert in alerts]
         for sink in list(self._sinks):
             try:
-                sink.write(named if sink.stays_here else alerts)
+                sink.write(named if sink.shows_names else alerts)
                 observe.alerts_sent(type(sink).__name__, len(alerts))
             except DeliveryError as failure:
                 observe.sink_failed(type(sink).__name__, failure.problem.got)

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tocsin.component import Part
+from tocsin.log import HIDDEN
 from tocsin.records import Alert
 
 REMEMBERED_IDS = 10_000
@@ -23,6 +24,13 @@ class Sink(Part):
 
     stays_here: ClassVar[bool] = False
     """Whether what is written stays on this machine: then it may show names in place of pseudonyms."""
+    reveal: bool = False
+    """Whether it shows them although it leaves; a parameter of sinks that do not stay."""
+
+    @property
+    def shows_names(self) -> bool:
+        """Whether alerts come here with real names."""
+        return self.stays_here or self.reveal
 
     def open(self) -> None:
         """Make ready to write.
@@ -45,6 +53,15 @@ class Sink(Part):
 
     def close(self) -> None:
         """Release what `open` took; may be called twice."""
+
+
+class Secret(str):
+    """A parameter that no message and no repr shows."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return repr(HIDDEN)
 
 
 class DeliveredIds:
