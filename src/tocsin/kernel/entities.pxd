@@ -26,6 +26,8 @@ cdef class Entities:
     @cython.locals(tick=cython.longlong)
     cdef void lose(self, long long cell, long long time) noexcept
     cdef long long lost_until(self, long long cell) noexcept
+    @cython.locals(found=cython.longlong, held=cython.longlong, cell=cython.longlong)
+    cdef long long imitate(self, Entities other, object name)
     cdef void move_to_front(self, long long place) noexcept
     cdef void unlink(self, long long place) noexcept
     @cython.locals(newest=cython.longlong)

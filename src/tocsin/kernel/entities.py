@@ -197,6 +197,28 @@ class Entities:
             self.places[name] = place
             self.link(place)
 
+    def imitate(self, other: Entities, name: Any) -> int:
+        """Hold at the one place what others hold of a name, or would give up for it; its place there, -1 if none.
+
+        Rows of this name find then what they would find there, as long as no other name comes.
+        """
+        self.places.clear()
+        self.names.clear()
+        self.before[self.limit] = self.after[self.limit] = self.limit
+        found = other.places.get(name, -1)
+        held = found
+        if found < 0:
+            if len(other.names) < other.limit:
+                return found
+            cell = self.cell(name)
+            self.refused[cell] = other.refused[cell]
+            held = other.before[other.limit]
+        self.settle([other.names[held]])
+        self.last[0] = other.last[held]
+        self.late_rows[0] = other.late_rows[held]
+        self.cold_until[0] = other.cold_until[held]
+        return found
+
     def move_to_front(self, place: int) -> None:
         """Make it the newest."""
         self.unlink(place)

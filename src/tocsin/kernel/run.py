@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -104,12 +105,58 @@ class Kernel:
         SchemaError
             If a column is absent or was not typed by the schema; the state is then untouched.
         """
+        self._expect_own(state)
+        with state.lock:
+            given_up = _given_up(state)
+            matrix = self._compute(batch, state)
+            _tell(matrix.marks, state, given_up)
+        return matrix
+
+    def peek(
+        self, batch: Batch, state: KernelState | None = None, groups: Sequence[Any] | None = None
+    ) -> FeatureMatrix:
+        """The features that rows would have if they came next; nothing is remembered or counted of them.
+
+        Rows of one entity follow each other within their group, and no row has a say in those of other entities or
+        groups. Any thread may ask, also while another takes rows through the state.
+
+        Parameters
+        ----------
+        batch
+            As `run` takes it.
+        state
+            Of this kernel; by default, one that has seen no row.
+        groups
+            (n,) whatever can be a key of a dictionary; by default all rows are of one group.
+
+        Raises
+        ------
+        SchemaError
+            As `run` does.
+        """
+        live = self._blank if state is None else state
+        self._expect_own(live)
+        values, marks = np.empty((batch.rows, len(self.program.outputs))), np.zeros(batch.rows, dtype=np.uint8)
+        if batch.rows:
+            self._check(batch)
+            names, times, rows = self._names(batch), self._times(batch), self._rows(batch)
+            order, begins = _one_after_the_other(names, groups, batch.rows)
+            with self._scratch.lock, live.lock:
+                self._scratch.peek(live, order, begins, names, times, rows, values, marks)
+        return FeatureMatrix(values, marks)
+
+    @cached_property
+    def _scratch(self) -> KernelState:
+        # Actions keep what they are about to tell in themselves: those of another thread must be others.
+        return KernelState(Plan(self.program), 1)
+
+    @cached_property
+    def _blank(self) -> KernelState:
+        return KernelState(self.plan, 1)
+
+    def _expect_own(self, state: KernelState) -> None:
         if state.program != self.plan.fingerprint:
             raise ValueError("this state belongs to another program: make one with start()")
-        given_up = _given_up(state)
-        matrix = self._compute(batch, state)
-        _tell(matrix.marks, state, given_up)
-        return matrix
 
     def alone(self, batch: Batch) -> FeatureMatrix:
         """The features of rows that are too late for a stream: each as if it were its entity's only one.
@@ -196,6 +243,25 @@ class Kernel:
             columns = [batch[name].tolist() for name in load.columns]
             rows[:, place] = load.encoder(list(zip(*columns, strict=True)) if load.encoder is keys else columns[0])
         return rows
+
+
+def _one_after_the_other(
+    names: Sequence[Any] | None, groups: Sequence[Any] | None, rows: int
+) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+    """The rows by group and entity, and where one of these begins."""
+    if names is None and groups is None:
+        begins = np.zeros(rows, dtype=np.uint8)
+        begins[0] = True
+        return np.arange(rows), begins
+    parts = [part for part in (groups, names) if part is not None]
+    keys = parts[0] if len(parts) == 1 else zip(*parts, strict=True)
+    known: dict[Any, int] = {}
+    numbers = np.fromiter((known.setdefault(key, len(known)) for key in keys), np.int64, rows)
+    order = np.argsort(numbers, kind="stable")
+    ordered = numbers[order]
+    begins = np.ones(rows, dtype=np.uint8)
+    begins[1:] = ordered[1:] != ordered[:-1]
+    return order, begins
 
 
 def _tell(marks: NDArray[np.uint8], state: KernelState, before: tuple[int, int]) -> None:

@@ -8,6 +8,7 @@ cdef double NAN
 
 
 cdef class KernelState:
+    cdef readonly object lock
     cdef readonly str program
     cdef readonly list actions
     cdef Repeats repeats
@@ -20,5 +21,10 @@ cdef class KernelState:
     cdef double[::1] told
     cpdef long long step(self, object name, long long time, object row)
     cpdef run(self, object names, const long long[::1] times, const double[:, ::1] rows, double[:, ::1] out, unsigned char[::1] marks)
+    @cython.locals(row=cython.longlong)
+    cpdef peek(self, KernelState live, const long long[::1] order, const unsigned char[::1] begins, object names, const long long[::1] times, const double[:, ::1] rows, double[:, ::1] out, unsigned char[::1] marks)
+    @cython.locals(found=cython.longlong, start=cython.longlong)
+    cdef void imitate(self, KernelState live, object name)
+    cdef long long take(self, long long row, object name, const long long[::1] times, const double[:, ::1] rows, double[:, ::1] out)
     @cython.locals(action=Action)
     cdef long long compute(self, object name, long long time)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -28,9 +29,15 @@ class KernelState:
         What is done to every row.
     limit
         How many entities hold state at once.
+
+    Attributes
+    ----------
+    lock
+        Held while rows go through, by whoever takes them.
     """
 
     def __init__(self, plan: Plan, limit: int) -> None:
+        self.lock = Lock()
         self.program = plan.fingerprint
         self.actions = list(plan.actions)
         self.repeats = plan.repeats
@@ -88,12 +95,55 @@ class KernelState:
             (n,) uint8, written.
         """
         for row in range(len(marks)):
-            for place in range(len(self.loads)):
-                self.frame.registers[self.loads[place]] = rows[row, place]
-            marks[row] = self.compute("" if names is None else names[row], times[row])
-            for place in range(len(self.stores)):
-                value = self.frame.registers[self.stores[place]]
-                out[row, place] = value if value - value == 0.0 else NAN
+            marks[row] = self.take(row, "" if names is None else names[row], times, rows, out)
+
+    def peek(  # noqa: PLR0913, PLR0917  # what `run` takes, and whose state is looked at
+        self,
+        live: KernelState,
+        order: Any,
+        begins: Any,
+        names: Sequence[Any] | None,
+        times: Any,
+        rows: Any,
+        out: Any,
+        marks: Any,
+    ) -> None:
+        """Take rows as if they came next to another state, which stays as it is; this one has a single place.
+
+        Parameters
+        ----------
+        live
+            A state of the same program.
+        order
+            (n,) int64, which row is taken when.
+        begins
+            (n,) uint8, by `order`: whether nothing of this request came before to the row's entity.
+        names, times, rows, out, marks
+            As `run` has them.
+        """
+        for place in range(len(order)):
+            row = order[place]
+            name = "" if names is None else names[row]
+            if begins[place] and self.words:
+                self.imitate(live, name)
+            marks[row] = self.take(row, name, times, rows, out)
+
+    def imitate(self, live: KernelState, name: Any) -> None:
+        """Remember of one entity what another state does, and of others nothing."""
+        found = self.entities.imitate(live.entities, name)
+        if found >= 0:
+            start = SCRATCH + self.words * found
+            self.memory[SCRATCH : SCRATCH + self.words] = live.memory[start : start + self.words]
+
+    def take(self, row: int, name: Any, times: Any, rows: Any, out: Any) -> int:
+        """Take one row of many, and write its features; the answer are its marks."""
+        for place in range(len(self.loads)):
+            self.frame.registers[self.loads[place]] = rows[row, place]
+        marks = self.compute(name, times[row])
+        for place in range(len(self.stores)):
+            value = self.frame.registers[self.stores[place]]
+            out[row, place] = value if value - value == 0.0 else NAN
+        return marks
 
     def compute(self, name: Any, time: int) -> int:
         """Let the actions take the row that lies in the registers."""
