@@ -88,10 +88,12 @@ class Journal:
                 "UPDATE deliveries SET outcome = ? WHERE sink = ? AND alert = ?",
                 [(receipt.outcome, receipt.sink, receipt.alert) for receipt in step.receipts],
             )
-            if step.position is not None or step.tally:
-                _advance(connection, Progress(sequence, step.position or before.position, step.tally, step.model, now))
-            else:
-                connection.execute("UPDATE progress SET sequence = ?, committed = ?", (sequence, now))
+            position, tally, model = (
+                step.position or before.position,
+                step.tally or before.tally,
+                step.model or before.model,
+            )
+            _advance(connection, Progress(sequence, position, tally, model, now))
             if sequence % _TIDY_EVERY == 0:
                 self._tidy(connection, now)
         self.sequence = sequence
@@ -148,6 +150,11 @@ class Journal:
             " (SELECT committed FROM letters ORDER BY committed DESC LIMIT 1 OFFSET ?)",
             (MOST_LETTERS,),
         )
+
+
+def _next(before: Progress, step: Step, now: int) -> Progress:
+    position, tally, model = step.position or before.position, step.tally or before.tally, step.model or before.model
+    return Progress(before.sequence + 1, position, tally, model, now)
 
 
 def _advance(connection: sqlite3.Connection, progress: Progress) -> None:

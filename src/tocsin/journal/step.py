@@ -42,9 +42,9 @@ class Step:
     position: Position | None = None
     """Where the source goes on; None if it was not read."""
     tally: Mapping[str, Any] = field(default_factory=dict)
-    """What became of all rows so far."""
+    """What became of all rows so far; empty if none were read."""
     model: str = ""
-    """Digest of the model that scored these rows."""
+    """Digest of the model that scored these rows; empty if none did."""
     accepted: Sequence[Batch] = ()
     """Rows that cannot be read again, to be replayed."""
     alerts: Sequence[Alert] = ()

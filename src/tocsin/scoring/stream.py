@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from tocsin.config import StreamConfig
-from tocsin.errors import NoRoom, SourceLost
+from tocsin.errors import IntegrityError, NoRoom, SourceLost
 from tocsin.journal import Journal, RowVerdict, Step
 from tocsin.observe import live
 from tocsin.records import Alert, Batch, Position, Rejected, origins
@@ -308,7 +308,7 @@ class Stream:
 
     def _recover(self) -> int:
         """Go back to the last checkpoint, and replay what was accepted behind it; returns how many rows."""
-        known = checkpoints.read(self._checkpoint)
+        known = self._known()
         progress = self.journal.stored.progress()
         self._position = progress.position
         if known is not None and known.model == self.serving.digest:
@@ -321,6 +321,14 @@ class Stream:
             return 0
         self.intake.tally.update(progress.tally)
         return self._replay(behind)
+
+    def _known(self) -> checkpoints.Checkpoint | None:
+        """The last checkpoint; a damaged one is said and left out."""
+        try:
+            return checkpoints.read(self._checkpoint)
+        except IntegrityError as error:
+            live.checkpoint_refused(error.problem.got)
+            return None
 
     def _replay(self, behind: int) -> int:
         rows = 0
