@@ -8,6 +8,8 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
+from os import SEEK_END
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,8 @@ import orjson
 
 from tocsin.records import Batch, Column, Rejected
 from tocsin.sources.base_files import MAX_COLUMNS, MAX_RAW, BrokenFile, object_column
-from tocsin.sources.base_text_files import Lines, Problem, Records, Stream, TextFileSource, gathered
+from tocsin.sources.base_followed import FollowedSource
+from tocsin.sources.base_text_files import Lines, Problem, Records, Stream, gathered
 
 MAX_ARRAY = 1 << 26
 """Bytes of a file that is one array: it is read whole."""
@@ -30,7 +33,7 @@ Layout = tuple[str, ...]
 """Columns in the order of a row's values."""
 
 
-class JsonSource(TextFileSource):
+class JsonSource(FollowedSource):
     """Reads JSON objects; subclasses say what becomes of one.
 
     Keys may differ from row to row; a value that is absent is None.
@@ -44,7 +47,7 @@ class JsonSource(TextFileSource):
         """The columns of values with these names; asked once for all rows alike."""
         return names
 
-    def read_objects(self, name: str, objects: Iterable[tuple[int, Any]]) -> Iterator[Batch]:
+    def read_objects(self, name: str, objects: Iterable[tuple[int, Any, str]]) -> Iterator[Batch]:
         """Rows of values that lie in no file.
 
         Parameters
@@ -52,19 +55,28 @@ class JsonSource(TextFileSource):
         name
             Where they come from, in rows and messages.
         objects
-            Place and value, the places ascending from 1 or more; a value that is no object is refused.
+            Place, value and text, the places ascending from 1 or more; a value that is no object is refused.
         """
-        items = ((place, value, "") for place, value in objects)
-        yield from self._grouped(name, gathered(name, self._rows(_Layouts(self._named), items)))
+        yield from self._grouped(name, gathered(name, self._rows(_Layouts(self._named), objects)))
 
     def _records(self, stream: Stream, file: str) -> Iterator[Records | Rejected]:
-        layouts = _Layouts(self._named)
-        if stream.peek(MAX_RAW).removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"[":
-            yield from gathered(file, self._rows(layouts, ((*item, "") for item in enumerate(_array(stream), 1))))
+        if not _is_array(stream.peek(MAX_RAW)):
+            yield from self._continued(stream, file)
             return
+        layouts = _Layouts(self._named)
+        yield from gathered(file, self._rows(layouts, ((*item, "") for item in enumerate(_array(stream), 1))))
+
+    def _continued(self, stream: Stream, file: str) -> Iterator[Records | Rejected]:
+        layouts = _Layouts(self._named)
         lines = Lines(stream)
         for block in iter(lines.block, []):
             yield from gathered(file, self._rows(layouts, _objects(lines, block)))
+
+    def _packed(self, beginning: bytes) -> bool:
+        return _is_array(beginning) or super()._packed(beginning)
+
+    def _whole(self, path: str) -> bool:
+        return super()._whole(path) and _is_closed(path)
 
     def _rows(self, layouts: _Layouts, objects: Iterable[tuple[int, Any, str]]) -> Iterator[tuple[int, Any, Any, str]]:
         for place, value, text in objects:
@@ -157,6 +169,19 @@ def _loaded(line: str) -> Any:
         return orjson.loads(line)
     except orjson.JSONDecodeError as error:
         return Problem("not_json", str(error))
+
+
+def _is_array(beginning: bytes) -> bool:
+    return beginning.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"["
+
+
+def _is_closed(path: str) -> bool:
+    """Whether a file that begins as an array also ends as one."""
+    with Path(path).open("rb") as file:
+        if not _is_array(file.read(MAX_RAW)):
+            return True
+        file.seek(max(file.seek(0, SEEK_END) - MAX_RAW, 0))
+        return file.read().rstrip().endswith(b"]")
 
 
 def _array(stream: Stream) -> list[Any]:

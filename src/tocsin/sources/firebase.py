@@ -296,7 +296,8 @@ class Firebase(RemoteSource):
             self._seen.popitem(last=False)
         self._number += len(records)
         rows = [{**item.value, KEY: item.key} if isinstance(item.value, dict) else item.value for item in records]
-        for batch in self._reader.read_objects(self.url, enumerate(rows, first)):
+        objects = ((number, value, "") for number, value in enumerate(rows, first))
+        for batch in self._reader.read_objects(self.url, objects):
             self._batches.append((batch, marks[last_row(batch)[1]]))
 
     def _value(self, reply: Reply) -> Any:

@@ -12,12 +12,11 @@ import polars as pl
 
 from tocsin.records import Batch, Column, Rejected
 from tocsin.sources.base import RowsPerBatch
+from tocsin.sources.base_arrow import column_of, is_usable
 from tocsin.sources.base_files import MAX_COLUMNS, MAX_RAW, BrokenFile, FileSource
 
 _AT_ONCE = 50_000
 """Rows that are decoded at once."""
-_WIDE = (pl.Int128, pl.UInt128, pl.Decimal)
-"""Numeric types that numpy has no word for."""
 
 
 class Parquet(FileSource):
@@ -63,7 +62,7 @@ class Parquet(FileSource):
         types = frame.collect_schema()
         if len(types) > MAX_COLUMNS:
             raise BrokenFile("too_many_columns", f"{len(types):,} columns, at most {MAX_COLUMNS:,}")
-        usable = [name for name, dtype in types.items() if _is_usable(dtype)]
+        usable = [name for name, dtype in types.items() if is_usable(dtype)]
         self._leave_out(types.keys() - usable, "unsupported_type")
         if not usable:
             raise BrokenFile("no_columns", "no column of a type that can be read")
@@ -72,15 +71,7 @@ class Parquet(FileSource):
         while (part := chosen.slice(behind, max(self.rows, _AT_ONCE)).collect()).height:
             behind += part.height
             for piece in part.iter_slices(self.rows):
-                yield {series.name: _column(series) for series in piece}
-
-
-def _is_usable(dtype: pl.DataType) -> bool:
-    return dtype.is_numeric() or dtype in (pl.Boolean, pl.Date, pl.Datetime, pl.String, pl.Categorical, pl.Enum)
-
-
-def _column(series: pl.Series) -> Column:
-    return (series.cast(pl.Float64) if series.dtype in _WIDE else series).to_numpy()
+                yield {series.name: column_of(series) for series in piece}
 
 
 def _why(error: BaseException) -> tuple[str, str]:
