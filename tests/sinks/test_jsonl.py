@@ -11,7 +11,7 @@ import pytest
 from tocsin.checks.sink import example_alert
 from tocsin.errors import DeliveryError
 from tocsin.records import Alert
-from tocsin.sinks import base, jsonl
+from tocsin.sinks import base, base_lines
 from tocsin.sinks.base import alert_json
 from tocsin.sinks.jsonl import Jsonl
 
@@ -110,7 +110,7 @@ def test_a_place_that_cannot_be_written_is_refused_at_open(tmp_path: Path) -> No
 
 
 def test_the_ids_remembered_are_bounded(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (base, jsonl):
+    for module in (base, base_lines):
         monkeypatch.setattr(module, "REMEMBERED_IDS", 2)
     write(path, *(example_alert(number) for number in range(5)))
     write(path, example_alert(0), example_alert(3), example_alert(4))
