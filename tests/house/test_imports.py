@@ -47,6 +47,7 @@ HOME_OF = {
     "requests": {"storage/gcs.py"},
     "gufo": {"sources/base_snmp_polls.py"},
     "mlflow": {"training/tracking.py"},
+    "paho": {"connections/mqtt.py"},
     "psutil": {"sources/base_processes.py", "sources/host.py"},
 }
 # `import tocsin` and `tocsin --help` stay light: none of these may be loaded by them.
