@@ -36,6 +36,8 @@ class StreamConfig(Section):
         Time without rows after which those that wait for older ones are released.
     dry_run
         Decide and journal as always, and deliver nothing.
+    metrics
+        A file for the textfile collector of node_exporter, written every 15 s; see `docs/observability.md`.
     """
 
     source: Spec | None = None
@@ -48,6 +50,7 @@ class StreamConfig(Section):
     shadow: str | None = None
     idle: Duration = 60.0
     dry_run: bool = False
+    metrics: PathText | None = None
 
 
 class TlsConfig(Section):

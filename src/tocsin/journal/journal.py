@@ -53,6 +53,7 @@ class Journal:
     def __init__(self, folder: Path, sinks: Sequence[str], keep: KeepConfig, now: Callable[[], int]) -> None:
         self._database = Database(folder / FILE, APPLICATION, MIGRATIONS, shared=True, wait_s=1.0)
         self.stored = Stored(self._database.rows)
+        self._files = (folder / FILE, folder / f"{FILE}-wal")
         self._sinks = tuple(sinks)
         self._keep = keep
         self._now = now
@@ -64,6 +65,11 @@ class Journal:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file, and of the log beside it."""
+        return sum(path.stat().st_size for path in self._files if path.exists())
 
     def close(self) -> None:
         """Let the next one in."""

@@ -42,6 +42,12 @@ def journal_full(wait_s: float, reason: str) -> None:
     count("tocsin_journal_full_total")
 
 
+def metrics_not_written(reason: str) -> None:
+    """The file of metrics could not be written; it is tried again."""
+    _log.warning("Metrics not written.", reason=reason)
+    count("tocsin_metrics_not_written_total")
+
+
 def source_lost(source: str, reason: str) -> None:
     """A source stopped answering; it is opened again, later each time."""
     _log.warning("Source lost, opening it again.", source=source, reason=reason)
@@ -94,3 +100,23 @@ def message_left_out(broker: str) -> None:
     """There was no room for a message that its sender sent without asking for an acknowledgement (MQTT, QoS 0)."""
     _log.debug("Message of QoS 0 left out.", broker=broker)
     count("tocsin_messages_left_out_total")
+
+
+def file_cut_short(source: str, file: str, unread_bytes: int) -> None:
+    """A file that is followed lost what had been read of it: it is read from its beginning."""
+    _log.info("File cut short, reading it anew.", source=source, file=file, unread_bytes=unread_bytes)
+    count("tocsin_files_cut_short_total", source=source)
+    count("tocsin_file_bytes_unread_total", unread_bytes, source=source)
+
+
+def file_let_go(source: str, file: str, unread_bytes: int) -> None:
+    """A file that was followed is gone, or renamed and at rest; a last line without an end counts as unread."""
+    _log.info("File let go.", source=source, file=file, unread_bytes=unread_bytes)
+    count("tocsin_files_let_go_total", source=source)
+    count("tocsin_file_bytes_unread_total", unread_bytes, source=source)
+
+
+def file_not_whole(source: str, file: str) -> None:
+    """A packed file is not whole yet: it is looked at again when it has changed."""
+    _log.info("File not whole yet.", source=source, file=file)
+    count("tocsin_files_not_whole_total", source=source)

@@ -9,14 +9,17 @@ from __future__ import annotations
 import os
 import resource
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from datetime import datetime
 from itertools import accumulate, groupby
 from pathlib import Path
 from typing import Any, Literal
 
 from tocsin.log import Histogram, Series, count, gauge, histogram, measured, shown
+from tocsin.observe import live
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _SECOND = 1_000_000
@@ -36,12 +39,12 @@ def began(source: str, sinks: Sequence[str]) -> None:
         count("tocsin_deliveries_given_up_total", 0, sink=sink)
 
 
-def stage_took(stage: Literal["read", "score", "commit"], seconds: float) -> None:
-    """How long the scoring thread spent on one stage of a batch."""
+def stage_took(stage: Literal["accept", "score", "commit"], seconds: float) -> None:
+    """How long the scoring thread spent on one stage of some rows."""
     histogram("tocsin_stage_seconds", seconds, stage=stage)
 
 
-def batch_committed(rows: int, waited_s: float, now: int, newest: int | None, watermark: int | None) -> None:
+def batch_committed(rows: int, waited_s: float, now: int, newest: int | None) -> None:
     """A batch is kept for good, so long after it was read; moments are UTC microseconds, None without a clock."""
     gauge("tocsin_commit_timestamp_seconds", now / _SECOND)
     if not rows:
@@ -51,8 +54,6 @@ def batch_committed(rows: int, waited_s: float, now: int, newest: int | None, wa
     if newest is not None:
         gauge("tocsin_newest_event_timestamp_seconds", newest / _SECOND)
         histogram("tocsin_event_to_commit_seconds", max(now - newest, 0) / _SECOND)
-    if watermark is not None:
-        gauge("tocsin_watermark_timestamp_seconds", watermark / _SECOND)
 
 
 def entities_held(entities: int, limit: int) -> None:
@@ -61,9 +62,11 @@ def entities_held(entities: int, limit: int) -> None:
     gauge("tocsin_entities_limit", limit)
 
 
-def rows_waiting(rows: int) -> None:
-    """Rows that are held back until nothing older is waited for."""
-    gauge("tocsin_waiting_rows", rows)
+def order_stands(held: int, watermark: int | None) -> None:
+    """Rows that are held back until nothing older is waited for, and up to when nothing is (UTC microseconds)."""
+    gauge("tocsin_waiting_rows", held)
+    if watermark is not None:
+        gauge("tocsin_watermark_timestamp_seconds", watermark / _SECOND)
 
 
 def queue_length(queue: Literal["requests", "events"], waiting: int, limit: int) -> None:
@@ -88,10 +91,11 @@ def journal_size(size_bytes: int) -> None:
     gauge("tocsin_journal_bytes", size_bytes)
 
 
-def model_serves(version: int, trained: float) -> None:
-    """Which version of the model scores, and when it was trained, in seconds since 1970."""
+def model_serves(version: int, created: str) -> None:
+    """Which version of the model scores, and when it was registered: ISO 8601, empty if nobody knows."""
     gauge("tocsin_model_version", version)
-    gauge("tocsin_model_trained_timestamp_seconds", trained)
+    if created:
+        gauge("tocsin_model_registered_timestamp_seconds", datetime.fromisoformat(created).timestamp())
 
 
 def exposition() -> bytes:
@@ -100,6 +104,36 @@ def exposition() -> bytes:
     counts, gauges, histograms = measured()
     lines = [*_plain({**counts, **gauges}), *_buckets(histograms)]
     return "".join(f"{line}\n" for line in lines).encode()
+
+
+@contextmanager
+def kept_in(path: Path | None, every_s: float = 15.0) -> Iterator[None]:
+    """Meanwhile a thread writes the exposition to a file, and once more at the end; without a path nothing."""
+    if path is None:
+        yield
+        return
+    ended = threading.Event()
+
+    def write_on() -> None:
+        while not ended.wait(every_s):
+            _try_to_write(path)
+
+    thread = threading.Thread(target=write_on, name="metrics", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+        _try_to_write(path)
+
+
+def _try_to_write(path: Path) -> None:
+    """A service goes on without this file."""
+    try:
+        write(path)
+    except OSError as error:
+        live.metrics_not_written(error.strerror or type(error).__name__)
 
 
 def write(path: Path) -> None:

@@ -43,6 +43,11 @@ class Requests:
             hint = "it is busy or came to its end: ask again"
             raise LimitExceeded("service", "no answer", f"one within {timeout_s:g} s", hint) from None
 
+    @property
+    def waiting(self) -> int:
+        """How many wait now."""
+        return self._queue.qsize()
+
     def serve(self) -> None:
         """Answer all that wait; for the stream's own thread."""
         while True:

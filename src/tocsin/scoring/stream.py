@@ -15,14 +15,15 @@ from typing import Any
 
 import numpy as np
 
+from tocsin.component import snake_case
 from tocsin.config import StreamConfig
-from tocsin.errors import IntegrityError, NoRoom, SourceLost
+from tocsin.errors import NoRoom, SourceLost
 from tocsin.journal import Journal, RowVerdict, Step
-from tocsin.observe import live
+from tocsin.observe import live, metrics, systemd
 from tocsin.records import Alert, Batch, Position, Rejected, origins
 from tocsin.scoring import checkpoint as checkpoints
 from tocsin.scoring.outbox import Outbox
-from tocsin.scoring.requests import Requests
+from tocsin.scoring.requests import MOST_WAITING, Requests
 from tocsin.scoring.scorer import Scored, Scorer
 from tocsin.sources.base import Intake, Source
 
@@ -52,6 +53,8 @@ class Serving:
     scorer: Scorer
     version: int
     digest: str
+    created: str = ""
+    """When it was registered, ISO 8601."""
 
 
 class Letters:
@@ -75,6 +78,10 @@ class _Work:
     """What follows from the input of one commit."""
 
     received: int = 0
+    began: float = 0.0
+    """When its first rows were there."""
+    newest: int | None = None
+    """Event time of its newest row, UTC microseconds."""
     position: Position | None = None
     accepted: list[Batch] = field(default_factory=list)
     alerts: list[Alert] = field(default_factory=list)
@@ -130,7 +137,7 @@ class Stream:
         self._settings = settings
         self._checkpoint = folder / CHECKPOINT
         self._clocks = clocks or Clocks()
-        self._name = type(source).__name__
+        self._name = snake_case(type(source).__name__)
         self._stopping = threading.Event()
         self._position: Position | None = None
         self._opened = False
@@ -155,7 +162,9 @@ class Stream:
         """
         replayed = self._recover()
         self.outbox.start()
+        metrics.began(self._name, tuple(self.outbox.waiting))
         live.stream_began(self._name, replayed)
+        systemd.ready()
         try:
             while not self._stopping.is_set() and not (self._opened and self.source.ended):
                 self._turn()
@@ -163,6 +172,7 @@ class Stream:
                 self._finish(self.serving.scorer.flush())
             self.write_checkpoint()
         finally:
+            systemd.stopping()
             self.source.close()
             self.requests.close()
             self.outbox.stop(1.0)
@@ -182,6 +192,7 @@ class Stream:
         if not self.source.replayable:
             self.journal.forget_accepted(self.journal.sequence)
         live.checkpoint_written(len(serving.scorer.state), size)
+        metrics.checkpoint_kept(self._clocks.now(), size)
         self._written_at, self._unwritten = self._clocks.elapsed(), 0
 
     def _turn(self) -> None:
@@ -194,6 +205,20 @@ class Stream:
             self.journal.commit(Step(receipts=receipts))
         self.outbox.refill(self.journal.stored.waiting)
         self._look_at_the_time()
+        self._tell()
+
+    def _tell(self) -> None:
+        """How everything stands, for whoever watches."""
+        scorer = self.serving.scorer
+        systemd.alive()
+        metrics.entities_held(len(scorer.state), scorer.state.entities.limit)
+        metrics.queue_length("requests", self.requests.waiting, MOST_WAITING)
+        metrics.journal_size(self.journal.size)
+        metrics.model_serves(self.serving.version, self.serving.created)
+        for sink, alerts in self.outbox.waiting.items():
+            metrics.outbox_waiting(sink, alerts)
+        if scorer.order is not None:
+            metrics.order_stands(scorer.order.held.rows, scorer.order.watermark)
 
     def _look_at_the_time(self) -> None:
         elapsed = self._clocks.elapsed()
@@ -234,8 +259,8 @@ class Stream:
 
     def _gathered(self, raw: Batch | None) -> _Work:
         """What follows from these rows, and from those that come within the latency that the config allows."""
-        work = _Work()
-        until = self._clocks.elapsed() + self._settings.latency
+        work = _Work(began=self._clocks.elapsed())
+        until = work.began + self._settings.latency
         while raw is not None:
             self._take(raw, work)
             if work.received >= MOST_ROWS or self._clocks.elapsed() >= until or not self._opened:
@@ -246,6 +271,7 @@ class Stream:
         return work
 
     def _take(self, raw: Batch, work: _Work) -> None:
+        began = self._clocks.elapsed()
         valid = self.intake.accept(raw)
         work.received += raw.rows + len(raw.rejected)
         work.position = self.source.acknowledge(raw)
@@ -253,7 +279,12 @@ class Stream:
             return
         if not self.source.replayable:
             work.accepted.append(valid)
+        accepted = self._clocks.elapsed()
         self._score(valid, work)
+        metrics.stage_took("accept", accepted - began)
+        metrics.stage_took("score", self._clocks.elapsed() - accepted)
+        if (time := self.serving.scorer.model.design.schema.time) is not None:
+            work.newest = max(int(valid[time].max()), work.newest or 0)
 
     def _score(self, valid: Batch, work: _Work) -> None:
         scorer = self.serving.scorer
@@ -283,11 +314,15 @@ class Stream:
             verdicts=work.verdicts,
             receipts=self.outbox.receipts(),
         )
+        began = self._clocks.elapsed()
         fresh = self._kept(step)
+        now, kept = self._clocks.now(), self._clocks.elapsed()
+        metrics.stage_took("commit", kept - began)
+        metrics.batch_committed(work.received, kept - work.began, now, work.newest)
         self.rows += work.received
         self._unwritten += work.received
         live.committed(work.received)
-        self.outbox.offer(fresh, self._clocks.now())
+        self.outbox.offer(fresh, now)
         if self._opened and work.received:
             try:
                 self.source.confirm()
@@ -308,27 +343,17 @@ class Stream:
 
     def _recover(self) -> int:
         """Go back to the last checkpoint, and replay what was accepted behind it; returns how many rows."""
-        known = self._known()
-        progress = self.journal.stored.progress()
-        self._position = progress.position
-        if known is not None and known.model == self.serving.digest:
-            checkpoints.restore(self._checkpoint, known, self.serving.scorer)
+        serving, progress = self.serving, self.journal.stored.progress()
+        known = checkpoints.recover(self._checkpoint, serving.scorer, serving.digest)
+        if known is not None:
             self.intake.remember(known.keys)
-        behind = known.sequence if known is not None else 0
-        if self.source.replayable:
-            self._position = known.position if known is not None else self._position
-            self.intake.tally.update(known.tally if known is not None else progress.tally)
-            return 0
-        self.intake.tally.update(progress.tally)
-        return self._replay(behind)
-
-    def _known(self) -> checkpoints.Checkpoint | None:
-        """The last checkpoint; a damaged one is said and left out."""
-        try:
-            return checkpoints.read(self._checkpoint)
-        except IntegrityError as error:
-            live.checkpoint_refused(error.problem.got)
-            return None
+        begun = known if known is not None and self.source.replayable else progress
+        self._position = begun.position
+        self.intake.tally.update(begun.tally)
+        rows = 0 if self.source.replayable else self._replay(known.sequence if known is not None else 0)
+        if known is None or rows:  # whoever is killed before the first one is due goes back to where it began
+            self.write_checkpoint()
+        return rows
 
     def _replay(self, behind: int) -> int:
         rows = 0
@@ -338,8 +363,6 @@ class Stream:
             self._score(batch, work)
             self.journal.commit(Step(alerts=work.alerts))
             rows += batch.rows
-        if rows:
-            self.write_checkpoint()
         return rows
 
 

@@ -17,6 +17,7 @@ from tocsin.component import PartSpec, parameter_model, part
 from tocsin.config import Config
 from tocsin.errors import NotStored, RegistryError
 from tocsin.journal import Journal
+from tocsin.observe import metrics
 from tocsin.registry import Version
 from tocsin.scoring import checkpoint as checkpoints
 from tocsin.scoring.outbox import Outbox
@@ -84,7 +85,9 @@ class Service:
 
     def run(self) -> None:
         """Work until the source ends or `stop`; raises as `Stream.run` does."""
-        with closing(self.journal):
+        config = self.project.config
+        told = config.stream.metrics
+        with closing(self.journal), metrics.kept_in(config.resolve(told) if told else None):
             self.stream.run()
 
     def stop(self) -> None:
@@ -116,7 +119,7 @@ class Service:
         if digest and entry.digest != digest:
             raise NotStored(f"version {version}", f"digest {entry.digest[:12]}", f"digest {digest[:12]}")
         policy = policy_of(model, self.project.config.alerts, shown(entry), generated=entry.generated)
-        return Serving(Scorer(model, policy), entry.version, entry.digest)
+        return Serving(Scorer(model, policy), entry.version, entry.digest, entry.created)
 
 
 def shown(entry: Version) -> str:
