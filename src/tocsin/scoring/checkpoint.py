@@ -31,6 +31,7 @@ from tocsin.journal.stored import position_of, position_text
 from tocsin.kernel.checkpoint import read as read_state
 from tocsin.kernel.checkpoint import replacing
 from tocsin.kernel.checkpoint import write as write_state
+from tocsin.observe import live
 from tocsin.records import Batch, Position
 from tocsin.scoring.scorer import Scorer
 
@@ -117,14 +118,23 @@ def read(path: Path) -> Checkpoint | None:
         raise _damaged(path, str(error)) from error
 
 
-def restore(path: Path, checkpoint: Checkpoint, scorer: Scorer) -> None:
-    """Bring a scorer of the same model to where it stood.
+def recover(path: Path, scorer: Scorer, digest: str) -> Checkpoint | None:
+    """Bring a scorer, whose model has this digest, to where it stood; None if there is no checkpoint of use."""
+    try:
+        checkpoint = read(path)
+        if checkpoint is None:
+            return None
+        if checkpoint.model != digest:
+            live.checkpoint_refused(f"the state of model {checkpoint.model[:12]}")
+            return None
+        _restore(path, checkpoint, scorer)
+    except IntegrityError as error:
+        live.checkpoint_refused(error.problem.got)
+        return None
+    return checkpoint
 
-    Raises
-    ------
-    IntegrityError
-        If the state is damaged, or of another program.
-    """
+
+def _restore(path: Path, checkpoint: Checkpoint, scorer: Scorer) -> None:
     size = path.stat().st_size
     with path.open("rb") as file:
         file.seek(checkpoint.state_at)
