@@ -175,7 +175,7 @@ def may_ring(threshold: Threshold, scores: Vector, times: Times) -> FlaggedRows:
     return FlaggedRows(
         times[rows], None, scores[rows], threshold.p_value(scores[rows]), names, names, [b""] * len(rows),
         float(threshold.promise()["level_p"]), lambda chosen: [()] * len(chosen),
-        lambda chosen: [None] * len(chosen), ease[rows], times,
+        lambda chosen: [None] * len(chosen), ease[rows], rows, lambda chosen: [""] * len(chosen), times,
     )  # fmt: skip
 
 

@@ -54,10 +54,10 @@ class BudgetController:
         self.multiple = float(known.get("multiple", 1.0))
         self._day: int | None = known.get("day")
         self._last: int | None = known.get("last")
-        self._days: dict[int, tuple[float, int]] = {
-            int(day): (float(budgeted), int(rung)) for day, budgeted, rung in known.get("days", ())
+        self._days: dict[int, tuple[int, int]] = {
+            int(day): (watched, rung) for day, watched, rung in known.get("days", ())
         }
-        """Alerts budgeted and rung on days that have not counted yet."""
+        """Microseconds watched, and alerts rung, on days that have not counted yet."""
 
     @classmethod
     def of(cls, promise: Mapping[str, Any]) -> BudgetController | None:
@@ -72,8 +72,9 @@ class BudgetController:
         return {"multiple": self.multiple, "day": self._day, "last": self._last, "days": days}
 
     def days(self, times: Times) -> Times:
-        """The day of each row, (n,); a late row belongs to the day that is on."""
-        return times // DAY if self._day is None else np.maximum(times // DAY, self._day)
+        """The day of each row, (n,), as they come; a late row belongs to the day that is on."""
+        days = times // DAY if self._day is None else np.maximum(times // DAY, self._day)
+        return np.maximum.accumulate(days)
 
     def begin(self, day: int) -> float:
         """The budget multiple of a day, on which some rows were seen."""
@@ -84,13 +85,13 @@ class BudgetController:
 
     def learn(self, day: int, seen: Times, rung: int) -> None:
         """Rows of a day were seen, (n,), and this many alerts rang."""
-        last = int(seen.min()) if self._last is None else self._last
-        times = np.maximum(np.sort(seen), last)
+        last = int(seen[0]) if self._last is None else self._last
+        times = np.maximum(np.maximum.accumulate(seen), last)
         gaps = np.diff(times, prepend=last)
         watched = int(gaps[gaps <= DAY].sum())
         self._last = int(times[-1])
-        budgeted, before = self._days.get(day, (0.0, 0))
-        self._days[day] = budgeted + self.per_day * watched / DAY, before + rung
+        earlier, before = self._days.get(day, (0, 0))
+        self._days[day] = earlier + watched, before + rung
 
     def _turn(self, day: int) -> None:
         if self._surges(day - 1):
@@ -98,14 +99,20 @@ class BudgetController:
                 del self._days[day - 2]
             return
         for earlier in sorted(earlier for earlier in self._days if earlier < day - 1):
-            budgeted, rung = self._days.pop(earlier)
+            budgeted, rung = self._budgeted(earlier)
+            del self._days[earlier]
             over = (SURGE_COUNTS * budgeted if rung > self._most(budgeted) else rung) - budgeted
             step = GAIN * over / max(self.per_day, STEADY_ALERTS)
             self.multiple = min(max(self.multiple * exp(-step), 1.0 / REACH), REACH)
 
     def _surges(self, day: int) -> bool:
-        budgeted, rung = self._days.get(day, (0.0, 0))
+        budgeted, rung = self._budgeted(day)
         return rung > self._most(budgeted)
+
+    def _budgeted(self, day: int) -> tuple[float, int]:
+        """Alerts budgeted for what was watched of a day, and alerts rung."""
+        watched, rung = self._days.get(day, (0, 0))
+        return self.per_day * watched / DAY, rung
 
     def _most(self, budgeted: float) -> float:
         return budgeted + SURGE * sqrt(budgeted * self.together) + 2.0 * self.together

@@ -1,56 +1,54 @@
-"""From flagged rows to alerts: one message per episode, however many rows it has.
+"""From flagged rows to alerts: one message per episode, however many rows it has, and one per incident.
 
-What an episode is, `tocsin.calibration.episodes` alone says; the threshold counts with it what is sent here.
+Rows are taken one after the other, as they come. So any cut of a stream into batches rings the same alerts, and a
+killed service that goes on from its state rings those that it would have rung.
 """
 
 from __future__ import annotations
 
-import hashlib
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
-from math import log
+from functools import partial
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tocsin import observe
 from tocsin.alerts.controller import BudgetController
+from tocsin.alerts.episodes import Episode, Episodes
+from tocsin.alerts.incidents import Ring, Told
+from tocsin.alerts.messages import Message, alert, alerts, identify, step
+from tocsin.alerts.quieting import Restraint
 from tocsin.alerts.rows import FlaggedRows
-from tocsin.calibration import episodes, first_rows
 from tocsin.errors import DataError
-from tocsin.records import DAY, SECOND, Alert, Column, Severity, Times
+from tocsin.records import DAY, Alert, Quiet
 from tocsin.thresholds.base import REACH
 
-POLICY = "episode-1"
-"""Enters every alert id: another rule of grouping makes other alerts."""
-OPEN_EPISODES = 50_000
-"""Entities whose last flagged row is remembered; the longest silent one is given up first."""
+PASSING: tuple[Quiet, ...] = ("allowed", "maintenance", "silenced")
+"""Why an episode is quiet, where that can end before it does."""
 DAYS_COUNTED = 8
-"""Days whose deliveries are counted at once; rows may come late by as much."""
-
-SEVERITIES: tuple[Severity, ...] = ("low", "medium", "high", "critical")
-SEVERITY_STEP = 4.0
-"""Each severity is this many times as unlikely as the one below."""
-PERSISTENT_ROWS = 5
-"""As many flagged rows of one batch raise the severity by one."""
+"""Days whose deliveries are counted at once; rows that come later still count with the oldest of them."""
 
 
 class AlertPolicy:
-    """Turns flagged rows into alerts, batch after batch in time order.
+    """Turns flagged rows into alerts, batch after batch, in the order in which they come.
 
-    An alert is sent at the first flagged row of an episode. What follows in the same batch is folded into it
-    (`rows`, `end`, lowest p-value); what follows later is part of it and silent. Without a clock there are no
-    episodes: every flagged row is an alert.
+    An alert rings at the first flagged row of an episode. What follows in the same batch is folded into it (`rows`,
+    `end`, lowest p-value); what follows later is part of it and silent. Without a clock there are no episodes: every
+    flagged row is an alert.
 
     Severity grows by one step for each factor of 4 by which the p-value lies below the one at which rows are
-    flagged, and by one more if the episode has 5 rows or more in its batch.
+    flagged, and by one more if the episode has rows at 5 different times or more in its batch. An event that comes a
+    thousand times at one time raises nothing.
+
+    What does not ring is an alert all the same, with the reason in `quiet`. Where that ends while the episode goes
+    on, the next row of it rings: an episode is delivered at most once, and never lost to a silence that was over.
 
     Parameters
     ----------
     cooldown_s
         Seconds; an entity's flagged rows closer together than this are one episode.
-    at_most_per_day
-        Alerts sent per UTC day of event time. The first beyond it is replaced by a digest, which says so; the rest
-        of the day is counted in `tocsin_alerts_folded_total` and not sent.
     model
         Name and version, as alerts show it.
     generated
@@ -58,34 +56,53 @@ class AlertPolicy:
     controller
         Moves the level with slow drift; of telemetry with a clock alone. None: what the threshold flags rings.
         Batches are then taken day by day, and an alert folds what follows on its day.
+    restraint
+        What is not delivered of what rings.
     """
 
     def __init__(
         self,
         *,
         cooldown_s: float,
-        at_most_per_day: int | None = None,
         model: str = "",
         generated: bool = False,
         controller: BudgetController | None = None,
+        restraint: Restraint | None = None,
     ) -> None:
         self.cooldown_s = cooldown_s
-        self.at_most_per_day = at_most_per_day
         self.model = model
         self.generated = generated
         self.controller = controller
-        self._last: dict[str, int] = {}
-        """Time of the last flagged row by entity, the entity flagged last at the end."""
+        self.restraint = restraint or Restraint()
+        self._episodes = Episodes(cooldown_s)
         self._rung: dict[int, int] = {}
-        """Episodes by day, those beyond the limit included."""
+        """Messages by day, those beyond the limit included."""
 
     @property
     def loosest(self) -> float:
         """The largest multiple of the budget at which a row may ring."""
         return 1.0 if self.controller is None else REACH
 
+    def state(self) -> dict[str, Any]:
+        """All that it remembers, as JSON values."""
+        return {
+            "episodes": self._episodes.state(),
+            "rung": list(self._rung.items()),
+            "controller": self.controller.state() if self.controller else None,
+            "incidents": self.restraint.incidents.state() if self.restraint.incidents else None,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state` gave; what is none of it, or not wanted any more, begins anew."""
+        self._episodes.restore(state.get("episodes", ()))
+        self._rung = {int(day): int(rung) for day, rung in state.get("rung", ())}
+        if self.controller and state.get("controller"):
+            self.controller = BudgetController(self.controller.per_day, self.controller.together, state["controller"])
+        if self.restraint.incidents and state.get("incidents"):
+            self.restraint.incidents.restore(state["incidents"])
+
     def decide(self, rows: FlaggedRows) -> tuple[Alert, ...]:
-        """The alerts that ring because of these rows, in order of time.
+        """The alerts of these rows, in their order; those that are `quiet` are not to be delivered.
 
         Raises
         ------
@@ -93,134 +110,182 @@ class AlertPolicy:
             If deliveries are limited by the day and the rows have no clock.
         """
         controller = self.controller
-        if controller is None or rows.times is None or rows.seen is None:
-            return self._decide(rows.take(np.flatnonzero(rows.ease <= 1.0)))[0]
-        alerts: list[Alert] = []
-        days, seen = controller.days(rows.times), controller.days(rows.seen)
-        for day in np.unique(seen).tolist():
-            rings = (days == day) & (rows.ease <= controller.begin(day))
+        if controller is None or rows.seen is None:
+            found, _ = self._decide(rows.take(np.flatnonzero(rows.ease <= 1.0)))
+            return tuple(found)
+        every: list[Alert] = []
+        days = controller.days(rows.seen)
+        for day in np.unique(days).tolist():
+            rings = (days[rows.places] == day) & (rows.ease <= controller.begin(day))
             found, rung = self._decide(rows.take(np.flatnonzero(rings)))
-            controller.learn(day, rows.seen[seen == day], rung)
-            alerts.extend(found)
-        return tuple(alerts)
+            controller.learn(day, rows.seen[days == day], rung)
+            every.extend(found)
+        return tuple(every)
 
-    def _decide(self, rows: FlaggedRows) -> tuple[tuple[Alert, ...], int]:
-        """The alerts of rows that ring, and how many rang before a limit."""
+    def _decide(self, rows: FlaggedRows) -> tuple[list[Alert], int]:
+        """The alerts of rows that ring, and how many episodes count against the budget."""
         if not len(rows.score):
-            return (), 0
-        limit = self.at_most_per_day
-        if rows.times is None and limit is not None:
+            return [], 0
+        if rows.times is None and self.restraint.at_most_per_day is not None:
             hint = "leave at_most out, and let the budget be a rate"
             raise DataError("alerts", "a limit of alerts a day and rows without a clock", "event times", hint)
+        batch = _Batch(rows)
         if rows.times is None:
-            return tuple(self._alerts(rows, list(np.arange(len(rows.score))[:, None]))), len(rows.score)
-        found = self._episodes(rows, rows.times)
-        if limit is None:
-            return tuple(self._alerts(rows, found)), len(found)
-        return tuple(self._within_limit(rows, rows.times, limit, found)), len(found)
+            self._ring_each(batch)
+        else:
+            self._follow(batch, rows.times.tolist())
+        return self._said(batch), batch.counted
 
-    def _episodes(self, rows: FlaggedRows, times: Times) -> list[NDArray[np.intp]]:
-        """The rows of each episode that begins here, in order of time; remembers where all of them end."""
-        names = np.full(len(times), "", dtype=object) if rows.entities is None else rows.entities
-        # An episode left open takes part as a row of its own, ahead of the others, that does not ring again.
-        known = [name for name in dict.fromkeys(names.tolist()) if name in self._last]
-        before = np.array([self._last[name] for name in known], dtype=np.int64)
-        all_times = np.concatenate([before, times])
-        numbers = episodes(all_times, np.concatenate([np.array(known, dtype=object), names]), self.cooldown_s)
-        firsts = first_rows(numbers, all_times)
-        order = np.lexsort((all_times, numbers))
-        members = np.split(order, np.cumsum(np.bincount(numbers))[:-1])
-        silent = set(numbers[: len(known)].tolist())
-        self._remember(names, times)
-        ringing = [number for number in range(len(members)) if number not in silent]
-        ringing.sort(key=lambda number: (all_times[firsts[number]], firsts[number]))
-        return [members[number] - len(known) for number in ringing]
-
-    def _remember(self, names: Column, times: Times) -> None:
-        for row in np.argsort(times, kind="stable").tolist():
-            name = names[row]
-            self._last[name] = max(self._last.pop(name, int(times[row])), int(times[row]))
-        if len(self._last) <= OPEN_EPISODES:
-            return
-        over = int(times.max()) - round(self.cooldown_s * SECOND)
-        self._last = {name: time for name, time in self._last.items() if time > over}
-        excess = max(len(self._last) - OPEN_EPISODES, 0)
-        for name in list(self._last)[:excess]:
-            del self._last[name]
-        if excess:
-            observe.entities_evicted("open_episodes", excess)
-
-    def _within_limit(self, rows: FlaggedRows, times: Times, limit: int, found: list[NDArray[np.intp]]) -> list[Alert]:
-        sent: list[NDArray[np.intp]] = []
-        digests: list[Alert] = []
-        folded: dict[int, list[NDArray[np.intp]]] = {}
-        for episode in found:
-            day = int(times[episode[0]]) // DAY
-            self._rung[day] = self._rung.get(day, 0) + 1
-            if self._rung[day] <= limit:
-                sent.append(episode)
+    def _ring_each(self, batch: _Batch) -> None:
+        """Without a clock: one message for each row."""
+        rows = batch.rows
+        batch.explain(list(range(len(rows.score))))
+        for row, (origin, content) in enumerate(zip(rows.origins.tolist(), rows.contents, strict=True)):
+            entity = batch.entity(row)
+            message = Message(identify(entity, f"{origin} {content.hex()}"), row, batch.cause(row), rows=[row])
+            message.quiet = self.restraint.quieting.standing(entity, partial(batch.cause, row), None)
+            if message.quiet:
+                batch.messages.append(message)
             else:
-                folded.setdefault(day, []).append(episode)
-        for day, beyond in folded.items():
-            observe.alerts_folded(len(beyond))
-            if self._rung[day] - len(beyond) <= limit:
-                digests.append(self._digest(rows, day, limit, beyond))
-        for day in sorted(self._rung)[:-DAYS_COUNTED]:
-            del self._rung[day]
-        return [*self._alerts(rows, sent), *digests]
+                self._send(batch, message, entity, None)
 
-    def _digest(self, rows: FlaggedRows, day: int, limit: int, beyond: list[NDArray[np.intp]]) -> Alert:
+    def _follow(self, batch: _Batch, times: list[int]) -> None:
+        """Find the episode of each row, and what rings because of it."""
+        taken = [self._episodes.take(batch.entity(row), time) for row, time in enumerate(times)]
+        batch.explain([row for row, (_, begins) in enumerate(taken) if begins])
+        ringing: dict[int, Message] = {}
+        for row, (episode, begins) in enumerate(taken):
+            message = ringing.get(id(episode))
+            if begins:
+                message = self._begin(batch, row, times[row], episode)
+            elif episode.quiet:
+                message = self._go_on(batch, row, times[row], episode) or message
+            if message:
+                message.rows.append(row)
+                ringing[id(episode)] = message
+
+    def _begin(self, batch: _Batch, row: int, time: int, episode: Episode) -> Message:
+        """The message of a row that begins an episode."""
+        entity, cause = batch.entity(row), batch.cause(row)
+        message = Message(identify(entity, episode.start), row, cause)
+        message.quiet = self.restraint.quieting.standing(entity, partial(batch.cause, row), time)
+        if message.quiet:
+            batch.messages.append(message)
+        else:
+            self._ring(batch, message, entity, time)
+        episode.quiet = message.quiet if message.quiet in PASSING else ""
+        return message
+
+    def _go_on(self, batch: _Batch, row: int, time: int, episode: Episode) -> Message | None:
+        """The message of a row that goes on with a quiet episode, if it is quiet no more."""
+        entity, cause, was = batch.entity(row), partial(batch.cause, row), episode.quiet
+        standing = self.restraint.quieting.standing(entity, cause, time)
+        if standing or (was == "silenced" and self.restraint.quieting.for_now(entity, cause)):
+            return None
+        message = Message(identify(entity, episode.start, "after", was), row, cause())
+        if was == "silenced":  # it counted when it began: what is silenced has no say in what else rings
+            batch.messages.append(message)
+        else:
+            self._ring(batch, message, entity, time)
+        episode.quiet = message.quiet if message.quiet in PASSING else ""
+        return message
+
+    def _ring(self, batch: _Batch, message: Message, entity: str, time: int) -> None:
+        """What rings by itself, or as a part of an incident."""
+        batch.counted += 1
+        told = self._told(batch.rows, message, entity, time)
+        if told is not None:
+            message.incident = identify("incident", message.cause, told.since)
+        if told is None or told.worse:
+            self._send(batch, message, entity, time)
+            return
+        message.quiet = "incident"
+        batch.messages.append(message)
+        if told.rings:
+            observe.incident_began(len(told.rings))
+            whole = replace(message, id=message.incident, quiet="", rings=told.rings, rows=[message.row])
+            self._send(batch, whole, "", time)
+
+    def _told(self, rows: FlaggedRows, message: Message, entity: str, time: int) -> Told | None:
+        """By the first row alone: what else its batch holds has no say in what rings."""
+        if self.restraint.incidents is None or rows.entities is None:
+            return None
+        p_value = float(rows.p_value[message.row])
+        ring = Ring(entity, time, float(rows.score[message.row]), p_value, step(p_value, rows.level_p))
+        return self.restraint.incidents.take(message.cause, ring)
+
+    def _send(self, batch: _Batch, message: Message, entity: str, time: int | None) -> None:
+        """Deliver, unless the day has had its number or somebody silenced it."""
+        if time is not None and self.restraint.at_most_per_day is not None:
+            day, number = self._count(time)
+            if number > self.restraint.at_most_per_day:
+                batch.folded.setdefault(day, []).append(message)
+                if number == self.restraint.at_most_per_day + 1:
+                    batch.full.append(day)
+                return
+        message.quiet = self.restraint.quieting.for_now(entity, lambda: message.cause)
+        batch.messages.append(message)
+
+    def _count(self, time: int) -> tuple[int, int]:
+        """The day on which a message at this time counts, and how many it has with this one."""
+        day = time // DAY
+        if len(self._rung) == DAYS_COUNTED:
+            day = max(day, min(self._rung))
+        self._rung[day] = self._rung.get(day, 0) + 1
+        if len(self._rung) > DAYS_COUNTED:
+            del self._rung[min(self._rung)]
+        return day, self._rung[day]
+
+    def _said(self, batch: _Batch) -> list[Alert]:
+        for folded in batch.folded.values():
+            observe.alerts_folded(len(folded))
+        said = alerts(batch.rows, batch.messages, self.model, generated=self.generated)
+        said += [self._digest(batch.rows, day, batch.folded[day]) for day in batch.full]
+        if self.restraint.dry_run:
+            said = [item if item.quiet else replace(item, quiet="dry_run") for item in said]
+        for quiet, number in Counter(item.quiet for item in said if item.quiet).items():
+            observe.alerts_quieted(quiet, number)
+        return said
+
+    def _digest(self, rows: FlaggedRows, day: int, beyond: list[Message]) -> Alert:
         """One message in place of all others of a day."""
         date = np.datetime64(day, "D")
+        whole = replace(
+            beyond[0], id=identify("digest", f"day {date}"), rows=[row for item in beyond for row in item.rows]
+        )
         return replace(
-            self._alert(rows, np.concatenate(beyond)),
-            id=_identify("digest", f"day {date}"),
+            alert(rows, whole, self.model, generated=self.generated),
             entity="",
-            origin=f"{len(beyond)} alerts beyond the first {limit} on {date}: "
+            origin=f"{len(beyond)} alerts beyond the first {self.restraint.at_most_per_day} on {date}: "
             "they and later ones are counted, not sent",
         )
 
-    def _alerts(self, rows: FlaggedRows, sent: list[NDArray[np.intp]]) -> list[Alert]:
-        """One alert per episode; all are explained in one go."""
-        firsts = np.array([episode[0] for episode in sent], dtype=np.intp)
-        said = zip(sent, rows.reasons(firsts), rows.confidence(firsts), strict=True)
-        return [replace(self._alert(rows, episode), reasons=why, confidence=agreed) for episode, why, agreed in said]
 
-    def _alert(self, rows: FlaggedRows, episode: NDArray[np.intp]) -> Alert:
-        first = int(episode[0])
-        entity = "" if rows.entities is None else str(rows.entities[first])
-        origin = str(rows.origins[first])
-        start, end = _window(rows, episode)
-        p_value = float(rows.p_value[episode].min())
-        return Alert(
-            id=_identify(entity, f"{origin} {rows.contents[first].hex()}" if start is None else start),
-            entity=entity,
-            start=start,
-            end=end,
-            rows=len(episode),
-            score=float(rows.score[episode].max()),
-            p_value=p_value,
-            severity=severity(p_value, rows.level_p, len(episode)),
-            state=rows.state[first],
-            model=self.model,
-            reasons=(),
-            origin=origin,
-            generated=self.generated,
-        )
+class _Batch:
+    """What becomes of the rows of one batch that ring."""
 
+    def __init__(self, rows: FlaggedRows) -> None:
+        self.rows = rows
+        self.messages: list[Message] = []
+        self.folded: dict[int, list[Message]] = {}
+        """By day, those beyond its limit."""
+        self.full: list[int] = []
+        """Days that reached their limit here."""
+        self.counted = 0
+        """Episodes that count against the budget."""
+        self._entities = [""] * len(rows.score) if rows.entities is None else rows.entities.tolist()
+        self._causes: dict[int, str] = {}
 
-def severity(p_value: float, level_p: float, rows: int) -> Severity:
-    """How urgent an episode is, by how far its p-value lies below the flagging one and by its rows."""
-    steps = int(log(max(level_p / p_value, 1.0), SEVERITY_STEP) + 1e-9) + (rows >= PERSISTENT_ROWS)
-    return SEVERITIES[min(steps, len(SEVERITIES) - 1)]
+    def entity(self, row: int) -> str:
+        """Empty where all rows are of one."""
+        return str(self._entities[row])
 
+    def explain(self, rows: list[int]) -> None:
+        """Find the causes of these rows in one go."""
+        self._causes.update(zip(rows, self.rows.causes(np.array(rows, dtype=np.intp)), strict=True))
 
-def _window(rows: FlaggedRows, episode: NDArray[np.intp]) -> tuple[int | None, int | None]:
-    if rows.times is None:
-        return None, None
-    return int(rows.times[episode].min()), int(rows.times[episode].max())
-
-
-def _identify(entity: str, start: int | str) -> str:
-    """Equal for the same entity and beginning, whatever model or batch they came through."""
-    return hashlib.sha256("\x1f".join((POLICY, entity, str(start))).encode()).hexdigest()[:32]
+    def cause(self, row: int) -> str:
+        """The cause of a row, found if it is not known."""
+        if row not in self._causes:
+            self.explain([row])
+        return self._causes[row]

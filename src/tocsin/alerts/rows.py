@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from tocsin.alerts.causes import causes
 from tocsin.kernel.run import FeatureMatrix
 from tocsin.model.anomaly_model import AnomalyModel
 from tocsin.records import Batch, Column, Reason, Scores, Times, Vector, origins
@@ -37,6 +38,10 @@ class FlaggedRows:
     """How far a blend agrees on the rows at these indices, see `Alert.confidence`; asked for as reasons are."""
     ease: Vector
     """How many times the budget must be for a row to ring, see `Threshold.ease`; flagged rows have at most 1."""
+    places: NDArray[np.intp]
+    """Where each row stands in its batch."""
+    causes: Callable[[NDArray[np.intp]], Sequence[str]]
+    """What the rows at these indices are about, see `tocsin.alerts.causes`."""
     seen: Times | None = None
     """The times of all rows of the batch, whether they may ring or not; None without a clock."""
 
@@ -54,6 +59,8 @@ class FlaggedRows:
             reasons=lambda chosen: self.reasons(rows[chosen]),
             confidence=lambda chosen: self.confidence(rows[chosen]),
             ease=self.ease[rows],
+            places=self.places[rows],
+            causes=lambda chosen: self.causes(rows[chosen]),
         )
 
 
@@ -80,5 +87,7 @@ def flagged_rows(
         reasons=lambda chosen: model.reasons(matrix.values[rows[chosen]]),
         confidence=lambda chosen: model.confidence(matrix.values[rows[chosen]]),
         ease=ease[rows],
+        places=rows,
+        causes=lambda chosen: causes(model, matrix.values[rows[chosen]]),
         seen=batch[schema.time] if schema.time else None,
     )

@@ -224,7 +224,7 @@ def score(
         for scored in project.score(path, model and version_of(model), tally):
             rows += scored.batch.rows
             flagged += int(scored.scores.flagged.sum())
-            alerts += len(scored.alerts)
+            alerts += sum(not alert.quiet for alert in scored.alerts)
             generated = scored.generated
             lines.write(scored, project.config.schema_)
     found = {"rows": rows, "flagged": flagged, "alerts": alerts, "generated": generated, "inputs": tally}

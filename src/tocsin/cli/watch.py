@@ -78,7 +78,7 @@ def run_watch(folder: Path, watch_s: float, *, as_json: bool) -> int:
     with aside:
         for scored in _watched(project, watch_s):
             rows += scored.batch.rows
-            rang += len(scored.alerts)
+            rang += sum(not alert.quiet for alert in scored.alerts)
     if as_json:
         screens.document(
             {

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from tocsin.alerts import AlertPolicy, BudgetController
-from tocsin.config import AlertsConfig
+from collections.abc import Callable
+from datetime import datetime
+
+from tocsin.alerts import AlertPolicy, BudgetController, Incidents, Maintenance, Quieting, Restraint, Scope, Silences
+from tocsin.config import AlertsConfig, Config
 from tocsin.model.anomaly_model import AnomalyModel
+from tocsin.privacy import Privacy
+from tocsin.records import SECOND
+
+Clock = Callable[[], datetime]
 
 
-def policy_of(model: AnomalyModel, alerts: AlertsConfig, shown: str, *, generated: bool) -> AlertPolicy:
+def policy_of(
+    model: AnomalyModel, alerts: AlertsConfig, shown: str, *, generated: bool, restraint: Restraint | None = None
+) -> AlertPolicy:
     """The policy that the model's budget was fitted with; how much is delivered at most, the config says.
 
     Parameters
@@ -18,11 +27,50 @@ def policy_of(model: AnomalyModel, alerts: AlertsConfig, shown: str, *, generate
         The model's name in alerts.
     generated
         Whether it learnt from generated rows, so that its alerts say so.
+    restraint
+        What is not delivered; by default, as a model is judged by, only what is beyond `alerts.at_most`.
     """
     return AlertPolicy(
         cooldown_s=model.design.budget.cooldown_s,
-        at_most_per_day=alerts.at_most_per_day,
         model=shown,
         generated=generated,
         controller=BudgetController.of(model.promise) if alerts.adapt else None,
+        restraint=restraint or Restraint(at_most_per_day=alerts.at_most_per_day),
     )
+
+
+def restraint_of(config: Config, privacy: Privacy, clock: Clock, *, dry_run: bool = False) -> Restraint:
+    """What a config keeps from being delivered, and what was silenced; it only ever takes from what is promised."""
+    alerts = config.alerts
+
+    def scope(entity: str | None, cause: str | None) -> Scope:
+        return Scope(in_rows(config, privacy, entity or ""), cause or "")
+
+    return Restraint(
+        at_most_per_day=alerts.at_most_per_day,
+        incidents=Incidents(alerts.incident.entities, alerts.incident.window) if alerts.incident else None,
+        quieting=Quieting(
+            [scope(rule.entity, rule.cause) for rule in alerts.allow],
+            [
+                Maintenance(scope(rule.entity, None), *map(_micros, (rule.start, rule.end)))
+                for rule in alerts.maintenance
+            ],
+            silences_of(config, clock),
+        ),
+        dry_run=dry_run,
+    )
+
+
+def silences_of(config: Config, clock: Clock) -> Silences:
+    """The silences of a project."""
+    return Silences(config.resolve(config.alerts.silences), clock)
+
+
+def in_rows(config: Config, privacy: Privacy, entity: str) -> str:
+    """How rows name an entity that a person calls by its real name."""
+    schema = config.schema_
+    return privacy.pseudonym(entity) if schema.entity in schema.identities else entity
+
+
+def _micros(moment: datetime) -> int:
+    return round(moment.timestamp() * SECOND)

@@ -34,7 +34,7 @@ from tocsin.records import Batch, Verdict
 from tocsin.registry import CANDIDATE, CHAMPION, Machine, Registry, Version
 from tocsin.registry.index import Index
 from tocsin.scoring.delivery import Delivery
-from tocsin.scoring.policy import policy_of
+from tocsin.scoring.policy import policy_of, restraint_of
 from tocsin.scoring.scorer import Scored, Scorer
 from tocsin.scoring.trial import Circumstances, trial
 from tocsin.sinks.base import Sink
@@ -337,7 +337,9 @@ class Project:
         model, entry = self.model(version)
         tally = tally or Tally()
         shown = f"{entry.name} {entry.version} ({entry.digest[:12]})"
-        scorer = Scorer(model, policy_of(model, self.config.alerts, shown, generated=entry.generated))
+        restraint = restraint_of(self.config, self.privacy, self.clock)
+        policy = policy_of(model, self.config.alerts, shown, generated=entry.generated, restraint=restraint)
+        scorer = Scorer(model, policy)
         sinks = [cast("Sink", local_part("sinks", sink, self.config)) for sink in self.config.sinks]
         with Delivery(sinks, self.privacy.name) as delivery:
             rows = self.reader.batches(spec, None, tally)  # what is scored need not be labelled
