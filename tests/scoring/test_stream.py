@@ -23,7 +23,8 @@ from tocsin.scoring import checkpoint as checkpoints
 from tocsin.scoring.outbox import Outbox
 from tocsin.scoring.requests import Requests
 from tocsin.scoring.scorer import Scorer
-from tocsin.scoring.stream import CHECKPOINT, Clocks, Letters, Serving, Stream
+from tocsin.scoring.stream import CHECKPOINT, Stream
+from tocsin.scoring.work import Clocks, Letters, Serving
 from tocsin.sinks.base import Sink
 from tocsin.sources.base import Intake, Source
 

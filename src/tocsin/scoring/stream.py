@@ -7,24 +7,20 @@ exactly-once delivery).
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from tocsin.component import snake_case
 from tocsin.config import StreamConfig
 from tocsin.errors import NoRoom, SourceLost
-from tocsin.journal import Journal, RowVerdict, Step
+from tocsin.journal import Journal, Step
 from tocsin.observe import live, metrics, systemd
-from tocsin.records import Alert, Batch, Position, Rejected, origins
+from tocsin.records import Alert, Batch, Position
 from tocsin.scoring import checkpoint as checkpoints
 from tocsin.scoring.outbox import Outbox
 from tocsin.scoring.requests import MOST_WAITING, Requests
-from tocsin.scoring.scorer import Scored, Scorer
+from tocsin.scoring.scorer import Scored
+from tocsin.scoring.work import Clocks, Letters, Serving, Work, verdicts
 from tocsin.sources.base import Intake, Source
 
 POLL_S = 0.1
@@ -33,59 +29,7 @@ MOST_ROWS = 100_000
 """Rows of one commit."""
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 15.0
 """Before a lost source is opened again."""
-SAMPLED = 100
-"""`record: sample` keeps one row in so many."""
 CHECKPOINT = "stream.checkpoint"
-
-
-@dataclass(frozen=True, slots=True)
-class Clocks:
-    """The time of day (UTC microseconds), and seconds that only grow."""
-
-    now: Callable[[], int] = lambda: time.time_ns() // 1_000
-    elapsed: Callable[[], float] = time.monotonic
-
-
-@dataclass(frozen=True, slots=True)
-class Serving:
-    """A scorer, and which registered version it is."""
-
-    scorer: Scorer
-    version: int
-    digest: str
-    created: str = ""
-    """When it was registered, ISO 8601."""
-
-
-class Letters:
-    """Refused rows, until they are committed."""
-
-    def __init__(self) -> None:
-        self._rows: list[Rejected] = []
-
-    def add(self, rejected: Sequence[Rejected], /) -> None:
-        """Keep these."""
-        self._rows += rejected
-
-    def take(self) -> list[Rejected]:
-        """What came since the last call."""
-        found, self._rows = self._rows, []
-        return found
-
-
-@dataclass(slots=True)
-class _Work:
-    """What follows from the input of one commit."""
-
-    received: int = 0
-    began: float = 0.0
-    """When its first rows were there."""
-    newest: int | None = None
-    """Event time of its newest row, UTC microseconds."""
-    position: Position | None = None
-    accepted: list[Batch] = field(default_factory=list)
-    alerts: list[Alert] = field(default_factory=list)
-    verdicts: list[RowVerdict] = field(default_factory=list)
 
 
 class Stream:
@@ -176,7 +120,7 @@ class Stream:
             self.source.close()
             self.requests.close()
             self.outbox.stop(1.0)
-        self._commit(_Work())
+        self._commit(Work())
         live.stream_ended(self._name, self.rows)
 
     def write_checkpoint(self) -> None:
@@ -257,9 +201,9 @@ class Stream:
         self._again_at = self._clocks.elapsed() + self._wait_s
         self._wait_s = min(2 * self._wait_s, LONGEST_WAIT_S)
 
-    def _gathered(self, raw: Batch | None) -> _Work:
+    def _gathered(self, raw: Batch | None) -> Work:
         """What follows from these rows, and from those that come within the latency that the config allows."""
-        work = _Work(began=self._clocks.elapsed())
+        work = Work(began=self._clocks.elapsed())
         until = work.began + self._settings.latency
         while raw is not None:
             self._take(raw, work)
@@ -270,7 +214,7 @@ class Stream:
         self._heard_at = self._clocks.elapsed()
         return work
 
-    def _take(self, raw: Batch, work: _Work) -> None:
+    def _take(self, raw: Batch, work: Work) -> None:
         began = self._clocks.elapsed()
         valid = self.intake.accept(raw)
         work.received += raw.rows + len(raw.rejected)
@@ -286,22 +230,22 @@ class Stream:
         if (time := self.serving.scorer.model.design.schema.time) is not None:
             work.newest = max(int(valid[time].max()), work.newest or 0)
 
-    def _score(self, valid: Batch, work: _Work) -> None:
+    def _score(self, valid: Batch, work: Work) -> None:
         scorer = self.serving.scorer
         scorer.policy.generated |= self.intake.tally.generated
         self._note(scorer.take(valid), work)
 
-    def _note(self, scored: Iterable[Scored], work: _Work) -> None:
+    def _note(self, scored: Iterable[Scored], work: Work) -> None:
         for item in scored:
             work.alerts += item.alerts
-            work.verdicts += _verdicts(item, self._settings.record, self.serving.scorer)
+            work.verdicts += verdicts(item, self._settings.record, self.serving.scorer)
 
     def _finish(self, scored: Iterable[Scored]) -> None:
-        work = _Work()
+        work = Work()
         self._note(scored, work)
         self._commit(work)
 
-    def _commit(self, work: _Work) -> None:
+    def _commit(self, work: Work) -> None:
         """Keep all of it or, while there is no room, none of it: nothing more is read meanwhile."""
         self._position = work.position or self._position
         step = Step(
@@ -358,27 +302,9 @@ class Stream:
     def _replay(self, behind: int) -> int:
         rows = 0
         for batch in self.journal.accepted(behind):
-            work = _Work()
+            work = Work()
             self.intake.recall(batch)
             self._score(batch, work)
             self.journal.commit(Step(alerts=work.alerts))
             rows += batch.rows
         return rows
-
-
-def _verdicts(scored: Scored, record: str, scorer: Scorer) -> list[RowVerdict]:
-    """What stays queryable of scored rows."""
-    scores, schema = scored.scores, scorer.model.design.schema
-    chosen = np.flatnonzero(scores.flagged)
-    if record == "all":
-        chosen = np.arange(scored.batch.rows)
-    elif record == "sample":
-        chosen = np.union1d(chosen, np.arange(0, scored.batch.rows, SAMPLED))
-    if not len(chosen):
-        return []
-    batch = scored.batch.take(chosen)
-    times: Sequence[Any] = batch[schema.time].tolist() if schema.time else [None] * len(chosen)
-    entities: Sequence[Any] = batch[schema.entity].tolist() if schema.entity else [""] * len(chosen)
-    columns = (scores.score, scores.p_value, scores.flagged, scores.state)
-    values = zip(times, entities, origins(batch), *(column[chosen].tolist() for column in columns), strict=True)
-    return [RowVerdict(when, str(who), *rest) for when, who, *rest in values]

@@ -21,10 +21,11 @@ from tocsin.observe import metrics
 from tocsin.registry import Version
 from tocsin.scoring import checkpoint as checkpoints
 from tocsin.scoring.outbox import Outbox
-from tocsin.scoring.policy import policy_of
+from tocsin.scoring.policy import policy_of, restraint_of
 from tocsin.scoring.requests import Requests
 from tocsin.scoring.scorer import Scorer
-from tocsin.scoring.stream import CHECKPOINT, Clocks, Letters, Serving, Stream
+from tocsin.scoring.stream import CHECKPOINT, Stream
+from tocsin.scoring.work import Clocks, Letters, Serving
 from tocsin.sinks.base import Sink
 from tocsin.sources.base import Intake, Source
 from tocsin.system.checking import check
@@ -118,7 +119,9 @@ class Service:
         model, entry = self.project.model(version)
         if digest and entry.digest != digest:
             raise NotStored(f"version {version}", f"digest {entry.digest[:12]}", f"digest {digest[:12]}")
-        policy = policy_of(model, self.project.config.alerts, shown(entry), generated=entry.generated)
+        config = self.project.config
+        restraint = restraint_of(config, self.project.privacy, self.project.clock, dry_run=config.stream.dry_run)
+        policy = policy_of(model, config.alerts, shown(entry), generated=entry.generated, restraint=restraint)
         return Serving(Scorer(model, policy), entry.version, entry.digest, entry.created)
 
 
