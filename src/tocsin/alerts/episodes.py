@@ -89,9 +89,9 @@ def _extended(episode: Episode, time: int) -> Episode:
 
 def as_text(name: str) -> str:
     """Half of a surrogate pair can come from any log, and JSON has no place for it."""
-    return name.encode("utf-8", "surrogatepass").decode("latin-1")
+    return name if name.isascii() else name.encode("utf-8", "surrogatepass").decode("latin-1")
 
 
 def as_name(text: str) -> str:
     """What `as_text` was given."""
-    return text.encode("latin-1").decode("utf-8", "surrogatepass")
+    return text if text.isascii() else text.encode("latin-1").decode("utf-8", "surrogatepass")

@@ -10,7 +10,6 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 
 from tocsin import observe
 from tocsin.errors import DeliveryError
@@ -166,7 +165,7 @@ class _Carrier:
         self._sink.close()
 
     def _shown(self, alert: Alert) -> Alert:
-        return replace(alert, entity=self._name(alert.entity)) if self._sink.stays_here else alert
+        return alert.named(self._name) if self._sink.stays_here else alert
 
     def _next(self) -> list[Waiting] | None:
         """The next alerts, left in the queue until they are settled; None at the end."""
