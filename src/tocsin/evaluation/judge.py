@@ -28,6 +28,7 @@ from tocsin.evaluation.gates.missing import missing
 from tocsin.evaluation.gates.ranks import agreement, anchor
 from tocsin.evaluation.gates.room import memory, size
 from tocsin.evaluation.gates.self_test import self_test
+from tocsin.evaluation.gates.shadow import shadow
 from tocsin.evaluation.gates.times import freshness, future
 from tocsin.evaluation.report import Report
 from tocsin.records import Judgement, Verdict
@@ -36,7 +37,7 @@ GATES: Mapping[str, Gate] = {
     gate.name: gate
     for gate in (
         *(rows, entities, coverage, missing, drift, freshness, future, incident, leak),
-        *(golden, golden_loss, injected, held_out, clean, agreement, anchor),
+        *(golden, golden_loss, injected, held_out, clean, agreement, anchor, shadow),
         *(self_test, size, latency, memory),
     )
 }

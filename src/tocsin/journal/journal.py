@@ -174,7 +174,7 @@ def _advance(connection: sqlite3.Connection, progress: Progress) -> None:
 
 def _verdicts(step: Step, now: int) -> Iterator[tuple[object, ...]]:
     for row in step.verdicts:
-        said = (row.score, row.p_value, row.flagged, row.state, step.model)
+        said = (row.score, row.p_value, row.flagged, row.state, row.model or step.model)
         yield (now, row.time, as_text(row.entity), as_text(row.origin), *said)
 
 

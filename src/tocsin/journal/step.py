@@ -33,6 +33,8 @@ class RowVerdict:
     p_value: float
     flagged: bool
     state: str
+    model: str = ""
+    """Digest of the model that said it, where it is not that of the step."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
 
 from tocsin.alerts import AlertPolicy, flagged_rows
 from tocsin.kernel.run import FeatureMatrix
 from tocsin.model.anomaly_model import AnomalyModel
+from tocsin.observe import swapping
 from tocsin.records import SECOND, Alert, Batch, Scores
 from tocsin.scoring.ordering import EventTime
 
@@ -23,6 +24,8 @@ class Scored:
     alerts: tuple[Alert, ...]
     generated: bool
     """The rows, or those that the model learnt from, come from a generator."""
+    spared: bool = False
+    """The model failed on them, and the one before it judged them."""
 
 
 class Scorer:
@@ -43,6 +46,8 @@ class Scorer:
         """What the features remember."""
         self.order = _order(model)
         """Holds rows back where the features wait for late ones; None where they do not."""
+        self.spare: Scorer | None = None
+        """Judges rows that the model fails on, by the same features; without one, such a failure is raised."""
         self.lock = Lock()
         """Held while the state moves, by whoever wants to look at it from another thread."""
 
@@ -71,7 +76,7 @@ class Scorer:
             yield self.score(released.in_order)
         if released.too_late.rows:
             matrix = self.model.kernel.alone(released.too_late)
-            yield decide(self.model, self.policy, released.too_late, matrix)
+            yield self._decided(released.too_late, matrix)
 
     def flush(self) -> Iterator[Scored]:
         """What becomes of rows that are held back: nothing older will come."""
@@ -82,7 +87,19 @@ class Scorer:
         """Score typed rows in arrival order; alerts are those that ring because of them."""
         with self.lock:
             matrix = self.model.features(batch, self.state)
-        return decide(self.model, self.policy, batch, matrix)
+        return self._decided(batch, matrix)
+
+    def _decided(self, batch: Batch, matrix: FeatureMatrix) -> Scored:
+        try:
+            scores = self.model.judge(matrix, self.model.entities(batch))
+        except Exception as error:  # whatever a model raises: rows are not lost to it while another can judge them
+            if self.spare is None:
+                raise
+            swapping.rows_failed(batch.rows, f"{type(error).__name__}: {error}")
+            scored = decide(self.spare.model, self.policy, batch, matrix)
+            shown = self.spare.policy.model
+            return replace(scored, alerts=tuple(replace(alert, model=shown) for alert in scored.alerts), spared=True)
+        return _rung(self.model, self.policy, batch, matrix, scores)
 
 
 def _order(model: AnomalyModel) -> EventTime | None:
@@ -92,6 +109,9 @@ def _order(model: AnomalyModel) -> EventTime | None:
 
 def decide(model: AnomalyModel, policy: AlertPolicy, batch: Batch, matrix: FeatureMatrix) -> Scored:
     """What becomes of rows whose features are known."""
-    scores = model.judge(matrix, model.entities(batch))
+    return _rung(model, policy, batch, matrix, model.judge(matrix, model.entities(batch)))
+
+
+def _rung(model: AnomalyModel, policy: AlertPolicy, batch: Batch, matrix: FeatureMatrix, scores: Scores) -> Scored:
     alerts = policy.decide(flagged_rows(model, batch, matrix, scores, policy.loosest))
     return Scored(batch, matrix, scores, alerts, policy.generated)

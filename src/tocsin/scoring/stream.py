@@ -7,7 +7,7 @@ exactly-once delivery).
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from tocsin.component import snake_case
@@ -20,6 +20,7 @@ from tocsin.scoring import checkpoint as checkpoints
 from tocsin.scoring.outbox import Outbox
 from tocsin.scoring.requests import MOST_WAITING, Requests
 from tocsin.scoring.scorer import Scored
+from tocsin.scoring.swap import hand_over, waits_no_more
 from tocsin.scoring.work import Clocks, Letters, Serving, Work, verdicts
 from tocsin.sources.base import Intake, Source
 
@@ -77,6 +78,10 @@ class Stream:
         self.requests = requests
         self.rows = 0
         """Received by this process."""
+        self.tap: Callable[[Scored], None] = lambda _: None
+        """Told of every batch that was scored; must neither wait nor raise."""
+        self._known = 0
+        """Rows that an earlier process had received."""
         self._letters = letters
         self._settings = settings
         self._checkpoint = folder / CHECKPOINT
@@ -122,6 +127,32 @@ class Stream:
             self.outbox.stop(1.0)
         self._commit(Work())
         live.stream_ended(self._name, self.rows)
+
+    @property
+    def replaying(self) -> bool:
+        """Whether a source that is read once more has not come to where an earlier process was."""
+        return self.intake.tally.received < self._known
+
+    def swap(self, serving: Serving) -> None:
+        """Score with another model from the next row on; for the stream's own thread, between two batches.
+
+        A checkpoint is written before it has scored anything, so that no replay crosses a swap.
+
+        Raises
+        ------
+        TocsinError, OSError
+            If nothing can be handed over or the checkpoint not be written; the one that serves goes on.
+        """
+        before = self.serving
+        if waits_no_more(before.scorer, serving.scorer):
+            self._finish(before.scorer.flush())
+        hand_over(before.scorer, serving.scorer)
+        self.serving = serving
+        try:
+            self.write_checkpoint()
+        except BaseException:
+            self.serving = before
+            raise
 
     def write_checkpoint(self) -> None:
         """Write down where the stream stands; what came before need not be replayed any more."""
@@ -238,7 +269,8 @@ class Stream:
     def _note(self, scored: Iterable[Scored], work: Work) -> None:
         for item in scored:
             work.alerts += item.alerts
-            work.verdicts += verdicts(item, self._settings.record, self.serving.scorer)
+            work.verdicts += verdicts(item, self._settings.record, self.serving)
+            self.tap(item)
 
     def _finish(self, scored: Iterable[Scored]) -> None:
         work = Work()
@@ -292,7 +324,7 @@ class Stream:
         if known is not None:
             self.intake.remember(known.keys)
         begun = known if known is not None and self.source.replayable else progress
-        self._position = begun.position
+        self._position, self._known = begun.position, progress.tally.get("received", 0)
         self.intake.tally.update(begun.tally)
         rows = 0 if self.source.replayable else self._replay(known.sequence if known is not None else 0)
         if known is None or rows:  # whoever is killed before the first one is due goes back to where it began

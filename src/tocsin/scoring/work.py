@@ -34,6 +34,8 @@ class Serving:
     digest: str
     created: str = ""
     """When it was registered, ISO 8601."""
+    spare: str = ""
+    """Digest of the model of the scorer's spare."""
 
 
 class Letters:
@@ -67,9 +69,9 @@ class Work:
     verdicts: list[RowVerdict] = field(default_factory=list)
 
 
-def verdicts(scored: Scored, record: str, scorer: Scorer) -> list[RowVerdict]:
+def verdicts(scored: Scored, record: str, serving: Serving) -> list[RowVerdict]:
     """What stays queryable of scored rows."""
-    scores, schema = scored.scores, scorer.model.design.schema
+    scores, schema = scored.scores, serving.scorer.model.design.schema
     chosen = np.flatnonzero(scores.flagged)
     if record == "all":
         chosen = np.arange(scored.batch.rows)
@@ -81,5 +83,7 @@ def verdicts(scored: Scored, record: str, scorer: Scorer) -> list[RowVerdict]:
     times: Sequence[Any] = batch[schema.time].tolist() if schema.time else [None] * len(chosen)
     entities: Sequence[Any] = batch[schema.entity].tolist() if schema.entity else [""] * len(chosen)
     columns = (scores.score, scores.p_value, scores.flagged, scores.state)
-    values = zip(times, entities, origins(batch), *(column[chosen].tolist() for column in columns), strict=True)
+    models = [serving.spare if scored.spared else ""] * len(chosen)
+    said = (*(column[chosen].tolist() for column in columns), models)
+    values = zip(times, entities, origins(batch), *said, strict=True)
     return [RowVerdict(when, str(who), *rest) for when, who, *rest in values]

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from tocsin.config import Config
 from tocsin.errors import DataError, SchemaError, TocsinError
+from tocsin.evaluation import beside
 from tocsin.evaluation.gates.base import Case
 from tocsin.evaluation.gates.leak import telling_column
 from tocsin.evaluation.judge import judge
@@ -123,6 +124,7 @@ class Court:
             learnt=learnt,
             pins=pins,
             kinds=ring.kinds,
+            beside=self._beside(candidate.bundle.digest),
         )
         return judge(case, self.config.gate)
 
@@ -130,6 +132,11 @@ class Court:
         """Keep what was pinned for the candidate; nothing if there were pins before."""
         if self.pins is not None:
             self.registry.pinboard(self.config.name).keep(self.pins.bundle(), self.pins.anchor)
+
+    def _beside(self, digest: str) -> beside.Beside | None:
+        """How a running service of this config found the candidate to do, where the champion served."""
+        kept = beside.Beside.read(self.config.resolve(self.config.stream.journal) / beside.FILE)
+        return kept if kept and (kept.serving, kept.beside) == (self.parent, digest) else None
 
     @property
     def parent(self) -> str | None:

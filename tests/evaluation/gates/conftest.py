@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tocsin.evaluation.beside import Beside
 from tocsin.evaluation.gates.base import Case
 from tocsin.evaluation.pins import Pins
 from tocsin.evaluation.subject import OnPins, Share, Subject
@@ -92,6 +93,7 @@ def make_case(subject: Subject, rng: np.random.Generator) -> Callable[..., Case]
         learnt=Share(10, 1_000),
         pins=pins,
         kinds=np.array(["spike", "swap"] * (FRESH // 2)),
+        beside=Beside("a", "b", 1_000, 60.0, (10, 10), (0, 0), 1.0, 0.0, latency_p99_ms=(1.0, 1.0), paced=100),
     )
 
     def make(*, candidate: dict[str, Any] | None = None, on_pins: dict[str, Any] | None = None, **changes: Any) -> Case:

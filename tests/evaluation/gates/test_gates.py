@@ -18,6 +18,7 @@ from pydantic import TypeAdapter
 
 from tocsin.errors import ConfigError
 from tocsin.evaluation import gates
+from tocsin.evaluation.beside import Beside
 from tocsin.evaluation.figures import UNITS
 from tocsin.evaluation.gates.base import Case, Gate
 from tocsin.evaluation.gates.ranks import spearman
@@ -76,6 +77,11 @@ def _slow(ms: float) -> dict[str, Any]:
     return {"latency_p99_ms": {"value": ms, "reason": ""}}
 
 
+def _beside(alerts: int, rang: int = 10, rows: int = 1_000) -> Beside:
+    pair = (1.0, 1.0)
+    return Beside("a", "b", rows, 60.0, (rang, alerts), (0, 0), 0.9, 0.1, latency_p99_ms=pair, paced=100)
+
+
 MONDAY = 1_767_571_200_000_000
 NOW = int(datetime(2026, 1, 20, tzinfo=UTC).timestamp()) * SECOND
 BY_A_HAIR: dict[str, tuple[Case_, Case_]] = {
@@ -128,6 +134,7 @@ BY_A_HAIR: dict[str, tuple[Case_, Case_]] = {
         lambda make, was: make(candidate={"latency_ms": 6.0}),
         lambda make, was: make(candidate={"latency_ms": 6.1}),
     ),
+    "shadow": (lambda make, was: make(beside=_beside(20)), lambda make, was: make(beside=_beside(21))),
     "memory": (
         lambda make, was: make(candidate={"memory_bytes": 300_000_000}),
         lambda make, was: make(candidate={"memory_bytes": 301_000_000}),
@@ -185,6 +192,19 @@ def test_a_gate_is_switched_off_or_given_another_bound(make_case: Make, subject:
     assert verdict.passed
     off = next(item for item in verdict.judgements if item.target == "rows")
     assert (off.asked, off.reason) == (False, "rows was switched off in the config")
+
+
+@pytest.mark.parametrize(("rang", "would"), [(10, 21), (21, 10), (0, 10)])
+def test_a_candidate_that_rings_far_more_or_less_beside_the_champion_is_refused(
+    make_case: Make, rang: int, would: int
+) -> None:
+    assert missed(judge(make_case(beside=_beside(would, rang)), {})) == ["shadow"]
+
+
+@pytest.mark.parametrize("beside", [None, _beside(0, 9), _beside(30, 3, rows=999)])
+def test_what_ran_beside_too_shortly_or_not_at_all_is_not_asked(make_case: Make, beside: Beside | None) -> None:
+    verdict = judge(make_case(beside=beside), {})
+    assert {item.target for item in verdict.judgements if not item.asked} == {"shadow"}
 
 
 def test_an_approval_is_asked_for_unless_the_config_says_otherwise() -> None:

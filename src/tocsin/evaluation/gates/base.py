@@ -9,6 +9,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from tocsin.evaluation.beside import Beside
 from tocsin.evaluation.comparison import Comparison
 from tocsin.evaluation.measures import Unit
 from tocsin.evaluation.pins import Pins
@@ -47,6 +48,8 @@ class Case:
     """The rows that never move, and what is kept of the model that they were pinned with, the anchor."""
     kinds: NDArray[Any] | None = None
     """What was done in each fresh anomaly, (m,)."""
+    beside: Beside | None = None
+    """How the candidate did on live rows, beside this champion; None where it was not tried so."""
 
 
 @dataclass(frozen=True, slots=True)
