@@ -26,6 +26,12 @@ EVERYWHERE: tuple[Network, ...] = (ip_network("0.0.0.0/0"), ip_network("::/0"))
 """Allows any address: for protocols of which nothing on the other end can be made to act."""
 _UNICAST = IPv6Network("2000::/3")
 """All that is assigned of IPv6; whatever lies outside is local, multicast or reserved."""
+_SPECIAL: tuple[Network, ...] = (
+    IPv4Network("192.0.0.0/24"),
+    IPv4Network("192.88.99.0/24"),
+    IPv6Network("3fff::/20"),
+)
+"""Of special purpose too, which not every Python knows."""
 _TRANSLATED = IPv6Network("64:ff9b::/96")
 """Leads to the IPv4 address in its last 32 bits."""
 
@@ -59,7 +65,7 @@ def is_permitted(address: Address, allow: Sequence[Network] = ()) -> bool:
         return True
     if isinstance(inner, IPv6Address) and inner not in _UNICAST:
         return False
-    return inner.is_global and not inner.is_multicast
+    return inner.is_global and not inner.is_multicast and not any(inner in network for network in _SPECIAL)
 
 
 def connect(host: str, port: int, *, allow: Sequence[Network], within_s: float) -> socket.socket:

@@ -148,6 +148,8 @@ class _Exchange(io.RawIOBase):
         return True
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # what BufferedReader gives is one
+        if not self._room:
+            raise HTTPException
         self._peer.settimeout(_left(self._deadline))
         got = self._peer.recv_into(buffer[: self._room])
         self._room -= got
