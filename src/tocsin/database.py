@@ -222,6 +222,22 @@ def rows_of(path: Path, query: str, *values: object) -> list[tuple[Any, ...]]:
         raise
 
 
+def in_use(path: Path) -> bool:
+    """Whether a process has the `Database` open; which one may change at any moment."""
+    try:
+        descriptor = os.open(path.with_name(path.name + ".lock"), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    else:
+        return False
+    finally:
+        os.close(descriptor)
+
+
 @contextmanager
 def _system_refusals(path: Path) -> Iterator[None]:
     try:

@@ -16,6 +16,7 @@ from tocsin.errors import TocsinError, visible
 from tocsin.registry import Standing
 from tocsin.system.logbook import LogEntry
 from tocsin.system.overview import Overview, overview
+from tocsin.system.standing import ServiceStanding
 
 BARS = "▁▂▃▄▅▆▇█"
 _MARKS = {"passed": "[green]✓[/]", "refused": "[yellow]✗[/]", "failed": "[red]✗[/]", "stopped": "-"}
@@ -44,6 +45,7 @@ def _document(found: Overview) -> dict[str, Any]:
         "freshness": {"newest_object": _newest_object(found), "newest_row": _newest_row(found)},
         "channels": {standing.channel: _channel(standing, found) for standing in found.channels},
         "fallback": found.fallback,
+        "service": found.service,
         "runs": {
             "last": found.runs,
             "last_passed": found.last_passed,
@@ -82,9 +84,34 @@ def _screen(found: Overview, now: datetime) -> None:
     version_screens.standings(found.channels, now)
     if found.fallback:
         out.print("[bold red]The champion cannot be used: the last good model of this machine serves.[/]")
+    if found.service:
+        _service(found.service, now)
     _past(found)
     for problem in found.problems:
         screens.error(TocsinError(problem.where, problem.got, problem.wanted, problem.hint), as_json=False)
+
+
+def _service(found: ServiceStanding, now: datetime) -> None:
+    rows, ago = found.rows, age(found.committed, now) if found.committed else ""
+    screens.say(f"Service: {'running' if found.running else 'not running'}, {screens.size(found.bytes)} kept")
+    if ago:
+        screens.say(
+            f"  {rows['received']:,} rows received: {rows['passed_on']:,} scored, {rows['quarantined']:,} refused, "
+            f"{rows['duplicates']:,} repeated, {rows['ignored']:,} left out; last commit {ago} ago"
+        )
+        screens.say(f"  scored by {found.model[:12]}, checkpoint {_ago(found.checkpoint, now)}")
+    for reason, number in found.letters.items():
+        screens.say(f"  dead letters: {number:,} {reason}")
+    outcomes = ("waiting", "delivered", "given_up")
+    if found.deliveries:
+        screens.grid(
+            [("alerts to", "waiting", "delivered", "given up")]
+            + [(sink, *(f"{counts.get(name, 0):,}" for name in outcomes)) for sink, counts in found.deliveries.items()]
+        )
+
+
+def _ago(moment: str | None, now: datetime) -> str:
+    return f"{age(moment, now)} ago" if moment else "not yet"
 
 
 def _past(found: Overview) -> None:

@@ -18,6 +18,7 @@ from tocsin.registry.judging import decisive
 from tocsin.sources.base import Piece
 from tocsin.system.logbook import LOGBOOK, MAIN_FIGURES, Logbook, LogEntry
 from tocsin.system.project import FEATURES, FIT, HOME, RUNS, Project
+from tocsin.system.standing import ServiceStanding, standing
 
 LAST_RUNS = 10
 MAX_FILES = 100_000
@@ -59,6 +60,8 @@ class Overview:
     """By channel, the verdict that counts for the version there, and who gave it."""
     fallback: bool = False
     """Whether the champion cannot be reached or trusted, and the last good model of this machine serves."""
+    service: ServiceStanding | None = None
+    """None if it was never started."""
     runs: Sequence[LogEntry] = ()
     """The last ones, oldest first."""
     last_passed: LogEntry | None = None
@@ -96,6 +99,8 @@ def overview(project: Project) -> Overview:
         found.data[place] = Room.of(files(path))
     with found.asking():
         _ask_registry(project, found)
+    with found.asking():
+        found.service = standing(project)
     entries = Logbook(config.resolve(LOGBOOK)).entries(config.name)
     found.runs = entries[-LAST_RUNS:]
     found.last_passed = next((entry for entry in reversed(entries) if entry.result == "passed"), None)
