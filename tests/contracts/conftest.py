@@ -6,16 +6,22 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from tests.connections.mosquitto import BINARY, mosquitto
+from tests.connections.servers import NatsServer, running
 
-from tocsin.connections.mqtt import EXAMPLE_SERVER
+from tocsin.connections import mqtt, nats
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _mqtt(
-    tmp_path_factory: pytest.TempPathFactory, need: Callable[[bool, str], None]
-) -> Iterator[None]:
-    """A mosquitto for all of them."""
+def _brokers(tmp_path_factory: pytest.TempPathFactory, need: Callable[[bool, str], None]) -> Iterator[None]:
+    """One of each for all of them."""
     need(BINARY is not None, "mosquitto is not installed")
-    with pytest.MonkeyPatch.context() as environment, mosquitto(tmp_path_factory.mktemp("mosquitto")) as server:
-        environment.setenv(EXAMPLE_SERVER, server.url)
+    need(NatsServer.found() is not None, "nats-server is not installed")
+    folder = tmp_path_factory.mktemp("brokers")
+    with (
+        pytest.MonkeyPatch.context() as environment,
+        mosquitto(tmp_path_factory.mktemp("mosquitto")) as mqtt_server,
+        running(NatsServer(folder / "nats", "jetstream {}\n")) as nats_server,
+    ):
+        environment.setenv(mqtt.EXAMPLE_SERVER, mqtt_server.url)
+        environment.setenv(nats.EXAMPLE_SERVER, nats_server.url)
         yield

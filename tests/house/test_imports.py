@@ -47,7 +47,11 @@ HOME_OF = {
     "requests": {"storage/gcs.py"},
     "gufo": {"sources/base_snmp_polls.py"},
     "mlflow": {"training/tracking.py"},
+    "nats": {"connections/nats.py"},
     "paho": {"connections/mqtt.py"},
+    "fastapi": {"server/api.py", "server/openapi.py"},
+    "msgspec": {"server/bodies.py"},
+    "uvicorn": {"server/protocol.py", "server/running.py"},
     "psutil": {"sources/base_processes.py", "sources/host.py"},
 }
 # `import tocsin` and `tocsin --help` stay light: none of these may be loaded by them.

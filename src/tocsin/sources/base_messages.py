@@ -74,6 +74,8 @@ class MessageSource(Source):
         """The last message that the broker may forget, as far as it was told."""
         self._committed = 0
         """The last message that was done with when this was opened."""
+        self._repeated = False
+        """Whether messages came once more, of which the broker is to be told again."""
         self._ended = False
 
     @abstractmethod
@@ -120,7 +122,7 @@ class MessageSource(Source):
         self._taken = self._offsets.get(MESSAGES, 0)
         self._whole, self._committed, self._told = whole, whole, 0
         self._reader.begin(self._offsets.get(self._file, 0))
-        self._batches, self._ended = iter(()), False
+        self._batches, self._repeated, self._ended = iter(()), False, False
 
     def read(self, timeout_s: float) -> Batch | None:
         if self._batches is None:
@@ -162,13 +164,16 @@ class MessageSource(Source):
         return self.messages is not None and self._taken >= self.messages
 
     def _fresh(self, timeout_s: float) -> Sequence[Message]:
-        """Messages that were not read before; the broker is told again of those that were committed."""
+        """Messages that were not read before."""
         most = self.rows if self.messages is None else min(self.rows, self.messages - self._taken)
         found = self._take(most, timeout_s)
         fresh = [message for message in found if message.number > self._offsets.get(WHOLE, 0)]
         if len(fresh) < len(found):
             live.messages_redelivered(self._name, len(found) - len(fresh))
+            self._repeated = True
+        elif not found and self._repeated:  # no commit may follow soon, with which the broker would be told
             self._forget(self._committed)
+            self._repeated = False
         self._taken += len(fresh)
         return fresh
 
