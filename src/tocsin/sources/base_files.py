@@ -128,18 +128,26 @@ class FileSource(Source):
 
     def _find(self) -> dict[str, str]:
         """Paths by the name under which they are known: the same, unless a path is not UTF-8."""
+        files = self._matching()
+        if not files:
+            raise DataError(snake_case(type(self).__name__), f"no file matching {self.path!r}", "a file", self._hint())
+        return files
+
+    def _matching(self) -> dict[str, str]:
         # Not Path.glob: a pattern may be absolute, and found paths keep its spelling.
         paths = [self.path] if Path(self.path).is_file() else sorted(glob(self.path, recursive=True))  # noqa: PTH207
         files = {legible(path): path for path in paths if Path(path).is_file()}
-        if not files:
-            raise DataError(snake_case(type(self).__name__), f"no file matching {self.path!r}", "a file", self._hint())
         if len(files) > MAX_FILES:
             raise LimitExceeded(self.path, f"{len(files):,} files", f"at most {MAX_FILES:,}", "narrow the pattern")
         return files
 
-    def _hint(self) -> str:
+    def _folder(self) -> Path:
+        """The one that all files lie below."""
         steps = takewhile(lambda step: not set("*?[") & set(step), Path(self.path).parent.parts)
-        folder = Path(*steps).absolute()
+        return Path(*steps).absolute()
+
+    def _hint(self) -> str:
+        folder = self._folder()
         if not folder.is_dir():
             return f"looked in {folder}, which is no folder"
         there = sorted(item.name for item in folder.iterdir())

@@ -61,11 +61,18 @@ class Years:
     ----------
     first
         Of the first such date; None where it is not known.
+    month
+        Of a date before the first, 1 for January.
     """
 
-    def __init__(self, first: int | None) -> None:
+    def __init__(self, first: int | None, month: int | None = None) -> None:
         self._year = first
-        self._month: int | None = None
+        self._month = month
+
+    @property
+    def last(self) -> tuple[int, int] | None:
+        """Year and month of the last such date, or of the one before the first; None while there is none."""
+        return None if self._year is None or self._month is None else (self._year, self._month)
 
     def of(self, month: int) -> int | None:
         """The year of the next date, 1 for January."""

@@ -25,6 +25,9 @@ _BATCH_CHARACTERS = 1 << 25
 _BLOCK_LINES, _BLOCK_CHARACTERS = 2_000, 1 << 20
 """Lines and text after which a block of lines is full."""
 
+GZIP = b"\x1f\x8b"
+"""What a file begins with that is packed (RFC 1952)."""
+
 Stream = BufferedReader | GzipFile
 """An opened file, unpacked. Nothing may buffer it again: what is read before a break would be lost with it."""
 
@@ -104,12 +107,12 @@ class TextFileSource(FileSource):
             with FileIO(path) as raw:
                 hashed = _Hashed(raw)
                 try:
-                    yield from self._records(_unpacked(hashed), file)
+                    yield from self._records(unpacked(hashed), file)
                 except (OSError, EOFError, zlib.error, BrokenFile) as error:
-                    yield Rejected(file, 0, *_why(error))
+                    yield Rejected(file, 0, *why(error))
                 self._digests[file] = hashed.digest()
         except OSError as error:
-            yield Rejected(file, 0, *_why(error))
+            yield Rejected(file, 0, *why(error))
 
     def _batch(self, file: str, part: Part) -> Batch:
         columns = self._columns(part.header, part.values) if part.values else {}
@@ -170,12 +173,14 @@ class _Hashed(RawIOBase):
         return self._hash.hexdigest()
 
 
-def _unpacked(raw: RawIOBase) -> Stream:
+def unpacked(raw: RawIOBase) -> Stream:
+    """What lies in a file, packed or not."""
     plain: BufferedReader = BufferedReader(raw, 1 << 16)
-    return GzipFile(fileobj=plain) if plain.peek(2)[:2] == b"\x1f\x8b" else plain
+    return GzipFile(fileobj=plain) if plain.peek(2)[:2] == GZIP else plain
 
 
-def _why(error: Exception) -> tuple[str, str]:
+def why(error: Exception) -> tuple[str, str]:
+    """Reason and detail of what ends the reading of a file."""
     if isinstance(error, BrokenFile):
         return error.reason, error.detail
     if isinstance(error, EOFError):

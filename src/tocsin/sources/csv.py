@@ -9,6 +9,8 @@ import csv
 import re
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
+from io import BufferedReader, BytesIO
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -17,21 +19,16 @@ from pydantic import Field
 from tocsin.records import Rejected
 from tocsin.sources.base import RowsPerBatch
 from tocsin.sources.base_files import BrokenFile, column_names
-from tocsin.sources.base_text_files import (
-    MAX_LINE,
-    Lines,
-    Problem,
-    Records,
-    Stream,
-    TextFileSource,
-    plain_fields,
-    rejected_text,
-)
+from tocsin.sources.base_followed import FollowedSource
+from tocsin.sources.base_growing_files import line_ends
+from tocsin.sources.base_text_files import MAX_LINE, Lines, Problem, Records, Stream, plain_fields, rejected_text
 
+_NO_END = "unexpected end of data"
+"""What Python's reader says of quotes that are still open."""
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 
 
-class Csv(TextFileSource):
+class Csv(FollowedSource):
     """Read CSV files; values stay text, so that the schema decides what they are.
 
     Files may differ in their headers. A row with more or fewer fields than its header is refused, and so is a line
@@ -47,6 +44,8 @@ class Csv(TextFileSource):
         Names of the columns where the files have no header line.
     rows
         Rows per batch at most.
+    follow
+        Go on with what is appended to the files, and with new ones.
     """
 
     def __init__(
@@ -56,8 +55,9 @@ class Csv(TextFileSource):
         delimiter: Annotated[str, Field(min_length=1, max_length=1)] = ",",
         columns: tuple[str, ...] = (),
         rows: RowsPerBatch = 10_000,
+        follow: bool = False,
     ) -> None:
-        super().__init__(path=path, rows=rows)
+        super().__init__(path=path, rows=rows, follow=follow)
         self.delimiter = delimiter
         self.columns = columns
         if len(set(columns)) < len(columns):
@@ -97,6 +97,20 @@ class Csv(TextFileSource):
                 yield Records((feed.row,), names, (fields,), feed.characters)
             elif fields:
                 names = _header(fields)
+
+    def _heading(self, lines: bytes, *, first: bool) -> tuple[int, int] | None:
+        """The first record, which may stand on several lines."""
+        if self.columns or not first:
+            return None
+        reader = csv.reader(Lines(BufferedReader(BytesIO(lines))), delimiter=self.delimiter, strict=True)
+        with suppress(csv.Error):
+            for fields in reader:
+                if fields:
+                    return 0, int(line_ends(lines)[reader.line_num - 1])
+        return None
+
+    def _unfinished(self, item: Rejected) -> bool:
+        return item.detail == _NO_END
 
 
 def _header(fields: list[str]) -> tuple[str, ...]:

@@ -24,10 +24,12 @@ class Jsonl(JsonSource):
         A file or a pattern with `*`, `?`, `[...]` and `**`; gzip is recognised by its content.
     rows
         Rows per batch at most.
+    follow
+        Go on with what is appended to the files, and with new ones.
     """
 
-    def __init__(self, *, path: str, rows: RowsPerBatch = 10_000) -> None:
-        super().__init__(path=path, rows=rows)
+    def __init__(self, *, path: str, rows: RowsPerBatch = 10_000, follow: bool = False) -> None:
+        super().__init__(path=path, rows=rows, follow=follow)
 
     @classmethod
     def example(cls, folder: Path) -> Self:

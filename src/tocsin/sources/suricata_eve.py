@@ -60,6 +60,8 @@ class SuricataEve(JsonSource):
         What becomes rows: `flow`, `alert`, `dns`, `http`, `tls`, ...; at least one.
     rows
         Rows per batch at most.
+    follow
+        Go on with what is appended to the files, and with new ones.
     """
 
     def __init__(
@@ -68,8 +70,9 @@ class SuricataEve(JsonSource):
         path: str,
         event_types: Annotated[tuple[str, ...], Field(min_length=1)] = ("flow",),
         rows: RowsPerBatch = 10_000,
+        follow: bool = False,
     ) -> None:
-        super().__init__(path=path, rows=rows)
+        super().__init__(path=path, rows=rows, follow=follow)
         self.event_types = event_types
 
     @classmethod

@@ -5,27 +5,33 @@ Sources: RFC 5424 and RFC 3164; the texts of hostapd and wpa_supplicant.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated, Any, Self
 
 import numpy as np
 from pydantic import Field
 
-from tocsin.records import Column, Position, Rejected
+from tocsin.records import Batch, Column, Position, Rejected
 from tocsin.sources.base import RowsPerBatch
 from tocsin.sources.base_files import object_column
+from tocsin.sources.base_followed import FollowedSource
 from tocsin.sources.base_syslog import Entry, Years, parsed
-from tocsin.sources.base_text_files import Lines, Problem, Records, Stream, TextFileSource, gathered
+from tocsin.sources.base_text_files import Lines, Problem, Records, Stream, gathered
 from tocsin.sources.base_wifi_events import Event, Measures, understood
 
+_LAST_DATE = "date without a year"
+"""In a position: year and month."""
+_MONTHS = 100
+"""By which a year is told from a month there."""
 _COLUMNS = (*Entry._fields, *Event._fields, *Measures._fields)
 _TEXTS = frozenset(
     {"timestamp", "host", "program", "process_id", "facility", "message", "event", "mac", "interface", "ssid"}
 )
 
 
-class Syslog(TextFileSource):
+class Syslog(FollowedSource):
     """Read system logs: RFC 5424, RFC 3164 with or without priority or host, BusyBox, OpenWrt's `logread`, rsyslog.
 
     A value that a line does not state is None. Times without an offset are in the schema's `timezone`. What is no
@@ -62,15 +68,26 @@ class Syslog(TextFileSource):
         A file or a pattern with `*`, `?`, `[...]` and `**`; gzip is recognised by its content.
     year
         Of the first line whose date names none, 1971 to 2199. Each further one lies within half a year of the one
-        before it, so that a log may run over New Year, and its files may be read newest first.
+        before it, so that a log may run over New Year, and its files may be read newest first. A log that is followed
+        needs none: its first such date lies within half a year of today.
     rows
         Rows per batch at most.
+    follow
+        Go on with what is appended to the files, and with new ones.
     """
 
+    _today: Callable[[], date] = staticmethod(lambda: datetime.now(UTC).date())
+    """By which the first date without a year is understood."""
+
     def __init__(
-        self, *, path: str, year: Annotated[int, Field(ge=1971, le=2199)] | None = None, rows: RowsPerBatch = 10_000
+        self,
+        *,
+        path: str,
+        year: Annotated[int, Field(ge=1971, le=2199)] | None = None,
+        rows: RowsPerBatch = 10_000,
+        follow: bool = False,
     ) -> None:
-        super().__init__(path=path, rows=rows)
+        super().__init__(path=path, rows=rows, follow=follow)
         self.year = year
         self._years = Years(year)
 
@@ -90,9 +107,22 @@ class Syslog(TextFileSource):
         return cls(path=str(folder / "*.log"), year=2025, rows=2)
 
     def open(self, resume: Position | None = None) -> None:
-        """Find the files, and begin with the first year again: a resumed source passes all lines once more."""
+        """Find the files; dates that name no year go on from the last one, or begin anew where all lines come again."""
+        offsets = dict(resume.offsets) if resume else {}
+        last = divmod(offsets.pop(_LAST_DATE, 0), _MONTHS)
         self._years = Years(self.year)
-        super().open(resume)
+        if self.follow and all(last):
+            self._years = Years(*last)
+        elif self.follow and self.year is None:
+            self._years = Years(self._today().year, self._today().month)
+        super().open(resume and Position(resume.source, offsets))
+
+    def acknowledge(self, batch: Batch) -> Position:
+        """How far each file is done with and, where they are followed, the last date that named no year."""
+        position, last = super().acknowledge(batch), self._years.last
+        if not self.follow or last is None:
+            return position
+        return Position(position.source, {**position.offsets, _LAST_DATE: last[0] * _MONTHS + last[1]})
 
     def _records(self, stream: Stream, file: str) -> Iterator[Records | Rejected]:
         lines = Lines(stream)

@@ -14,12 +14,15 @@ from typing import Any, Self
 from tocsin.records import Column, Rejected
 from tocsin.sources.base import RowsPerBatch
 from tocsin.sources.base_files import BrokenFile, column_names
-from tocsin.sources.base_text_files import Lines, Problem, Records, Stream, TextFileSource, gathered, plain_fields
+from tocsin.sources.base_followed import FollowedSource
+from tocsin.sources.base_text_files import Lines, Problem, Records, Stream, gathered, plain_fields
 
+_COMMENTS = re.compile(rb"(?:^#[^\n]*\n)+", re.MULTILINE)
+_COMMENTS_AT_END = re.compile(rb"(?:^#[^\n]*\n)+\Z", re.MULTILINE)
 _ESCAPE = re.compile(r"\\x([0-7][0-9a-fA-F])")
 
 
-class Zeek(TextFileSource):
+class Zeek(FollowedSource):
     r"""Read Zeek's own logs (`conn.log`, `dns.log`, ...), also with the columns `label` and `detailedlabel`.
 
     The header says what separates fields and what stands for an unset or empty one; unset becomes None, empty "".
@@ -32,10 +35,12 @@ class Zeek(TextFileSource):
         A file or a pattern with `*`, `?`, `[...]` and `**`; gzip is recognised by its content.
     rows
         Rows per batch at most.
+    follow
+        Go on with what is appended to the files, and with new ones.
     """
 
-    def __init__(self, *, path: str, rows: RowsPerBatch = 10_000) -> None:
-        super().__init__(path=path, rows=rows)
+    def __init__(self, *, path: str, rows: RowsPerBatch = 10_000, follow: bool = False) -> None:
+        super().__init__(path=path, rows=rows, follow=follow)
 
     @classmethod
     def example(cls, folder: Path) -> Self:
@@ -66,6 +71,18 @@ class Zeek(TextFileSource):
                     header = header.with_line(line.rstrip("\r\n"))
                 elif problem or line.strip("\r\n"):
                     yield from gathered(file, [(row, header, problem or _values(header, line), line)])
+
+    def _heading(self, lines: bytes, *, first: bool) -> tuple[int, int] | None:
+        """The last lines of `#` that stand together and name the fields."""
+        if b"#fields" not in lines:
+            return None
+        runs = [run.span() for run in _COMMENTS.finditer(lines) if b"#fields" in run[0]]
+        return runs[-1] if runs else None
+
+    def _complete(self, lines: bytes) -> int:
+        """Lines of `#` at the end wait for what follows: a header is taken whole."""
+        rest = _COMMENTS_AT_END.search(lines) if lines[lines.rfind(b"\n", 0, -1) + 1 :][:1] == b"#" else None
+        return rest.start() if rest else len(lines)
 
     def _columns(self, header: Any, values: Sequence[Any]) -> dict[str, Column]:
         columns = super()._columns(header.fields, values)
