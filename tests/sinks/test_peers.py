@@ -42,6 +42,15 @@ class Canary(Listener):
     def __init__(self) -> None:
         super().__init__(b"HTTP/1.1 200 OK\r\n\r\n", at=("::", 0))
 
+    def songs(self) -> list[bytes]:
+        """What came with each connection before this call, which makes one more to know that all were taken."""
+        with socket.create_connection(("::1", self.port)) as last:
+            last.sendall(b"last")
+            last.shutdown(socket.SHUT_WR)
+            while last.recv(1_000):
+                pass
+        return [bytes(kept) for kept in self.connections if kept != b"last"]
+
 
 @pytest.fixture
 def canary() -> Iterator[Canary]:
@@ -129,7 +138,7 @@ VARIANTS = [
 def test_nothing_reaches_this_machine(url: str, canary: Canary) -> None:
     with pytest.raises(TocsinError) as refused:
         opened(url.format(port=canary.port, more=canary.port + 65_536, here=socket.gethostname()), timeout=0.5)
-    assert canary.connections == []
+    assert canary.songs() == []
     assert "word" not in str(refused.value)
 
 
@@ -149,7 +158,7 @@ def test_no_redirect_is_followed(status: int, place: str, canary: Canary) -> Non
         sink.open()
         with pytest.raises(DeliveryError, match=f"status {status}") as failure:
             sink.write([example_alert()])
-    assert canary.connections == []
+    assert canary.songs() == []
     assert "127.0.0.1:" not in str(failure.value)
     assert "webhook-signature" not in str(failure.value)
 
