@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import pairwise
 from types import SimpleNamespace
@@ -11,7 +11,7 @@ import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
+from tests.alerts.flagged import COOLDOWN_S, START, Row, flagged
 
 from tocsin import log
 from tocsin.alerts import AlertPolicy, BudgetController, FlaggedRows, Restraint, flagged_rows
@@ -24,45 +24,6 @@ from tocsin.kernel.program import Operation, Program
 from tocsin.kernel.run import FeatureMatrix
 from tocsin.model.anomaly_model import AnomalyModel
 from tocsin.records import DAY, FILE, ROW, SECOND, Alert, Batch, Reason, Scores
-
-COOLDOWN_S = 120.0
-START = 1_767_225_600 * SECOND
-Row = tuple[int, str]
-"""Seconds since the start, and entity."""
-
-
-def flagged(
-    rows: Sequence[Row],
-    *,
-    explained: list[int] | None = None,
-    clock: bool = True,
-    first: int = 0,
-    ease: float = 1.0,
-    seen: Sequence[int] | None = None,
-) -> FlaggedRows:
-    def reasons(rows: NDArray[np.intp]) -> list[tuple[Reason, ...]]:
-        if explained is not None:
-            explained.extend(rows.tolist())
-        return [(Reason("bytes", 1.0, 0.0, 1.0, float(row)),) for row in rows]
-
-    times = np.array([second for second, _ in rows], dtype=np.int64)
-    watched = times if seen is None else np.array(seen, dtype=np.int64)
-    return FlaggedRows(
-        times=START + times * SECOND if clock else None,
-        entities=np.array([entity for _, entity in rows], dtype=object),
-        score=np.arange(5.0, len(rows) + 5.0),
-        p_value=np.array([0.001 / (row + 1) for row in range(len(rows))], dtype=np.float64),
-        state=np.full(len(rows), "ready", dtype=object),
-        origins=np.array([f"flows.csv:{first + row}" for row in range(len(rows))], dtype=object),
-        contents=[bytes([row % 256]) for row in range(len(rows))],
-        level_p=0.001,
-        reasons=reasons,
-        confidence=lambda rows: (1.0 / (rows + 1)).tolist(),
-        ease=np.full(len(rows), ease),
-        places=np.arange(len(rows)) if seen is None else np.searchsorted(watched, times, side="right") - 1,
-        causes=lambda rows: ["bytes"] * len(rows),
-        seen=START + watched * SECOND if clock else None,
-    )
 
 
 def policy(at_most_per_day: int | None = None) -> AlertPolicy:

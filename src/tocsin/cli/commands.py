@@ -29,6 +29,7 @@ from tocsin.cli.presets import presets_app
 from tocsin.cli.run import run
 from tocsin.cli.screens import WrongUsage
 from tocsin.cli.settings import SHARED_HELP, Settings, take_settings, version_of
+from tocsin.cli.silence import silence_app
 from tocsin.cli.tune import tune
 from tocsin.component import seconds
 from tocsin.errors import ConfigError, TocsinError
@@ -49,6 +50,7 @@ app.add_typer(keys_app, name="keys")
 app.add_typer(data_app, name="data")
 app.add_typer(presets_app, name="presets")
 app.add_typer(new_app, name="new")
+app.add_typer(silence_app, name="silence")
 app.command("check-part")(check_part)
 app.command("gate")(gate)
 app.command("import-config")(import_config)

@@ -6,8 +6,11 @@ from collections.abc import Callable
 from datetime import datetime
 
 from tocsin.alerts import AlertPolicy, BudgetController, Incidents, Maintenance, Quieting, Restraint, Scope, Silences
+from tocsin.alerts.causes import columns_behind
 from tocsin.config import AlertsConfig, Config
+from tocsin.errors import Problem, did_you_mean
 from tocsin.model.anomaly_model import AnomalyModel
+from tocsin.model.design import Design
 from tocsin.privacy import Privacy
 from tocsin.records import SECOND
 
@@ -59,6 +62,32 @@ def restraint_of(config: Config, privacy: Privacy, clock: Clock, *, dry_run: boo
         ),
         dry_run=dry_run,
     )
+
+
+def check_rules(config: Config) -> list[Problem]:
+    """What of `alerts.allow` and `alerts.maintenance` can mean nothing; for a config that is sound otherwise."""
+    alerts, problems = config.alerts, []
+    if alerts.maintenance and config.schema_.time is None:
+        problems.append(Problem("$.alerts.maintenance", "times, and telemetry without a clock", "a schema with `time`"))
+    of_allow = [(f"$.alerts.allow[{place}]", rule.entity) for place, rule in enumerate(alerts.allow)]
+    of_maintenance = [(f"$.alerts.maintenance[{place}]", rule.entity) for place, rule in enumerate(alerts.maintenance)]
+    for where, entity in (*of_allow, *of_maintenance):
+        if entity is not None and config.schema_.entity is None:
+            problems.append(Problem(f"{where}.entity", f'"{entity}", and rows of nobody', "a schema with `entity`"))
+    for place, allowed in enumerate(alerts.allow):
+        problems += check_cause(config, f"$.alerts.allow[{place}].cause", allowed.cause)
+    return problems
+
+
+def check_cause(config: Config, where: str, cause: str | None) -> list[Problem]:
+    """Whether an alert can have a cause; of a schema that is open nobody knows before its telemetry is met."""
+    if cause is None or config.schema_.others is not None:
+        return []
+    design = Design.of(config)
+    known = sorted({*config.schema_.fields, *columns_behind(design.program(design.no_rows()))})
+    if cause in known:
+        return []
+    return [Problem(where, f'"{cause}"', "a column of the schema", did_you_mean(cause, known))]
 
 
 def silences_of(config: Config, clock: Clock) -> Silences:

@@ -10,6 +10,7 @@ from tocsin.config import Config
 from tocsin.errors import ConfigError
 from tocsin.evaluation.judge import Wanted
 from tocsin.model.design import check_design, problems_in
+from tocsin.scoring.policy import check_rules
 from tocsin.training.history import check_part, check_period
 from tocsin.training.tune import check_search
 
@@ -31,7 +32,7 @@ def check(config: Config) -> None:
             for place, room, spec in _outer_parts(config)
             for problem in problems_in(bound(check_part, config, place, room, spec))
         ),
-    ] or check_search(config)
+    ] or [*check_search(config), *check_rules(config)]
     if problems:
         raise ConfigError([config.located(problem) for problem in problems])
 
