@@ -15,6 +15,17 @@ MAX_PASSWORD = 1_024
 """Characters."""
 
 
+class _Socket(ssl.SSLSocket):
+    """Closes itself if the other end is not the one we mean: whoever opened it may forget to."""
+
+    def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002  # as in the base class
+        try:
+            super().do_handshake(block)
+        except OSError:
+            self.close()
+            raise
+
+
 @dataclass(frozen=True, slots=True)
 class Credentials:
     """All that is needed to be let in; every file may begin with `~`.
@@ -71,6 +82,7 @@ class Credentials:
         except OSError as error:
             raise _refused("ca_file", f"{self.ca_file}: {_why(error)}", "certificates in PEM") from None
         context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.sslsocket_class = _Socket
         if self.certificate_file is not None:
             try:
                 context.load_cert_chain(Path(self.certificate_file).expanduser(), _path(self.key_file))

@@ -13,6 +13,7 @@ import threading
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -43,11 +44,11 @@ EXAMPLE_SERVER = "TOCSIN_EXAMPLE_MQTT"
 """Environment variable with the url of a broker for the examples of source and sink."""
 _FAREWELL_S = 1.0
 _PORTS = {"mqtt": 1883, "mqtts": 8883}
+_QUESTION = "unsubscribe"
 _NOWHERE = "tocsin/nowhere"
 """A subscription that is never made; to end it is a question that a broker has to answer."""
 _HINTS = {
     "No matching subscribers": "let whoever is to read it subscribe first: the broker forgets what nobody waits for",
-    "Session taken over": "another client has the same client_id: give each its own",
     "Not authorized": "check user, password_file and what the broker's acl_file allows",
     "Bad user name or password": "check user and password_file",
 }
@@ -59,7 +60,8 @@ class Unreachable(Exception):
     def __init__(self, got: str) -> None:
         super().__init__(got)
         self.got = got
-        self.hint = next((hint for word, hint in _HINTS.items() if word in got), "is the broker up, and its url right?")
+        usual = "is the broker up, its url right, and the client_id used by nobody else?"
+        self.hint = next((hint for word, hint in _HINTS.items() if word in got), usual)
 
 
 def _filter(topic: str) -> str:
@@ -125,6 +127,8 @@ class Delivered:
     """By which it is acknowledged; 0 if it need not be."""
     topic: str
     payload: bytes
+    repeated: bool
+    """Whether the broker says that it gives it once more; if not, it may do so all the same."""
 
 
 class MqttClient:
@@ -157,8 +161,8 @@ class MqttClient:
         self._lost = "no connection"
         """Why nothing can be sent; empty while it can."""
         self._waiting: deque[Delivered] = deque()
-        self._bytes = 0
-        """Of messages that wait."""
+        self._bytes, self._limit = 0, inf
+        """Of messages that wait. What comes before the answer to a subscription has to wait, however much it is."""
         self._answers: dict[tuple[str, int], list[ReasonCode]] = {}
         self._known = False
 
@@ -176,7 +180,7 @@ class MqttClient:
         client = self._made()
         self._waiting.clear()
         self._answers.clear()
-        self._bytes, self._lost = 0, ""
+        self._bytes, self._limit, self._lost = 0, inf, ""
         try:
             where = self._address.host, self._address.port, KEEPALIVE_S
             client.connect(*where, clean_start=not self._keep_s, properties=self._wishes())
@@ -191,8 +195,10 @@ class MqttClient:
             raise Unreachable(f"{refusal} as its answer")
         return self._known
 
-    def subscribe(self, topics: Sequence[str]) -> None:
+    def subscribe(self, topics: Sequence[str]) -> int:
         """Ask for the messages of these topics, `+` and `#` among them; what is retained comes the first time only.
+
+        Returns how many messages wait by now: all that the broker gave before, for which it was not asked again.
 
         Raises
         ------
@@ -204,6 +210,9 @@ class MqttClient:
         for topic, answer in zip(topics, self._answered("subscribe", *asked), strict=True):
             if answer.is_failure:
                 raise Unreachable(f"{answer} as its answer to a subscription of {topic}")
+        with self._changed:
+            self._limit = MAX_WAITING
+            return len(self._waiting)
 
     def take(self, most: int, timeout_s: float) -> list[Delivered]:
         """The messages that are there, the first of them awaited for so long.
@@ -251,7 +260,27 @@ class MqttClient:
                 answer = self._answered("publish", info.rc, info.mid)[0]
                 if answer.is_failure or answer.value == NOBODY:
                     raise Unreachable(f"{answer} as its answer to a message for {topic}")
-        self._answered("unsubscribe", *self._open.unsubscribe(_NOWHERE))
+        self._answered(_QUESTION, *self._open.unsubscribe(_NOWHERE))
+
+    def ask(self) -> int:
+        """Ask something that changes nothing: when the broker answers, it has done all that it was told before.
+
+        Returns what `heard` wants to know.
+
+        Raises
+        ------
+        Unreachable
+            If the connection is lost.
+        """
+        code, mid = self._open.unsubscribe(_NOWHERE)
+        if code != MQTTErrorCode.MQTT_ERR_SUCCESS or mid is None:
+            raise Unreachable(self._lost or f"error {code} of the connection")
+        return mid
+
+    def heard(self, question: int) -> bool:
+        """Whether the answer has come; told once."""
+        with self._changed:
+            return self._answers.pop((_QUESTION, question), None) is not None
 
     def close(self) -> None:
         """End the connection; the session stays. May be called twice."""
@@ -282,7 +311,7 @@ class MqttClient:
         )
         client.on_publish = lambda _client, _data, mid, code, _: self._hear("publish", mid, [code])
         client.on_subscribe = lambda _client, _data, mid, codes, _: self._hear("subscribe", mid, codes)
-        client.on_unsubscribe = lambda _client, _data, mid, codes, _: self._hear("unsubscribe", mid, codes)
+        client.on_unsubscribe = lambda _client, _data, mid, codes, _: self._hear(_QUESTION, mid, codes)
         client.connect_timeout = ANSWER_WITHIN_S
         if self._address.encrypted:
             client.tls_set_context(self._credentials.context())
@@ -327,13 +356,13 @@ class MqttClient:
     def _received(self, _: Client, __: Any, message: MQTTMessage) -> None:
         """Put it with those that wait. This is the network's thread: where there is no room, the broker has to wait."""
         try:
-            found = Delivered(message.mid, message.topic, bytes(message.payload))
+            found = Delivered(message.mid, message.topic, bytes(message.payload), message.dup)
         except UnicodeDecodeError:
             self._lose("a topic that is no text")
             return
         with self._changed:
-            self._changed.wait_for(lambda: self._bytes < MAX_WAITING or self._lost, KEEPALIVE_S / 2)
-            if self._bytes < MAX_WAITING:
+            self._changed.wait_for(lambda: self._bytes < self._limit or self._lost, KEEPALIVE_S / 2)
+            if self._bytes < self._limit:
                 self._waiting.append(found)
                 self._bytes += len(found.payload)
                 self._changed.notify_all()

@@ -33,17 +33,17 @@ from tocsin.observe import live
 from tocsin.sources.base import RowsPerBatch
 from tocsin.sources.base_messages import WHOLE, Message, MessageSource, MessagesToRead
 
-_SEEN = "seen"
-"""In a position: what messages held that the broker may give once more, in a ring of places."""
+_SEEN = "seen "
+"""In a position, before the number of a message that the broker may give once more: a digest of what it held."""
 
 
 class Mqtt(MessageSource):
     """Follow topics of an MQTT 5 broker, in a session that it keeps while Tocsin is away.
 
     The broker is told that a message arrived (QoS 1) after its rows are committed. MQTT numbers no messages, so the
-    position remembers a digest of each of the last `in_flight` ones, as many as a broker may give once more: what it
-    gives again at the next connection and was committed before, is left out and counted. A message sent as QoS 0 is
-    read, too, but nobody keeps it while Tocsin is away.
+    position remembers a digest of each that the broker may not have forgotten yet: what it gives again at the next
+    connection and was committed before, is left out and counted. A message sent as QoS 0 is read, too, but nobody keeps
+    it while Tocsin is away.
 
     A broker that is lost is noticed within 16 s, and the source is then opened again. What it needs to lose nothing of
     its own is in `docs/brokers.md`; the defaults of mosquitto do not suffice, and `tocsin doctor` says so.
@@ -110,12 +110,12 @@ class Mqtt(MessageSource):
         """Numbers of messages that the broker waits to hear of, and what it calls them."""
         self._unmarked: deque[tuple[int, int]] = deque()
         """Numbers of those that no position tells of yet, and their digests."""
-        self._marked = 0
-        """How many positions have told of."""
+        self._asked: deque[tuple[int, int]] = deque()
+        """Questions that the broker answers when it has forgotten all up to a number, and that number."""
         self._repeats: Counter[int] = Counter()
         """Digests of what the broker may give once more."""
-        self._came = 0
-        """Messages over this connection."""
+        self._early = 0
+        """Messages that came before the broker was asked for others: any of them may be given once more."""
         self._begun = 0
         """The last message that was committed before this connection."""
         self._next = 1
@@ -152,18 +152,17 @@ class Mqtt(MessageSource):
         return source
 
     def _connect(self, offsets: Mapping[str, int]) -> int:
-        done = offsets.get(WHOLE, 0)
-        self._begun, self._next, self._came, self._marked = done, done + 1, 0, offsets.get(_SEEN, 0)
-        self._untold.clear()
-        self._unmarked.clear()
-        places = (offsets.get(f"{_SEEN} {place}") for place in range(self.in_flight))
-        self._repeats = Counter(digest for digest in places if digest is not None)
+        for queue in (self._untold, self._unmarked, self._asked):
+            queue.clear()
+        self._begun = offsets.get(WHOLE, 0)
+        self._next = self._begun + 1
+        self._repeats = Counter(digest for name, digest in offsets.items() if name.startswith(_SEEN))
         with self._or_lost():
             known = self._client.connect()
-            self._client.subscribe(self.topics)
+            self._early = self._client.subscribe(self.topics)
         if offsets and not known:
             live.session_forgotten("mqtt")
-        return done
+        return self._begun
 
     def _take(self, most: int, timeout_s: float) -> Sequence[Message]:
         fresh, repeated = [], 0
@@ -183,31 +182,39 @@ class Mqtt(MessageSource):
             self._next += 1
         if repeated:
             live.messages_redelivered("mqtt", repeated)
-        if len(self._untold) >= self.in_flight:  # the broker may be waiting to hear of them before it gives others
+        if len(self._untold) >= self.in_flight:  # the broker may wait to hear of them before it gives others
             self._forget(self._begun)
         return fresh
 
     def _is_repeated(self, item: Delivered, digest: int) -> bool:
-        """Whether it was committed before: such come first, and no more of them than may be in flight."""
-        self._came += 1
-        if not item.mid or self._came > self.in_flight or not self._repeats[digest]:
+        """Whether it was committed before."""
+        self._early -= 1
+        if not item.mid or not (item.repeated or self._early >= 0) or not self._repeats[digest]:
             return False
         self._repeats[digest] -= 1
         return True
 
     def _forget(self, number: int) -> None:
+        told = [mid for place, mid in self._untold if place <= number]
         with self._or_lost():
-            self._client.acknowledge([mid for place, mid in self._untold if place <= number])
+            self._client.acknowledge(told)
+            if told:
+                self._asked.append((self._client.ask(), number))
         while self._untold and self._untold[0][0] <= number:
             self._untold.popleft()
 
     def _marks(self, number: int) -> Mapping[str, int]:
+        """The digests of all that is done with and that the broker has, for all we know, not forgotten."""
+        while self._asked and self._client.heard(self._asked[0][0]):
+            _, forgotten = self._asked.popleft()
+            for name in [name for name in self._offsets if name.startswith(_SEEN)]:
+                if int(name.removeprefix(_SEEN)) <= forgotten:
+                    del self._offsets[name]
         marks = {}
         while self._unmarked and self._unmarked[0][0] <= self._whole:
-            _, digest = self._unmarked.popleft()
-            marks[f"{_SEEN} {self._marked % self.in_flight}"] = digest
-            self._marked += 1
-        return {**marks, _SEEN: self._marked}
+            place, digest = self._unmarked.popleft()
+            marks[f"{_SEEN}{place}"] = digest
+        return marks
 
     def _disconnect(self) -> None:
         self._client.close()
