@@ -116,6 +116,8 @@ def origins(batch: Batch) -> Column:
 
 
 def _read_only(column: Column) -> Column:
+    if not column.flags.writeable:
+        return column
     view = column.view()
     view.flags.writeable = False
     return view

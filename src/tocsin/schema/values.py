@@ -119,11 +119,16 @@ def parse_times(raw: Column, timezone: str | None) -> tuple[Times, Column]:
         usable = raw.copy()
         usable[problems != ""] = np.datetime64("1970-01-01")  # a year of many digits would wrap around
         return usable.astype("datetime64[us]").astype(np.int64), problems
-    alike = _times_alike(raw.tolist(), timezone) if raw.dtype.kind == "O" else None
+    values = raw.tolist() if raw.dtype.kind == "O" else []
+    alike = _times_alike(values, timezone) if values else None
     if alike is not None:
         problems[_wrong_clock(alike)] = "out_of_range"
         return alike.astype(np.int64), problems
     numbers = floats(raw)
+    if _NUMBERS.issuperset(map(type, values)) and values and np.abs(numbers).max() < _EPOCH_LIMIT:  # NaN is not below
+        micros = _from_epochs(numbers)
+        problems[_wrong_clock(micros.astype("datetime64[us]"))] = "out_of_range"
+        return micros, problems
     dates = _dates(raw, numbers)
     readable = (np.abs(numbers) < _EPOCH_LIMIT) & ~dates
     micros = _from_epochs(np.where(readable, numbers, 0.0))
@@ -181,8 +186,11 @@ def _dates(raw: Column, numbers: Vector) -> Mask:
 def _from_epochs(numbers: Vector) -> NDArray[np.int64]:
     micros = np.zeros(len(numbers), dtype=np.int64)
     done = np.zeros(len(numbers), dtype=bool)
+    sizes = np.abs(numbers)
     for limit, factor in _EPOCH_UNITS:
-        now = ~done & (np.abs(numbers) < limit)
+        now = ~done & (sizes < limit)
+        if now.all():
+            return np.rint(numbers * factor).astype(np.int64)
         micros[now] = np.rint(numbers[now] * factor).astype(np.int64)
         done |= now
     return micros
