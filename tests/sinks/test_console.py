@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import re
+import threading
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -90,3 +92,34 @@ def test_a_reader_who_leaves_is_told_as_a_failed_delivery(monkeypatch: pytest.Mo
 
 def test_an_alert_is_printed_once(capsys: pytest.CaptureFixture[str]) -> None:
     assert shown(capsys, [example_alert(), example_alert()]).count("HIGH") == 1
+
+
+def test_alerts_are_printed_whole_from_a_thread_of_their_own(capsys: pytest.CaptureFixture[str]) -> None:
+    """As a running service does, beside log lines and a second sink."""
+
+    def work(first: int) -> None:
+        sink = Console()
+        sink.open()
+        for number in range(first, first + 50):
+            sink.write([example_alert(number)])
+        sink.close()
+
+    threads = [threading.Thread(target=work, args=(first,)) for first in (100, 200)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    out = capsys.readouterr().out
+    assert (
+        len(re.findall(r"(?m)^ HIGH  host \d{3}  .*\n   p 0\.0005 .*\n   bytes_out .*\n   port .*\n   flows.*$", out))
+        == 100
+    )
+
+
+def test_an_alert_is_printed_once_however_often_the_sink_is_opened(capsys: pytest.CaptureFixture[str]) -> None:
+    sink = Console()
+    for _ in range(3):
+        sink.open()
+        sink.write([example_alert()])
+        sink.close()
+    assert capsys.readouterr().out.count("HIGH") == 1

@@ -3,13 +3,17 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tocsin.checks.sink import example_alert
 from tocsin.errors import DeliveryError
+from tocsin.log import counters
 from tocsin.records import Alert
 from tocsin.sinks import base, base_lines
 from tocsin.sinks.base import alert_json
@@ -123,3 +127,80 @@ def test_a_file_of_something_else_is_never_written_into(tmp_path: Path) -> None:
     with pytest.raises(DeliveryError, match="something else"):
         Jsonl(path=str(telemetry)).open()
     assert telemetry.read_text() == "time,host\n1,a\n"
+
+
+def test_a_file_that_was_renamed_is_begun_anew(path: Path) -> None:
+    sink = Jsonl(path=str(path))
+    sink.open()
+    sink.write([example_alert(1)])
+    path.rename(path.with_name("alerts.jsonl.1"))
+    sink.write([example_alert(1), example_alert(2)])
+    sink.close()
+    assert [line["id"] for line in lines(path)] == [example_alert(2).id]
+    write(path, example_alert(1), example_alert(2), example_alert(3))
+    assert [line["id"] for line in lines(path)] == [example_alert(2).id, example_alert(3).id]
+
+
+def test_a_file_that_was_removed_with_its_folder_is_begun_anew(path: Path) -> None:
+    sink = Jsonl(path=str(path))
+    sink.open()
+    sink.write([example_alert(1)])
+    path.unlink()
+    path.parent.rmdir()
+    sink.write([example_alert(2)])
+    sink.close()
+    assert [line["id"] for line in lines(path)] == [example_alert(2).id]
+
+
+def test_a_full_file_is_moved_aside_and_counted(path: Path) -> None:
+    before = counters().get('tocsin_alert_files_turned_total{sink="jsonl"}', 0)
+    sink = Jsonl(path=str(path), size=1 << 16)
+    sink.open()
+    for number in range(0, 400, 10):
+        sink.write([example_alert(number + step) for step in range(10)])
+    sink.close()
+    turned = counters()['tocsin_alert_files_turned_total{sink="jsonl"}'] - before
+    assert turned >= 2
+    assert sorted(file.name for file in path.parent.iterdir()) == ["alerts.jsonl", "alerts.jsonl.1"]
+    kept = [line["id"] for file in (path.with_name("alerts.jsonl.1"), path) for line in lines(file)]
+    assert kept == [example_alert(number).id for number in range(400)][-len(kept) :]
+    assert path.stat().st_size < (1 << 16) + 10_000
+
+
+def test_a_foreign_file_in_its_place_is_not_written_into(path: Path) -> None:
+    sink = Jsonl(path=str(path))
+    sink.open()
+    path.unlink()
+    path.write_text("time,host\n1,a\n")
+    for message in ("something else", "a write while closed"):
+        with pytest.raises(DeliveryError, match=message):
+            sink.write([example_alert(1)])
+    assert path.read_text() == "time,host\n1,a\n"
+
+
+def test_an_alert_of_many_entities_is_known_again(path: Path) -> None:
+    crowd = replace(example_alert(1), entities=tuple(f"host {number}" for number in range(2_000)))
+    write(path, crowd)
+    write(path, crowd)
+    assert len(lines(path)) == 1
+
+
+@given(steps=st.lists(st.sampled_from(["new", "again", "rename", "restart"]), max_size=30))
+def test_every_alert_is_in_the_files_once(steps: list[str]) -> None:
+    """However the file is renamed and the sink opened again between writes."""
+    with TemporaryDirectory() as folder:
+        path, sent = Path(folder) / "alerts.jsonl", 0
+        sink = Jsonl(path=str(path))
+        sink.open()
+        for number, step in enumerate(steps):
+            if step == "rename" and path.exists():
+                path.rename(path.with_name(f"{number}.jsonl"))
+            if step == "restart":
+                sink.close()
+                sink.open()
+            if step in ("new", "again"):
+                sent += step == "new"
+                sink.write([example_alert(number) for number in range(sent)])
+        sink.close()
+        found = [line["id"] for file in Path(folder).iterdir() for line in lines(file)]
+        assert sorted(found) == [example_alert(number).id for number in range(sent)]

@@ -91,6 +91,13 @@ def check_names_with_control_characters_are_delivered(kind: type[Sink], folder: 
         sink.write([replace(example_alert(), entity="\x1b[2J\r\n\x00\u202e\ud800 [bold]", origin="\udcff:1")])
 
 
+def check_names_leave_only_if_asked_for(kind: type[Sink], folder: Path) -> None:
+    """Real names in place of pseudonyms are for sinks that stay here, and for others that are told so."""
+    sink = kind.example(folder)
+    if sink.shows_names and not sink.stays_here:
+        raise AssertionError("the example shows names although its alerts leave: let `reveal` be False by default")
+
+
 def check_a_closed_sink_refuses(kind: type[Sink], folder: Path) -> None:
     """Before `open` and after `close`: an alert is never swallowed."""
     sink = kind.example(folder)
@@ -132,6 +139,7 @@ CHECKS: tuple[Callable[[type[Sink], Path], None], ...] = (
     check_alerts_without_clock_entity_or_reasons_are_delivered,
     check_incidents_are_delivered,
     check_names_with_control_characters_are_delivered,
+    check_names_leave_only_if_asked_for,
     check_a_closed_sink_refuses,
     check_closing_twice_is_harmless,
     check_a_sink_can_be_opened_again,
