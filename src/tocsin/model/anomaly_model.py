@@ -254,8 +254,10 @@ class AnomalyModel:
 
     def _lost(self, values: Matrix) -> bool:
         """Whether what training had is gone: a column renamed, a collector that no longer tells."""
+        if len(values) < ENOUGH_ROWS:
+            return False
         gone = np.isnan(values).all(axis=0) & ~np.isnan(self.training.usual[0])
-        if len(values) < ENOUGH_ROWS or not gone.any():
+        if not gone.any():
             return False
         observe.columns_lost(tuple(np.asarray(self.program.outputs)[gone].tolist()))
         return True
