@@ -192,3 +192,15 @@ def test_the_quarantine_is_for_its_owner_alone_and_has_a_limit(tmp_path: Path) -
 def test_a_quarantine_without_rows_makes_no_file(tmp_path: Path) -> None:
     Quarantine(tmp_path / "quarantine.jsonl").add([])
     assert not (tmp_path / "quarantine.jsonl").exists()
+
+
+def test_a_row_from_the_future_is_refused_for_as_long_as_its_time_has_not_come(tmp_path: Path) -> None:
+    lines = ["id,time", "1,2026-03-02T10:00:00Z", "2,2036-03-02T10:00:00Z", "3,soon", "4,2026-03-02T10:05:01Z"]
+    (tmp_path / "rows.csv").write_text("\n".join([*lines, ""]), "utf-8")
+    schema = Schema(fields={"id": Field(), "time": Field(dtype="time")}, time="time")
+    moment = 1_772_445_900_000_000  # 10:05 of that day
+    intake = Intake(Csv(path=str(tmp_path / "*.csv")), schema, latest=lambda: moment)
+    assert Batch.concatenate(intake)["id"].tolist() == [1.0]
+    assert intake.tally.reasons == {"in_the_future": 2, "not_a_time": 1}
+    late = Intake(Csv(path=str(tmp_path / "*.csv")), schema, latest=lambda: moment + 1_000_000)
+    assert Batch.concatenate(late)["id"].tolist() == [1.0, 4.0]

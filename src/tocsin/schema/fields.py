@@ -195,10 +195,17 @@ class Schema(BaseModel):
         fields = {**self.fields, **dict.fromkeys(found, self.others)}
         return self.model_copy(update={"fields": fields, "others": None, "found": found})
 
-    def split(self, batch: Batch) -> tuple[Batch, tuple[Rejected, ...]]:
+    def split(self, batch: Batch, latest: int | None = None) -> tuple[Batch, tuple[Rejected, ...]]:
         """Typed columns of the rows that fit, and the others with their reason.
 
         Columns that are no fields are left behind, save those whose names begin with an underscore.
+
+        Parameters
+        ----------
+        batch
+            As a source read it.
+        latest
+            UTC microseconds; rows with a later time do not fit.
 
         Raises
         ------
@@ -216,6 +223,8 @@ class Schema(BaseModel):
                 columns[name] = _absent(item, batch.rows)
                 continue
             columns[name] = self._convert(name, item, raw, bad)
+            if name == self.time and latest is not None:
+                bad.add(columns[name] > latest, "in_the_future", name, raw, "a time that has come")
         self._measured(batch)
         beside = {name: column for name, column in batch.items() if name.startswith("_")}
         typed = Batch({**columns, **beside})

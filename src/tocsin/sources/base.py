@@ -208,6 +208,8 @@ class Intake:
         Where refused rows are kept; they are counted in any case.
     tally
         Counts up; a fresh one by default.
+    latest
+        The latest time that a row may have now, UTC microseconds; None while nobody knows.
     """
 
     def __init__(  # noqa: PLR0913  # the stations of the way, each of them optional
@@ -220,6 +222,7 @@ class Intake:
         pseudonymise: Callable[[Batch], Batch] | None = None,
         quarantine: Refusals | None = None,
         tally: Tally | None = None,
+        latest: Callable[[], int | None] = lambda: None,
     ) -> None:
         self.tally = tally or Tally()
         self._source = source
@@ -229,6 +232,7 @@ class Intake:
         self._wanted = wanted
         self._pseudonymise = pseudonymise
         self._quarantine = quarantine
+        self._latest = latest
         self._seen: OrderedDict[bytes, None] = OrderedDict()
         self._misfit: SchemaError | None = None
 
@@ -296,7 +300,7 @@ class Intake:
         try:
             marked = raw.replace(self._labels(raw)) if self._labels else raw
             kept = marked.take(wanted & np.asarray(marked[KEEP], dtype=bool)) if KEEP in marked else marked
-            valid, refused = self._schema.split(kept)
+            valid, refused = self._schema.split(kept, self._latest())
         except SchemaError as error:
             ignored = int(np.count_nonzero(~wanted))
             if ignored == raw.rows:
