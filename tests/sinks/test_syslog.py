@@ -139,7 +139,7 @@ def test_over_tls_the_receiver_has_to_prove_who_it_is(tmp_path: Path) -> None:
     tls, ca = certified(tmp_path)
     with Listener(tls=tls) as receiver:
         address = f"tls://127.0.0.1:{receiver.port}"
-        with opened(address, ca=ca) as sink:
+        with opened(address, ca_file=ca) as sink:
             sink.write([example_alert(1)])
         with pytest.raises(DeliveryError, match="certificate verify failed"), opened(address):
             pass
@@ -165,7 +165,7 @@ def test_over_tls_the_end_is_said_before_the_connection_ends(tmp_path: Path) -> 
 
         thread = threading.Thread(target=serve)
         thread.start()
-        with opened(f"tls://127.0.0.1:{server.getsockname()[1]}", ca=ca) as sink:
+        with opened(f"tls://127.0.0.1:{server.getsockname()[1]}", ca_file=ca) as sink:
             sink.write([example_alert(1)])
         thread.join()
     assert endings[1] == b"said"

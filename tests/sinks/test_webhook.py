@@ -152,14 +152,14 @@ def test_a_receiver_that_is_not_there_is_said_at_open() -> None:
 def test_over_tls_the_receiver_has_to_prove_who_it_is(tmp_path: Path) -> None:
     tls, ca = certified(tmp_path)
     with HttpReceiver(tls=tls) as receiver:
-        with opened(made(receiver.url, ca=ca, allow_http=False)) as sink:
+        with opened(made(receiver.url, ca_file=ca, allow_http=False)) as sink:
             sink.write([example_alert()])
         with pytest.raises(DeliveryError, match="certificate verify failed"):
             made(receiver.url).open()
     assert len(receiver.posted) == 1
     tls, ca = certified(tmp_path, "192.0.2.1")
     with HttpReceiver(tls=tls) as receiver, pytest.raises(DeliveryError, match="IP address mismatch"):
-        made(receiver.url, ca=ca).open()
+        made(receiver.url, ca_file=ca).open()
     assert receiver.posted == []
 
 
@@ -171,7 +171,7 @@ def test_a_receiver_without_tls_gets_not_even_a_head() -> None:
 
 def test_an_authority_that_cannot_be_read_is_said_at_open(tmp_path: Path) -> None:
     with pytest.raises(DeliveryError, match="No such file"):
-        made("https://127.0.0.1:1", ca=str(tmp_path / "none.pem")).open()
+        made("https://127.0.0.1:1", ca_file=str(tmp_path / "none.pem")).open()
 
 
 def test_proxies_of_the_environment_get_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -165,7 +165,7 @@ class _Carrier:
         self._sink.close()
 
     def _shown(self, alert: Alert) -> Alert:
-        return alert.named(self._name) if self._sink.stays_here else alert
+        return alert.named(self._name) if self._sink.shows_names else alert
 
     def _next(self) -> list[Waiting] | None:
         """The next alerts, left in the queue until they are settled; None at the end."""

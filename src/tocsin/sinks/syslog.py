@@ -52,7 +52,7 @@ class Syslog(Sink):
         The socket of this machine, or `udp://host:514`, `tcp://host:601`, `tls://host:6514`.
     facility
         What the log files it under.
-    ca
+    ca_file
         PEM file of the authorities that alone may vouch for a receiver over TLS; without it those of the system.
     longest
         Bytes of a message; every receiver takes 480 and should take 2,048. What is beyond is left out, from the end.
@@ -67,14 +67,14 @@ class Syslog(Sink):
         *,
         address: str = "/dev/log",
         facility: Facility = "local0",
-        ca: str | None = None,
+        ca_file: str | None = None,
         longest: Annotated[int, Field(ge=480, le=8_192)] = 2_048,
         timeout: Annotated[Duration, Field(le=60.0)] = 10.0,
         reveal: bool = False,
     ) -> None:
         self.address = address
         self.facility = facility
-        self.ca = ca
+        self.ca_file = ca_file
         self.longest = longest
         self.timeout = timeout
         self.reveal = reveal
@@ -95,10 +95,10 @@ class Syslog(Sink):
         Raises
         ------
         DeliveryError
-            If it is not, or `ca` cannot be read.
+            If it is not, or `ca_file` cannot be read.
         """
         try:
-            self._tls = ssl.create_default_context(cafile=self.ca) if self._way == "tls" else None
+            self._tls = ssl.create_default_context(cafile=self.ca_file) if self._way == "tls" else None
             self._connect().close()
         except OSError as error:
             raise self._unreached(error) from None

@@ -60,7 +60,7 @@ class Webhook(Sink):
         Networks beside the public internet in which a request may end, such as `10.0.0.0/8`.
     allow_http
         Also take a `url` without TLS.
-    ca
+    ca_file
         PEM file of the authorities that alone may vouch for the receiver; without it those of the system.
     timeout
         To connect and agree on TLS, and again to be answered, at most.
@@ -70,7 +70,7 @@ class Webhook(Sink):
     Examples
     --------
     >>> Webhook(url="https://alerts.example/tocsin", secret="whsec_" + 32 * "a")
-    Webhook(url='[hidden]', secret='[hidden]', allow=(), allow_http=False, ca=None, timeout=10.0, reveal=False)
+    Webhook(url='[hidden]', secret='[hidden]', allow=(), allow_http=False, ca_file=None, timeout=10.0, reveal=False)
     """
 
     _now: Callable[[], float] = staticmethod(time.time)
@@ -82,7 +82,7 @@ class Webhook(Sink):
         secret: str,
         allow: tuple[str, ...] = (),
         allow_http: bool = False,
-        ca: str | None = None,
+        ca_file: str | None = None,
         timeout: Annotated[Duration, Field(le=60.0)] = 10.0,
         reveal: bool = False,
     ) -> None:
@@ -90,7 +90,7 @@ class Webhook(Sink):
         self.secret = Secret(secret)
         self.allow = allow
         self.allow_http = allow_http
-        self.ca = ca
+        self.ca_file = ca_file
         self.timeout = timeout
         self.reveal = reveal
         self._to = Endpoint.parse(url, allow_http=allow_http)
@@ -112,11 +112,11 @@ class Webhook(Sink):
         Raises
         ------
         DeliveryError
-            If it is not, or `ca` cannot be read.
+            If it is not, or `ca_file` cannot be read.
         """
         self.close()
         try:
-            tls = ssl.create_default_context(cafile=self.ca)
+            tls = ssl.create_default_context(cafile=self.ca_file)
             self._to.connect(tls, allow=self._allowed, within_s=self.timeout).close()
         except OSError as error:
             raise self._unreached(error) from None
