@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from tocsin import observe
 from tocsin.alerts.controller import BudgetController
 from tocsin.alerts.episodes import Episode, Episodes
 from tocsin.alerts.incidents import Ring, Told
@@ -22,6 +21,7 @@ from tocsin.alerts.messages import Message, alert, alerts, identify, step
 from tocsin.alerts.quieting import Restraint
 from tocsin.alerts.rows import FlaggedRows
 from tocsin.errors import DataError
+from tocsin.observe import ringing
 from tocsin.records import DAY, Alert, Quiet
 from tocsin.thresholds.base import REACH
 
@@ -153,16 +153,16 @@ class AlertPolicy:
         """Find the episode of each row, and what rings because of it."""
         taken = [self._episodes.take(batch.entity(row), time) for row, time in enumerate(times)]
         batch.explain([row for row, (_, begins) in enumerate(taken) if begins])
-        ringing: dict[int, Message] = {}
+        heard: dict[int, Message] = {}
         for row, (episode, begins) in enumerate(taken):
-            message = ringing.get(id(episode))
+            message = heard.get(id(episode))
             if begins:
                 message = self._begin(batch, row, times[row], episode)
             elif episode.quiet:
                 message = self._go_on(batch, row, times[row], episode) or message
             if message:
                 message.rows.append(row)
-                ringing[id(episode)] = message
+                heard[id(episode)] = message
 
     def _begin(self, batch: _Batch, row: int, time: int, episode: Episode) -> Message:
         """The message of a row that begins an episode."""
@@ -202,7 +202,7 @@ class AlertPolicy:
         message.quiet = "incident"
         batch.messages.append(message)
         if told.rings:
-            observe.incident_began(len(told.rings))
+            ringing.incident_began(len(told.rings))
             whole = replace(message, id=message.incident, quiet="", rings=told.rings, rows=[message.row])
             self._send(batch, whole, "", time)
 
@@ -238,13 +238,13 @@ class AlertPolicy:
 
     def _said(self, batch: _Batch) -> list[Alert]:
         for folded in batch.folded.values():
-            observe.alerts_folded(len(folded))
+            ringing.alerts_folded(len(folded))
         said = alerts(batch.rows, batch.messages, self.model, generated=self.generated)
         said += [self._digest(batch.rows, day, batch.folded[day]) for day in batch.full]
         if self.restraint.dry_run:
             said = [item if item.quiet else replace(item, quiet="dry_run") for item in said]
         for quiet, number in Counter(item.quiet for item in said if item.quiet).items():
-            observe.alerts_quieted(quiet, number)
+            ringing.alerts_quieted(quiet, number)
         return said
 
     def _digest(self, rows: FlaggedRows, day: int, beyond: list[Message]) -> Alert:

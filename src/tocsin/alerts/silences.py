@@ -16,9 +16,9 @@ from typing import Any
 
 import orjson
 
-from tocsin import observe
 from tocsin.errors import IntegrityError, LimitExceeded, NotStored
 from tocsin.kernel.checkpoint import replacing
+from tocsin.observe import ringing
 
 MOST = 1_000
 """Silences at a time."""
@@ -66,7 +66,7 @@ class Silences:
             try:
                 self._read = _read(self._path)
             except (IntegrityError, OSError) as error:
-                observe.silences_refused(str(error))
+                ringing.silences_refused(str(error))
         return self._lasting(self._read)
 
     def all(self) -> tuple[Silence, ...]:

@@ -212,29 +212,6 @@ def alerts_sent(sink: str, alerts: int) -> None:
     count("tocsin_alerts_sent_total", alerts, sink=sink)
 
 
-def alerts_folded(alerts: int) -> None:
-    """More alerts rang in a day than may be delivered: these went into its digest."""
-    _log.warning("Alerts folded into the digest of the day.", alerts=alerts)
-    count("tocsin_alerts_folded_total", alerts)
-
-
-def alerts_quieted(reason: str, alerts: int) -> None:
-    """Alerts were found and are kept, and not delivered."""
-    count("tocsin_alerts_quieted_total", alerts, reason=reason)
-
-
-def incident_began(entities: int) -> None:
-    """As many entities rang for one cause within a short time: one message stands for all that follow."""
-    _log.info("Incident began.", entities=entities)
-    count("tocsin_incidents_total")
-
-
-def silences_refused(reason: str) -> None:
-    """The file of silences cannot be read: those that were read last go on until they end."""
-    _log.error("Silences refused, the last known ones go on.", reason=reason)
-    count("tocsin_silences_refused_total")
-
-
 def name_not_kept() -> None:
     """The table of pseudonyms is full: this name can be told to nobody."""
     count("tocsin_names_not_kept_total")
