@@ -17,6 +17,8 @@ from tocsin.records import Alert, Position, Reason, Rejected
 FILE = "journal.db"
 MOST_ROWS = 10_000
 """Of one answer."""
+LATEST = 2**62
+"""No moment is later, in UTC microseconds."""
 
 Query = Callable[..., list[tuple[Any, ...]]]
 _REASON_NUMBERS = tuple(item.name for item in fields(Reason) if item.type == "float")
@@ -57,12 +59,26 @@ class Stored:
         sequence, position, tally, model, committed = found[0]
         return Progress(sequence, position_of(position), orjson.loads(tally), model, committed)
 
-    def alerts(self, since: int = 0, limit: int = 100, entity: str | None = None) -> list[Kept]:
-        """The newest first, committed at or after a moment (UTC microseconds)."""
+    def alerts(
+        self,
+        since: int = 0,
+        limit: int = 100,
+        entity: str | None = None,
+        before: tuple[int, str] = (LATEST, ""),
+    ) -> list[Kept]:
+        """The newest first, committed at or after a moment (UTC microseconds), and behind an alert of that order.
+
+        Parameters
+        ----------
+        since, limit, entity
+            Which, and how many.
+        before
+            When the last one that is known was committed, and its id.
+        """
         chosen = self._query(
-            "SELECT id, committed, body FROM alerts WHERE committed >= ? AND (? IS NULL OR entity = ?)"
-            " ORDER BY committed DESC, sequence DESC, id LIMIT ?",
-            *(since, entity, entity, min(limit, MOST_ROWS)),
+            "SELECT id, committed, body FROM alerts WHERE committed >= ? AND (committed, id) < (?, ?)"
+            " AND (? IS NULL OR entity = ?) ORDER BY committed DESC, id DESC LIMIT ?",
+            *(since, *before, entity, entity, min(limit, MOST_ROWS)),
         )
         return [Kept(alert_of(body), committed, self._outcomes(id)) for id, committed, body in chosen]
 

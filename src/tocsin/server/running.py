@@ -1,0 +1,180 @@
+"""The server at work: uvicorn in a thread of its own, beside the one that scores.
+
+with Server(site, config.server, config.resolve):
+service.run()
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Self
+
+import orjson
+import uvicorn
+
+from tocsin.config import ServerConfig
+from tocsin.errors import LimitExceeded, TocsinError
+from tocsin.observe import rest
+from tocsin.server.api import api
+from tocsin.server.bodies import events_of, score_request
+from tocsin.server.door import LOOPBACK, Answer, Door, Handler, Limits, Request
+from tocsin.server.faults import Fault
+from tocsin.server.keys import ApiKeys
+from tocsin.server.openapi import openapi
+from tocsin.server.protocol import GuardedProtocol
+from tocsin.server.scoring import Scoring
+from tocsin.server.site import Clocks, Site
+
+STOP_S = 2
+"""For requests that are at work to end."""
+START_S = 10.0
+BACKLOG = 256
+
+
+class Server:
+    """Listens from the beginning of a block to its end.
+
+    Parameters
+    ----------
+    site
+        What it serves.
+    settings
+        Of the config.
+    resolve
+        Where a path of the config lies.
+    clocks
+        Of this machine by default.
+
+    Raises
+    ------
+    TocsinError
+        On entering: if nobody can listen there, the certificate cannot be read, or the keys cannot.
+    """
+
+    def __init__(
+        self, site: Site, settings: ServerConfig, resolve: Callable[[str], Path], clocks: Clocks | None = None
+    ) -> None:
+        self._settings = settings
+        self._resolve = resolve
+        self._clocks = clocks or Clocks()
+        self._scoring = Scoring(site)
+        self._site = site
+        self._thread: threading.Thread | None = None
+
+    @property
+    def address(self) -> str:
+        """Where it listens, with the port that the system chose if the config says 0."""
+        host, port = self._socket.getsockname()[:2]
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    def __enter__(self) -> Self:
+        tls = self._settings.tls
+        self._socket = _listening(self._settings.listen)
+        try:
+            config = uvicorn.Config(
+                self._door(),
+                http=GuardedProtocol,
+                loop="uvloop",
+                ws="none",
+                lifespan="off",
+                interface="asgi3",
+                log_config=None,
+                log_level="critical",
+                access_log=False,
+                proxy_headers=False,
+                server_header=False,
+                date_header=False,
+                timeout_graceful_shutdown=STOP_S,
+                ssl_certfile=str(self._resolve(tls.certificate)) if tls else None,
+                ssl_keyfile=str(self._resolve(tls.key)) if tls else None,
+            )
+            _load(config)
+            self._server = uvicorn.Server(config)
+            self._thread = threading.Thread(
+                target=self._server.run, kwargs={"sockets": [self._socket]}, name="tocsin-rest"
+            )
+            self._thread.start()
+        except BaseException:
+            self._socket.close()
+            raise
+        rest.serving(self.address, keys=self._settings.keys is not None)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.should_exit = True
+        if self._thread:
+            self._thread.join()
+        self._scoring.close()
+        self._socket.close()
+
+    def _door(self) -> Door:
+        settings = self._settings
+        app = api(self._site)
+        document = orjson.dumps(openapi(app.openapi()))
+
+        async def described(_: Request) -> Answer:
+            return Answer(document)
+
+        async def score(request: Request) -> Answer:
+            return Answer(await self._scoring.one(score_request(request.body)))
+
+        async def score_batch(request: Request) -> Answer:
+            return Answer(await self._scoring.many(request.body, request.type))
+
+        hot: dict[str, Handler] = {
+            "/openapi.json": described,
+            "/v1/score": score,
+            "/v1/score/batch": score_batch,
+            "/v1/events": self._take_events,
+        }
+        keys = ApiKeys(self._resolve(settings.keys), self._clocks.now, self._clocks.elapsed) if settings.keys else None
+        if keys is not None:
+            keys.all()  # damaged keys are found before anybody is served
+        return Door(
+            hot, app, keys=keys, hosts=_hosts(settings), limits=Limits(settings.body, settings.requests_per_second),
+            elapsed=self._clocks.elapsed,
+        )  # fmt: skip
+
+    async def _take_events(self, request: Request) -> Answer:
+        if self._site.log is None:
+            raise Fault(404, "no log of events here", "a service whose source is one", "see docs/rest.md")
+        events = events_of(request.body, request.type)
+        try:
+            loop = asyncio.get_running_loop()
+            new = await loop.run_in_executor(None, self._site.log.append, events)
+        except LimitExceeded as full:
+            problem = full.problem
+            raise Fault(429, problem.got, problem.wanted, problem.hint, headers=((b"retry-after", b"1"),)) from None
+        rest.events_taken(len(events))
+        return Answer(orjson.dumps({"taken": len(events), "new": new}), 202)
+
+
+def _hosts(settings: ServerConfig) -> frozenset[str]:
+    """Names that the server goes by."""
+    host = settings.listen.rpartition(":")[0].lower()
+    return frozenset((*LOOPBACK, host, *(name.lower() for name in settings.behind_proxy)))
+
+
+def _load(config: uvicorn.Config) -> None:
+    """Read what it names, before anybody is served."""
+    try:
+        config.load()
+    except OSError as error:  # what OpenSSL refuses is one, too
+        got = f"{error.filename or 'certificate and key'}: {error.strerror or error}"
+        raise TocsinError("$.server.tls", got, "a certificate and its key, in PEM") from None
+
+
+def _listening(address: str) -> socket.socket:
+    host, _, port = address.rpartition(":")
+    host = host.strip("[]")
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, int(port)), family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise TocsinError(
+            "$.server.listen", f"{address}: {error.strerror or error}", "an address that is free"
+        ) from None
