@@ -30,6 +30,10 @@ class StreamConfig(Section):
         How often the registry is asked whether its channel leads to another version.
     channel
         Which channel serves.
+    watch
+        How long a version that took over is watched beside the one before it, which serves again if it does worse.
+    warm_up
+        Time of events for which a version with other features is taken along at most before it serves.
     shadow
         A channel or version number that is scored beside it and never rings.
     idle
@@ -47,6 +51,8 @@ class StreamConfig(Section):
     checkpoint: Annotated[Duration, Field(le=3_600.0)] = 30.0
     follow: Annotated[Duration, Field(ge=0.1)] = 30.0
     channel: str = "champion"
+    watch: Annotated[Duration, Field(le=86_400.0)] = 600.0
+    warm_up: Annotated[Duration, Field(le=31 * 86_400.0)] = 86_400.0
     shadow: str | None = None
     idle: Duration = 60.0
     dry_run: bool = False

@@ -119,27 +119,25 @@ def read(path: Path) -> Checkpoint | None:
 
 
 def recover(path: Path, scorer: Scorer, digest: str) -> Checkpoint | None:
-    """Bring a scorer, whose model has this digest, to where it stood; None if there is no checkpoint of use."""
+    """Bring a scorer, whose model has this digest, to where one of these features stood; None if none did."""
     try:
         checkpoint = read(path)
         if checkpoint is None:
             return None
-        if checkpoint.model != digest:
-            live.checkpoint_refused(f"the state of model {checkpoint.model[:12]}")
-            return None
-        _restore(path, checkpoint, scorer)
+        _restore(path, checkpoint, scorer, same=checkpoint.model == digest)
     except IntegrityError as error:
         live.checkpoint_refused(error.problem.got)
         return None
     return checkpoint
 
 
-def _restore(path: Path, checkpoint: Checkpoint, scorer: Scorer) -> None:
+def _restore(path: Path, checkpoint: Checkpoint, scorer: Scorer, *, same: bool) -> None:
+    """What features remember is of them, and serves another model, too; a budget controller is of the model."""
     size = path.stat().st_size
     with path.open("rb") as file:
         file.seek(checkpoint.state_at)
         scorer.state = read_state(scorer.model.kernel, file, size - checkpoint.state_at, str(path))
-    scorer.policy.restore(checkpoint.policy)
+    scorer.policy.restore(checkpoint.policy if same else {**checkpoint.policy, "controller": None})
     if scorer.order is not None and checkpoint.order is not None:
         scorer.order.restore(checkpoint.order, checkpoint.held)
 

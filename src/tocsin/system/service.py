@@ -9,19 +9,20 @@ through `requests`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
+from datetime import datetime
 from typing import cast
 
 from tocsin.component import PartSpec, parameter_model, part
 from tocsin.config import Config
-from tocsin.errors import NotStored, RegistryError
+from tocsin.errors import IntegrityError, RegistryError
 from tocsin.journal import Journal
 from tocsin.observe import metrics
-from tocsin.registry import Version
+from tocsin.records import SECOND
 from tocsin.scoring import checkpoint as checkpoints
 from tocsin.scoring.outbox import Outbox
-from tocsin.scoring.policy import policy_of, restraint_of
+from tocsin.scoring.probation import version_to_begin_with
 from tocsin.scoring.requests import Requests
 from tocsin.scoring.scorer import Scorer
 from tocsin.scoring.stream import CHECKPOINT, Stream
@@ -29,8 +30,13 @@ from tocsin.scoring.work import Clocks, Letters, Serving
 from tocsin.sinks.base import Sink
 from tocsin.sources.base import Intake, Source
 from tocsin.system.checking import check
+from tocsin.system.following import Follower
 from tocsin.system.project import Project
+from tocsin.system.serving import serving_of
 from tocsin.training.history import local_part, source_of
+
+AHEAD_S = 300
+"""How far the clocks of those who send may be ahead; what is further would drag every window along."""
 
 
 class Service:
@@ -68,7 +74,7 @@ class Service:
         self.outbox = Outbox(sinks, project.privacy.name, self._clocks.now)
         self.stream = Stream(
             source=source,
-            intake=_intake(source, config, project, letters),
+            intake=_intake(source, config, project, letters, self._latest),
             letters=letters,
             serving=serving,
             journal=self.journal,
@@ -78,6 +84,13 @@ class Service:
             folder=self._folder,
             clocks=self._clocks,
         )
+        # A project of its own: it loads models while the stream scores.
+        self.follower = Follower(Project(config, clock=project.clock), self.stream, self._folder, self._clocks)
+
+    def _latest(self) -> int | None:
+        """No row can come from later; None while the clock of this machine stands before the model was made."""
+        now, made = self._clocks.now(), datetime.fromisoformat(self.stream.serving.created)
+        return now + AHEAD_S * SECOND if now >= made.timestamp() * SECOND else None
 
     @property
     def scorer(self) -> Scorer:
@@ -88,7 +101,8 @@ class Service:
         """Work until the source ends or `stop`; raises as `Stream.run` does."""
         config = self.project.config
         told = config.stream.metrics
-        with closing(self.journal), metrics.kept_in(config.resolve(told) if told else None):
+        with closing(self.journal), closing(self.follower), metrics.kept_in(config.resolve(told) if told else None):
+            self.follower.start()
             self.stream.run()
 
     def stop(self) -> None:
@@ -97,14 +111,15 @@ class Service:
 
     def _serving(self) -> Serving:
         """The version that a killed service scored with: what is replayed rings as before. Else that of the channel."""
-        known = checkpoints.read(self._folder / CHECKPOINT)
-        channel = self.project.config.stream.channel
-        if known is not None:
-            try:
-                return self.serve(known.version, known.model)
-            except (NotStored, RegistryError):
-                pass  # it was retired: the one of the channel begins anew
-        return self.serve(channel)
+        settings = self.project.config.stream
+        try:
+            known = checkpoints.read(self._folder / CHECKPOINT)
+            if known is not None:
+                version = version_to_begin_with(self._folder, known.version, self._clocks.now(), settings.watch)
+                return self.serve(version, known.model if version == known.version else "")
+        except (IntegrityError, RegistryError):
+            pass  # damaged, as the stream will say, or the version was retired: that of the channel begins anew
+        return self.serve(settings.channel)
 
     def serve(self, version: int | str, digest: str = "") -> Serving:
         """A version of the registry, verified and ready to score.
@@ -116,18 +131,7 @@ class Service:
         TocsinError
             If it cannot be trusted or loaded.
         """
-        model, entry = self.project.model(version)
-        if digest and entry.digest != digest:
-            raise NotStored(f"version {version}", f"digest {entry.digest[:12]}", f"digest {digest[:12]}")
-        config = self.project.config
-        restraint = restraint_of(config, self.project.privacy, self.project.clock, dry_run=config.stream.dry_run)
-        policy = policy_of(model, config.alerts, shown(entry), generated=entry.generated, restraint=restraint)
-        return Serving(Scorer(model, policy), entry.version, entry.digest, entry.created)
-
-
-def shown(entry: Version) -> str:
-    """A version as alerts name it."""
-    return f"{entry.name} {entry.version} ({entry.digest[:12]})"
+        return serving_of(self.project, version, digest)
 
 
 def _source(config: Config, project: Project, *, once: bool) -> Source:
@@ -139,10 +143,12 @@ def _source(config: Config, project: Project, *, once: bool) -> Source:
     return project.reader.source(spec)
 
 
-def _intake(source: Source, config: Config, project: Project, letters: Letters) -> Intake:
+def _intake(
+    source: Source, config: Config, project: Project, letters: Letters, latest: Callable[[], int | None]
+) -> Intake:
     schema = config.schema_
     hide = (lambda batch: project.privacy.apply(schema, batch)) if schema.identities else None
-    return Intake(source, schema, pseudonymise=hide, quarantine=letters)
+    return Intake(source, schema, pseudonymise=hide, quarantine=letters, latest=latest)
 
 
 def _sinks(config: Config) -> Mapping[str, Sink]:

@@ -1,0 +1,34 @@
+"""A registered version, verified and ready to score a stream."""
+
+from __future__ import annotations
+
+from tocsin.errors import NotStored
+from tocsin.registry import Version
+from tocsin.scoring.policy import policy_of, restraint_of
+from tocsin.scoring.scorer import Scorer
+from tocsin.scoring.work import Serving
+from tocsin.system.project import Project
+
+
+def serving_of(project: Project, version: int | str, digest: str = "") -> Serving:
+    """What serves a version of a project's registry, by number or channel.
+
+    Raises
+    ------
+    NotStored
+        If there is none, or it has another digest.
+    TocsinError
+        If it cannot be trusted or loaded.
+    """
+    model, entry = project.model(version)
+    if digest and entry.digest != digest:
+        raise NotStored(f"version {version}", f"digest {entry.digest[:12]}", f"digest {digest[:12]}")
+    config = project.config
+    restraint = restraint_of(config, project.privacy, project.clock, dry_run=config.stream.dry_run)
+    policy = policy_of(model, config.alerts, shown(entry), generated=entry.generated, restraint=restraint)
+    return Serving(Scorer(model, policy), entry.version, entry.digest, entry.created)
+
+
+def shown(entry: Version) -> str:
+    """A version as alerts name it."""
+    return f"{entry.name} {entry.version} ({entry.digest[:12]})"
