@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from tests.connections.mosquitto import BINARY, mosquitto
-from tests.connections.servers import NatsServer, running
+from tests.connections.servers import NatsServer, RedisServer, running
 
-from tocsin.connections import mqtt, nats
+from tocsin.connections import mqtt, nats, redis
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -16,12 +16,15 @@ def _brokers(tmp_path_factory: pytest.TempPathFactory, need: Callable[[bool, str
     """One of each for all of them."""
     need(BINARY is not None, "mosquitto is not installed")
     need(NatsServer.found() is not None, "nats-server is not installed")
+    need(RedisServer.found() is not None, "redis-server is not installed")
     folder = tmp_path_factory.mktemp("brokers")
     with (
         pytest.MonkeyPatch.context() as environment,
         mosquitto(tmp_path_factory.mktemp("mosquitto")) as mqtt_server,
         running(NatsServer(folder / "nats", "jetstream {}\n")) as nats_server,
+        running(RedisServer(folder / "redis", "save ''\n")) as redis_server,
     ):
         environment.setenv(mqtt.EXAMPLE_SERVER, mqtt_server.url)
         environment.setenv(nats.EXAMPLE_SERVER, nats_server.url)
+        environment.setenv(redis.EXAMPLE_SERVER, redis_server.url)
         yield

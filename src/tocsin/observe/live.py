@@ -120,3 +120,9 @@ def file_not_whole(source: str, file: str) -> None:
     """A packed file is not whole yet: it is looked at again when it has changed."""
     _log.info("File not whole yet.", source=source, file=file)
     count("tocsin_files_not_whole_total", source=source)
+
+
+def messages_trimmed(source: str, messages: int) -> None:
+    """A broker deleted messages that it had given and that were not committed yet: its limits are too tight."""
+    _log.error("Messages deleted by the broker before they were committed.", source=source, messages=messages)
+    count("tocsin_messages_trimmed_total", messages, source=source)

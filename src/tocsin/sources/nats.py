@@ -191,7 +191,8 @@ class Nats(MessageSource):
                 raise SourceLost(self._where, got, "every delivery", "does another service read through this consumer?")
             if item.sequence > self._sequence:
                 self._sequence, self._left = item.sequence, item.left
-                self._unconfirmed.append((item.sequence, item.reply))
+                if self.consumer is not None:
+                    self._unconfirmed.append((item.sequence, item.reply))
                 fresh.append(Message(item.sequence, item.data))
         if len(fresh) < len(came):
             live.messages_redelivered("nats", len(came) - len(fresh))
@@ -201,10 +202,9 @@ class Nats(MessageSource):
         reply = ""
         while self._unconfirmed and self._unconfirmed[0][0] <= number:
             reply = self._unconfirmed.popleft()[1]
-        if not reply or self.consumer is None:
-            return
         try:
-            self._client.acknowledge(reply)
+            if reply:
+                self._client.acknowledge(reply)
         except Unreachable as error:
             raise self._lost(error) from error
 

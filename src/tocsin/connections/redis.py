@@ -1,0 +1,320 @@
+"""One connection to a Redis server, for streams, from `connect` until it is lost or closed.
+
+Nothing is sent twice by itself: an entry whose acknowledgement was lost would lie in the stream twice.
+
+Source: Redis, "Redis Streams", "Redis persistence" and the reference of the commands that begin with X.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from math import ceil
+from typing import Annotated, Any, NamedTuple
+from urllib.parse import urlsplit
+
+import redis
+from pydantic import Field
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from tocsin.connections import Unreachable
+from tocsin.connections.credentials import Credentials
+
+EXAMPLE_SERVER = "TOCSIN_EXAMPLE_REDIS"
+"""Environment variable with the url of a server on which the examples of parts may make a stream."""
+ANSWER_WITHIN_S = 5.0
+LONGEST_WAIT_S = 1.0
+"""For entries, in one command; a server that says nothing for 5 s more is lost."""
+MAX_ENTRIES, FIRST_ENTRIES = 5_000, 64
+"""Entries of one command, and of the first one: nobody knows yet how large they are."""
+READ_BYTES = 1 << 25
+"""Bytes of one command's entries, if they are as large as those before."""
+AT_ONCE = 1_000
+"""Entries that are added or acknowledged in one go."""
+
+Key = Annotated[str, Field(max_length=500, pattern=r"^\S+$")]
+"""Of a stream, or the name of a group or a consumer."""
+
+
+class EntryId(NamedTuple):
+    """Milliseconds, and a number among the entries of one of them."""
+
+    ms: int
+    sequence: int
+
+    @classmethod
+    def of(cls, text: bytes) -> EntryId:
+        """`1767571200000-0` as a server writes it."""
+        ms, _, sequence = text.partition(b"-")
+        return cls(int(ms), int(sequence))
+
+    def __str__(self) -> str:
+        return f"{self.ms}-{self.sequence}"
+
+    @property
+    def before(self) -> EntryId:
+        """The greatest id that is smaller."""
+        return EntryId(self.ms, self.sequence - 1) if self.sequence else EntryId(max(self.ms - 1, 0), 2**64 - 1)
+
+
+class Entry(NamedTuple):
+    """What lies in a stream."""
+
+    id: EntryId
+    fields: Mapping[bytes, bytes] | None
+    """None if it was deleted or trimmed before it was read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Persistence:
+    """What a server does to keep what it acknowledged."""
+
+    appends: bool
+    """Whether it writes every change to an append-only file."""
+    flushes: str
+    """When it flushes that file: `always`, `everysec` or `no`; empty if it does not say."""
+    evicts: str
+    """What it deletes when its memory is full, `noeviction` for nothing; empty if it does not say."""
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Address:
+    host: str
+    port: int
+    database: int
+    encrypted: bool
+
+
+def address(url: str) -> _Address:
+    """`redis://host:6379/0`, or `rediss://host:6379/0` for TLS.
+
+    Raises
+    ------
+    ValueError
+        If it has another form. The message does not show it: what is wrong with it may be its password.
+    """
+    wanted = "wanted redis://host:port/number or rediss://host:port/number"
+    try:
+        parts = urlsplit(url)
+        port, database = parts.port or 6379, int(parts.path.strip("/") or 0)
+    except ValueError:
+        raise ValueError(f"a url that cannot be read, {wanted}") from None
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("a url with a password, wanted it in a `password_file`")
+    if parts.scheme not in ("redis", "rediss") or not parts.hostname or parts.query:
+        raise ValueError(f"a url of another form, {wanted}")
+    return _Address(parts.hostname, port, database, parts.scheme == "rediss")
+
+
+class RedisClient:
+    """A client of one server.
+
+    Parameters
+    ----------
+    url
+        `redis://host:6379/0`, or `rediss://host:6379/0` for TLS.
+    credentials
+        Who we are; a password without a user is that of the user `default`.
+    """
+
+    def __init__(self, url: str, credentials: Credentials) -> None:
+        self._address = address(url)
+        self._credentials = credentials
+        self._redis: redis.Redis | None = None
+        self._entries = FIRST_ENTRIES
+
+    def connect(self) -> None:
+        """Connect, and be let in.
+
+        Raises
+        ------
+        Unreachable
+            If there is no such server, or it refuses.
+        ConfigError
+            If a file of the credentials cannot be used.
+        """
+        self.close()
+        where, who = self._address, self._credentials
+        options: dict[str, Any] = {}
+        if where.encrypted:
+            who.context()  # says best what is wrong with a file
+            options = {
+                "ssl": True,
+                "ssl_ca_certs": who.ca_file,
+                "ssl_certfile": who.certificate_file,
+                "ssl_keyfile": who.key_file,
+                "ssl_min_version": ssl.TLSVersion.TLSv1_2,
+            }
+        self._entries = FIRST_ENTRIES
+        self._redis = redis.Redis(
+            where.host,
+            where.port,
+            where.database,
+            who.password(),
+            username=who.user,
+            protocol=2,
+            socket_connect_timeout=ANSWER_WITHIN_S,
+            socket_timeout=LONGEST_WAIT_S + ANSWER_WITHIN_S,
+            retry=Retry(NoBackoff(), 0),
+            client_name="tocsin",
+            **options,
+        )
+        self._redis.response_callbacks.clear()  # answers are taken as they come
+        try:
+            self._told("PING")
+        except Unreachable:
+            self.close()
+            raise
+
+    @property
+    def alive(self) -> bool:
+        """Whether there is a connection, as far as is known."""
+        return self._redis is not None
+
+    def last(self, stream: str) -> EntryId:
+        """The id of the newest entry that a stream ever had; the smallest of all if there is no stream."""
+        with suppress(_NoKey):
+            return EntryId.of(_pairs(self._told("XINFO STREAM", stream))[b"last-generated-id"])
+        return EntryId(0, 0)
+
+    def make_group(self, stream: str, group: str, behind: EntryId | None) -> None:
+        """Begin a group behind an entry, or with what comes from now on, unless there is one; and so a stream."""
+        with suppress(_Exists):
+            self._told("XGROUP CREATE", stream, group, "$" if behind is None else str(behind), "MKSTREAM")
+
+    def claim(self, stream: str, group: str, consumer: str) -> int:
+        """Let all that the group was given and did not acknowledge belong to one consumer; returns how many are gone.
+
+        Those were deleted or trimmed meanwhile.
+        """
+        start, gone = b"", 0
+        while start != b"0-0":
+            words = (stream, group, consumer, 0, start or "0-0", "COUNT", AT_ONCE, "JUSTID")
+            start, _, *lost = self._told("XAUTOCLAIM", *words)
+            gone += sum(map(len, lost))
+        return gone
+
+    def unacknowledged(self, stream: str, group: str, consumer: str, behind: EntryId, most: int) -> list[Entry]:
+        """What a consumer was given once and did not acknowledge, behind an entry."""
+        return self._read(("XREADGROUP", "GROUP", group, consumer), most, 0.0, stream, str(behind))
+
+    def take(self, stream: str, group: str, consumer: str, most: int, timeout_s: float) -> list[Entry]:
+        """Entries that the group was not given yet, the first of them awaited for so long, up to a second."""
+        return self._read(("XREADGROUP", "GROUP", group, consumer), most, timeout_s, stream, ">")
+
+    def entries(self, stream: str, behind: EntryId, most: int) -> list[Entry]:
+        """Entries behind another, whoever was given them."""
+        return self._read(("XREAD",), most, 0.0, stream, str(behind))
+
+    def acknowledge(self, stream: str, group: str, ids: Sequence[EntryId]) -> None:
+        """Tell a group that these are done with."""
+        for first in range(0, len(ids), AT_ONCE):
+            self._told("XACK", stream, group, *map(str, ids[first : first + AT_ONCE]))
+
+    def add(self, stream: str, entries: Sequence[Mapping[str, bytes]], keep: int) -> None:
+        """Add entries, in order, and trim the stream to about so many; returns when the server has all of them.
+
+        Raises
+        ------
+        Unreachable
+            If it does not say so of each of them: some may lie there.
+        """
+        for first in range(0, len(entries), AT_ONCE):
+            commands = []
+            for fields in entries[first : first + AT_ONCE]:
+                pairs = [part for pair in fields.items() for part in pair]
+                commands.append(("XADD", stream, "MAXLEN", "~", keep, "*", *pairs))
+            self._pipelined(commands)
+
+    def persistence(self) -> Persistence:
+        """What the server does to keep what it acknowledged; what its settings are only if it tells them to us."""
+        lines = (self._told("INFO", "persistence") + self._told("INFO", "server")).decode().splitlines()
+        told = {name: value for name, _, value in (line.partition(":") for line in lines)}
+        settings: dict[bytes, bytes] = {}
+        with suppress(Unreachable):  # the right to ask for settings is often taken away
+            for name in ("appendfsync", "maxmemory-policy"):
+                settings |= _pairs(self._told("CONFIG GET", name))
+        return Persistence(
+            appends=told.get("aof_enabled") == "1",
+            flushes=settings.get(b"appendfsync", b"").decode(),
+            evicts=settings.get(b"maxmemory-policy", b"").decode(),
+            version=told.get("redis_version", "unknown"),
+        )
+
+    def close(self) -> None:
+        """End the connection; may be called twice."""
+        client, self._redis = self._redis, None
+        if client is not None:
+            client.close()
+
+    def _read(self, how: tuple[str, ...], most: int, timeout_s: float, stream: str, behind: str) -> list[Entry]:
+        count = min(most, self._entries)
+        wait_ms = ceil(1_000 * min(timeout_s, LONGEST_WAIT_S))
+        wait = ("BLOCK", wait_ms) if wait_ms else ()
+        told = self._told(*how, "COUNT", count, *wait, "STREAMS", stream, behind)
+        found = [Entry(EntryId.of(id), flat and _pairs(flat)) for _, items in told or () for id, flat in items]
+        if found:
+            sizes = (sum(map(len, entry.fields.values())) for entry in found if entry.fields)
+            self._entries = max(1, min(MAX_ENTRIES, READ_BYTES * len(found) // max(sum(sizes), 1)))
+        return found
+
+    def _told(self, *words: Any) -> Any:
+        try:
+            return self._open.execute_command(*words)
+        except redis.RedisError as error:
+            raise self._refused(error) from error
+
+    def _pipelined(self, commands: Sequence[tuple[Any, ...]]) -> None:
+        try:
+            with self._open.pipeline(transaction=False) as pipeline:
+                for words in commands:
+                    pipeline.execute_command(*words)
+                pipeline.execute()
+        except redis.RedisError as error:
+            raise self._refused(error) from error
+
+    @property
+    def _open(self) -> Any:  # redis-py gives its commands no types
+        if self._redis is None:
+            raise Unreachable("no connection")
+        return self._redis
+
+    def _refused(self, error: redis.RedisError) -> Unreachable:
+        said = str(error) or type(error).__name__
+        if isinstance(error, redis.ResponseError):
+            kinds = {"BUSYGROUP": _Exists, "no such key": _NoKey}
+            kind = next((kind for word, kind in kinds.items() if word in said), Unreachable)
+            hint = next((hint for word, hint in _HINTS.items() if word in said), "what does the server's log say?")
+            return kind(said, hint)
+        self.close()
+        return Unreachable(said)
+
+
+def _pairs(flat: Sequence[Any]) -> dict[bytes, Any]:
+    """Names and values, which come in turns."""
+    return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+class _Exists(Unreachable):
+    """There is one of that name."""
+
+
+class _NoKey(Unreachable):
+    """There is none of that name."""
+
+
+_HINTS = {
+    "NOAUTH": "set `password_file`, and `user` if it is another than default",
+    "WRONGPASS": "check `user` and what the `password_file` holds",
+    "NOPERM": "docs/brokers.md has the rights that the user needs",
+    "MISCONF": "the server cannot write to its disk",
+    "OOM": "the server's memory is full: trim streams, or raise maxmemory",
+    "WRONGTYPE": "the key holds something else than a stream",
+    "READONLY": "this server is a replica: name the primary",
+    "unknown command": "a Redis before 6.2: streams need XAUTOCLAIM",
+}
+"""What helps, by a word of the server."""
