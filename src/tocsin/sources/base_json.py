@@ -27,6 +27,7 @@ MAX_LAYOUTS = 1_000
 _LEAVES = frozenset({str, int, float, bool, type(None)})
 
 Object = dict[str, Any]
+Line = str | bytes
 Keys = tuple[str | tuple[str, ...], ...]
 """Of an object, in order; of one within it, its own name and those inside."""
 Layout = tuple[str, ...]
@@ -46,6 +47,12 @@ class JsonSource(FollowedSource):
     def _named(self, names: Layout) -> Layout:
         """The columns of values with these names; asked once for all rows alike."""
         return names
+
+    def read_lines(self, name: str, blocks: Iterable[tuple[int, Sequence[bytes]]]) -> Iterator[Batch]:
+        """Rows of lines that lie in no file: the number of a first line, greater than those before, and some lines."""
+        layouts = _Layouts(self._named)
+        pieces = (self._lines(layouts, name, row, lines, {}) for row, lines in blocks)
+        yield from self._grouped(name, chain.from_iterable(pieces))
 
     def read_objects(self, name: str, objects: Iterable[tuple[int, Any, str]]) -> Iterator[Batch]:
         """Rows of values that lie in no file.
@@ -70,13 +77,38 @@ class JsonSource(FollowedSource):
         layouts = _Layouts(self._named)
         lines = Lines(stream)
         for block in iter(lines.block, []):
-            yield from gathered(file, self._rows(layouts, _objects(lines, block)))
+            row = lines.number - len(block) + 1
+            yield from self._lines(layouts, file, row, block, lines.refused)
 
     def _packed(self, beginning: bytes) -> bool:
         return _is_array(beginning) or super()._packed(beginning)
 
     def _whole(self, path: str) -> bool:
         return super()._whole(path) and _is_closed(path)
+
+    def _lines(
+        self, layouts: _Layouts, file: str, row: int, lines: Sequence[Line], refused: dict[int, Problem]
+    ) -> Iterator[Records | Rejected]:
+        values = None if refused else self._alike(layouts, lines)
+        if values is None:
+            yield from gathered(file, self._rows(layouts, _objects(row, lines, refused)))
+        else:
+            yield Records(range(row, row + len(lines)), layouts.known, values, sum(map(len, lines)))
+
+    def _alike(self, layouts: _Layouts, lines: Sequence[Line]) -> list[Any] | None:
+        """The rows of lines, all at once, if all of them are flat objects with the same keys."""
+        try:
+            objects = list(map(orjson.loads, lines))
+        except orjson.JSONDecodeError:
+            return None
+        rows = list(map(self._row, objects)) if set(map(type, objects)) == {dict} else [Problem("", "")]
+        if set(map(type, rows)) != {dict} or len(keys := set(map(tuple, rows))) != 1:
+            return None
+        values = [tuple(row.values()) for row in rows if isinstance(row, dict)]
+        if len(values[0]) > MAX_COLUMNS or not _LEAVES.issuperset(map(type, chain.from_iterable(values))):
+            return None
+        layout = layouts.of(keys.pop())
+        return [(layout, row) for row in values]
 
     def _rows(self, layouts: _Layouts, objects: Iterable[tuple[int, Any, str]]) -> Iterator[tuple[int, Any, Any, str]]:
         for place, value, text in objects:
@@ -157,14 +189,15 @@ def _no_object(value: Any) -> Problem:
     return Problem("not_an_object", f"a JSON {type(value).__name__}, wanted an object")
 
 
-def _objects(lines: Lines, block: Sequence[str]) -> Iterator[tuple[int, Any, str]]:
-    for row, line in enumerate(block, lines.number - len(block) + 1):
-        problem = lines.refused.pop(row, None)
+def _objects(row: int, lines: Sequence[Line], refused: dict[int, Problem]) -> Iterator[tuple[int, Any, str]]:
+    for number, line in enumerate(lines, row):
+        problem = refused.pop(number, None)
         if problem or not line.isspace():
-            yield row, problem or _loaded(line), line
+            text = line if isinstance(line, str) else line[:MAX_RAW].decode("utf-8", "backslashreplace")
+            yield number, problem or _loaded(line), text
 
 
-def _loaded(line: str) -> Any:
+def _loaded(line: Line) -> Any:
     try:
         return orjson.loads(line)
     except orjson.JSONDecodeError as error:
