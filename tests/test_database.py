@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 
 from tocsin import log
-from tocsin.database import BACKUPS, Database
-from tocsin.errors import ConflictError, IntegrityError, NewerFormatError, RegistryError, TocsinError
+from tocsin.database import BACKUPS, Database, rows_of
+from tocsin.errors import ConflictError, IntegrityError, NewerFormatError, NotStored, RegistryError, TocsinError
 
 OURS = 0x746F6373
 MIGRATIONS = (
@@ -390,3 +390,25 @@ def test_an_error_of_the_device_is_the_end_of_that_opening(
         assert database.rows("PRAGMA integrity_check") == [("ok",)]
         found = {at for (at,) in database.rows("SELECT at FROM readings WHERE at >= 1000")}
     assert set(committed) <= found <= {*committed, int(refused[0][1])}
+
+
+def test_another_process_looks_in_while_a_shared_file_is_written_and_changes_nothing(path: Path) -> None:
+    with pytest.raises(NotStored):
+        rows_of(path, "SELECT 1")
+    path.parent.mkdir()
+    path.touch()
+    with pytest.raises(NotStored, match="an empty file"):
+        rows_of(path, "SELECT 1")
+    with Database(path, OURS, MIGRATIONS, shared=True) as database:
+        with database.transaction() as connection:
+            connection.execute("INSERT INTO hosts VALUES ('a')")
+        assert rows_of(path, "SELECT host FROM hosts") == [("a",)]
+        with database.transaction() as connection:
+            connection.execute("INSERT INTO hosts VALUES ('b')")
+            assert rows_of(path, "SELECT count(*) FROM hosts") == [(1,)]
+        with pytest.raises(sqlite3.OperationalError, match="readonly"):
+            rows_of(path, "INSERT INTO hosts VALUES ('c')")
+    assert rows_of(path, "SELECT host FROM hosts WHERE host > ?", "a") == [("b",)]
+    path.write_bytes(b"no database " * 1_000)
+    with pytest.raises(IntegrityError):
+        rows_of(path, "SELECT 1")

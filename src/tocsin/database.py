@@ -214,6 +214,8 @@ def rows_of(path: Path, query: str, *values: object) -> list[tuple[Any, ...]]:
         raise NotStored(str(path), "no such file", "a database written by Tocsin")
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+            if not connection.execute("PRAGMA user_version").fetchone()[0]:
+                raise NotStored(str(path), "an empty file", "a database written by Tocsin", "it is begun just now")
             return connection.execute(query, values).fetchall()
     except sqlite3.Error as error:
         kind = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_MISUSE) & _PRIMARY
