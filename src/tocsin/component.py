@@ -130,6 +130,19 @@ Spec = Annotated[PartSpec, BeforeValidator(part_spec), PlainSerializer(PartSpec.
 """The type of a config entry or a parameter that holds a part."""
 
 
+@dataclass(frozen=True, slots=True)
+class Risk:
+    """A setting of a server with which it may lose what it acknowledged."""
+
+    setting: str
+    """As the server's own config has it."""
+    found: str
+    """What it is, and what may be lost."""
+    hint: str
+    loses: bool = True
+    """False where it must only be weighed."""
+
+
 class Part:
     """Base of every part: parameters, equality and repr come from the constructor's signature.
 
@@ -147,6 +160,16 @@ class Part:
         """This part as a config would name it, in JSON values."""
         model = parameter_model(type(self))
         return PartSpec(snake_case(type(self).__name__), model(**self.parameters()).model_dump(mode="json"))
+
+    def risks(self) -> tuple[Risk, ...]:
+        """What a server that this part speaks with may lose, as it stands now; it is asked, and nothing is changed.
+
+        Raises
+        ------
+        TocsinError
+            If it cannot be asked.
+        """
+        return ()
 
     @classmethod
     def example(cls, folder: Path) -> Self:

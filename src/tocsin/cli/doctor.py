@@ -11,15 +11,17 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from tocsin.config import load
+from tocsin.component import Part, PartSpec, Room
+from tocsin.config import Config, load
 from tocsin.database import SOUND
-from tocsin.errors import ConfigError
+from tocsin.errors import ConfigError, TocsinError
 from tocsin.kernel import build, golden
 from tocsin.kernel.trees import walks
 from tocsin.system import check
+from tocsin.training.history import local_part
 
 LITTLE_ROOM = 10**9
 """Bytes free on the disk below which it is time to look."""
@@ -52,6 +54,7 @@ def examine(config: Path) -> Iterator[Finding]:
     yield _time_zones()
     yield _engine()
     yield _config(config)
+    yield from _servers(config)
     yield from _folder(config.absolute().parent)
 
 
@@ -130,6 +133,32 @@ def _config(path: Path) -> Finding:
         found = f"{path} has {number} problem{'' if number == 1 else 's'}"
         return Finding("config", "broken", found, f"tocsin check -c {path}")
     return Finding("config", "ok", f"{path} is valid")
+
+
+def _servers(path: Path) -> Iterator[Finding]:
+    """What the servers that a config names may lose."""
+    try:
+        config = load(path)
+    except TocsinError:
+        return
+    if config.source is not None:
+        yield from _risks("sources", config.source, config)
+    for sink in config.sinks:
+        yield from _risks("sinks", sink, config)
+
+
+def _risks(room: Room, spec: PartSpec, config: Config) -> Iterator[Finding]:
+    what = f"{room.removesuffix('s')} {spec.type}"
+    try:
+        found = cast("Part", local_part(room, spec, config))
+        risks = found.risks()
+    except TocsinError as error:
+        yield Finding(what, "advice", f"cannot be asked: {error.problem.got}", error.problem.hint)
+        return
+    for risk in risks:
+        yield Finding(what, "broken" if risk.loses else "advice", f"{risk.setting}: {risk.found}", risk.hint)
+    if not risks and type(found).risks is not Part.risks:
+        yield Finding(what, "ok", "keeps what it acknowledges")
 
 
 def _folder(folder: Path) -> Iterator[Finding]:

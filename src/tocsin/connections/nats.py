@@ -14,8 +14,7 @@ from collections import deque
 from collections.abc import Coroutine, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Annotated, Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 import nats.errors
@@ -24,10 +23,11 @@ import orjson
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js import api
-from pydantic import Field
 
+from tocsin.component import Risk
 from tocsin.connections import Unreachable
 from tocsin.connections.credentials import Credentials
+from tocsin.connections.nats_facts import ConsumerFacts, StreamFacts, check_url
 
 EXAMPLE_SERVER = "TOCSIN_EXAMPLE_NATS"
 """Environment variable with the url of a server on which the examples of parts may make a stream."""
@@ -44,12 +44,6 @@ AT_ONCE = 256
 """Messages that are published before the first acknowledgement is awaited."""
 _FAREWELL_S = 2.0
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
-"""Of a stream or a consumer."""
-Subject = Annotated[str, Field(max_length=1_000, pattern=r"^[^\s.*>]+(\.[^\s.*>]+)*$")]
-"""One to publish to."""
-Filter = Annotated[str, Field(max_length=1_000, pattern=r"^([^\s.]+\.)*[^\s.]+$")]
-"""Subjects with `*` for one word and `>` for all that follow."""
 T = TypeVar("T")
 
 
@@ -65,63 +59,6 @@ class Delivered(NamedTuple):
     reply: str
     """Where it is acknowledged."""
     data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class StreamFacts:
-    """What a server tells of a stream."""
-
-    created: int
-    """UTC microseconds: another stream of the same name has another one."""
-    last: int
-    """Sequence of its newest message; 0 if it never had one."""
-    storage: str
-    """`file` or `memory`."""
-    duplicates_s: float
-    """For how long the id of a message is remembered."""
-    version: str
-    """Of the server."""
-
-
-@dataclass(frozen=True, slots=True)
-class ConsumerFacts:
-    """What a server tells of a consumer."""
-
-    name: str
-    acknowledges: str
-    """`all` up to a message, `explicit`ly each, or `none`."""
-    subject: str | None
-    """Which messages it delivers; None for all."""
-    pushes: bool
-    """Whether it delivers unasked."""
-    delivery: int
-    """How many deliveries it has made."""
-    acknowledged: int
-    """Sequence of the last message up to which all are done with."""
-    in_flight: int
-    """Delivered and not acknowledged."""
-    left: int
-    """Not delivered yet."""
-
-
-def check_url(url: str) -> None:
-    """Accept `nats://host:4222`, and `tls://host:4222`, which insists on TLS.
-
-    Raises
-    ------
-    ValueError
-        If it has another form. The message does not show it: what is wrong with it may be its password.
-    """
-    wanted = "wanted nats://host:port or tls://host:port"
-    try:
-        parts = urlsplit(url)
-        parts.port  # noqa: B018  # this is where a port is judged
-    except ValueError:
-        raise ValueError(f"a url that cannot be read, {wanted}") from None
-    if parts.username is not None or parts.password is not None:
-        raise ValueError("a url with a password, wanted it in a `password_file`")
-    if parts.scheme not in ("nats", "tls") or not parts.hostname or parts.path.strip("/") or parts.query:
-        raise ValueError(f"a url of another form, {wanted}")
 
 
 class NatsClient:
@@ -191,9 +128,19 @@ class NatsClient:
             created=0 if created is None else round(created.timestamp() * 1_000_000),
             last=info.state.last_seq,
             storage=str(getattr(info.config.storage, "value", info.config.storage)),
-            duplicates_s=float(info.config.duplicate_window or 0),
             version=f"{version.major}.{version.minor}.{version.patch}",
         )
+
+    def stream_of(self, subject: str) -> str:
+        """The name of the stream that takes what is published to a subject."""
+        try:
+            return self._call(self._nats.jetstream().find_stream_name_by_subject(subject))
+        except _NotFound as error:
+            raise _no_stream() from error
+
+    def risks(self, stream: str) -> tuple[Risk, ...]:
+        """Settings with which the server loses what it acknowledged, as far as a client can tell."""
+        return self.stream(stream).risks
 
     def make_stream(self, name: str, subjects: Sequence[str]) -> None:
         """Begin a stream that lies in a file."""
@@ -348,7 +295,7 @@ class NatsClient:
         except nats.js.errors.NotFoundError as error:
             raise _NotFound(_said(error), "make it first: see docs/brokers.md") from error
         except nats.js.errors.NoStreamResponseError:
-            raise Unreachable("no stream that takes this subject", "make one first: see docs/brokers.md") from None
+            raise _no_stream() from None
         except (TimeoutError, nats.errors.TimeoutError):
             future.cancel()
             raise Unreachable(self._lost or f"nothing in {within_s:g} s") from None
@@ -394,6 +341,10 @@ class NatsClient:
 
 class _NotFound(Unreachable):
     """There is no such stream or consumer."""
+
+
+def _no_stream() -> Unreachable:
+    return Unreachable("no stream that takes this subject", "make one first: see docs/brokers.md")
 
 
 def _facts(info: api.ConsumerInfo) -> ConsumerFacts:

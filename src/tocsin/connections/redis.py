@@ -10,7 +10,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 from typing import Annotated, Any, NamedTuple
 from urllib.parse import urlsplit
@@ -20,6 +20,7 @@ from pydantic import Field
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from tocsin.component import Risk
 from tocsin.connections import Unreachable
 from tocsin.connections.credentials import Credentials
 
@@ -66,19 +67,6 @@ class Entry(NamedTuple):
     id: EntryId
     fields: Mapping[bytes, bytes] | None
     """None if it was deleted or trimmed before it was read."""
-
-
-@dataclass(frozen=True, slots=True)
-class Persistence:
-    """What a server does to keep what it acknowledged."""
-
-    appends: bool
-    """Whether it writes every change to an append-only file."""
-    flushes: str
-    """When it flushes that file: `always`, `everysec` or `no`; empty if it does not say."""
-    evicts: str
-    """What it deletes when its memory is full, `noeviction` for nothing; empty if it does not say."""
-    version: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,20 +218,22 @@ class RedisClient:
                 commands.append(("XADD", stream, "MAXLEN", "~", keep, "*", *pairs))
             self._pipelined(commands)
 
-    def persistence(self) -> Persistence:
-        """What the server does to keep what it acknowledged; what its settings are only if it tells them to us."""
-        lines = (self._told("INFO", "persistence") + self._told("INFO", "server")).decode().splitlines()
-        told = {name: value for name, _, value in (line.partition(":") for line in lines)}
+    def risks(self) -> tuple[Risk, ...]:
+        """Settings with which the server loses what it acknowledged, as far as it tells them to us."""
+        lines = self._told("INFO", "persistence").decode().splitlines()
+        if "aof_enabled:1" not in lines:
+            return (_NO_FILE,)
         settings: dict[bytes, bytes] = {}
         with suppress(Unreachable):  # the right to ask for settings is often taken away
             for name in ("appendfsync", "maxmemory-policy"):
                 settings |= _pairs(self._told("CONFIG GET", name))
-        return Persistence(
-            appends=told.get("aof_enabled") == "1",
-            flushes=settings.get(b"appendfsync", b"").decode(),
-            evicts=settings.get(b"maxmemory-policy", b"").decode(),
-            version=told.get("redis_version", "unknown"),
-        )
+        found = []
+        if settings.get(b"maxmemory-policy", b"").startswith(b"allkeys"):
+            found.append(_EVICTS)
+        flushes = settings.get(b"appendfsync", b"").decode()
+        if flushes != "always":
+            found.append(replace(_FLUSHES_LATER, found=_FLUSHES_LATER.found.format(flushes or "not told")))
+        return tuple(found)
 
     def close(self) -> None:
         """End the connection; may be called twice."""
@@ -307,6 +297,16 @@ class _NoKey(Unreachable):
     """There is none of that name."""
 
 
+_NO_FILE = Risk("appendonly", "no: killed, it loses what it acknowledged since its last snapshot", "appendonly yes")
+_EVICTS = Risk(
+    "maxmemory-policy", "allkeys: when memory is full, whole streams are deleted", "maxmemory-policy noeviction"
+)
+_FLUSHES_LATER = Risk(
+    "appendfsync",
+    "{}: a power cut may lose what it acknowledged last",
+    "appendfsync always, if that matters",
+    loses=False,
+)
 _HINTS = {
     "NOAUTH": "set `password_file`, and `user` if it is another than default",
     "WRONGPASS": "check `user` and what the `password_file` holds",

@@ -13,9 +13,11 @@ from uuid import uuid4
 
 import orjson
 
+from tocsin.component import Risk
 from tocsin.connections import Unreachable
 from tocsin.connections.credentials import Credentials
-from tocsin.connections.nats import EXAMPLE_SERVER, NatsClient, Subject, check_url
+from tocsin.connections.nats import EXAMPLE_SERVER, NatsClient
+from tocsin.connections.nats_facts import Subject, check_url
 from tocsin.errors import DeliveryError
 from tocsin.records import Alert
 from tocsin.sinks.base import Sink, alert_json
@@ -66,6 +68,15 @@ class Nats(Sink):
     def credentials(self) -> Credentials:
         """Who we are to the server."""
         return Credentials(self.user, self.password_file, self.ca_file, self.certificate_file, self.key_file)
+
+    def risks(self) -> tuple[Risk, ...]:
+        try:
+            self._client.connect()
+            return self._client.risks(self._client.stream_of(self.subject))
+        except Unreachable as error:
+            raise self._undelivered(error) from error
+        finally:
+            self._client.close()
 
     @classmethod
     def example(cls, folder: Path) -> Self:

@@ -14,6 +14,7 @@ from uuid import uuid4
 import orjson
 from pydantic import Field
 
+from tocsin.component import Risk
 from tocsin.connections import Unreachable
 from tocsin.connections.credentials import Credentials
 from tocsin.connections.redis import EXAMPLE_SERVER, Key, RedisClient, address
@@ -70,6 +71,15 @@ class RedisStream(Sink):
     def credentials(self) -> Credentials:
         """Who we are to the server."""
         return Credentials(self.user, self.password_file, self.ca_file, self.certificate_file, self.key_file)
+
+    def risks(self) -> tuple[Risk, ...]:
+        try:
+            self._client.connect()
+            return self._client.risks()
+        except Unreachable as error:
+            raise self._undelivered(error) from error
+        finally:
+            self._client.close()
 
     @classmethod
     def example(cls, folder: Path) -> Self:

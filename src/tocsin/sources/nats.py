@@ -14,9 +14,11 @@ from uuid import uuid4
 
 from pydantic import Field
 
+from tocsin.component import Risk
 from tocsin.connections import Unreachable
 from tocsin.connections.credentials import Credentials
-from tocsin.connections.nats import EXAMPLE_SERVER, ConsumerFacts, Filter, Name, NatsClient, check_url
+from tocsin.connections.nats import EXAMPLE_SERVER, NatsClient
+from tocsin.connections.nats_facts import ConsumerFacts, Filter, Name, check_url
 from tocsin.errors import DataError, SourceLost
 from tocsin.observe import live
 from tocsin.sources.base import RowsPerBatch
@@ -112,6 +114,15 @@ class Nats(MessageSource):
     def credentials(self) -> Credentials:
         """Who we are to the server."""
         return Credentials(self.user, self.password_file, self.ca_file, self.certificate_file, self.key_file)
+
+    def risks(self) -> tuple[Risk, ...]:
+        try:
+            self._client.connect()
+            return self._client.risks(self.stream)
+        except Unreachable as error:
+            raise self._lost(error) from error
+        finally:
+            self._client.close()
 
     @classmethod
     def example(cls, folder: Path) -> Self:
