@@ -39,6 +39,7 @@ def test_the_third_entity_makes_an_incident_and_more_of_its_cause_are_silent() -
     assert (incident.start, incident.end) == (START, START + 200 * SECOND)
     assert incident.incident == incident.id
     assert incident.reasons
+    assert [item.reasons for item in found if item.quiet] == [()] * 3
     silent = [item for item in found if item.quiet]
     assert [(item.entity, item.quiet, item.incident) for item in silent] == [
         (name, "incident", incident.id) for name in "cde"

@@ -12,16 +12,16 @@ from tocsin.kernel.program import Program
 from tocsin.model.anomaly_model import AnomalyModel
 from tocsin.records import Matrix
 
+ROWS = "rows"
+"""What counts the rows themselves goes back to no field."""
+
 
 def columns_behind(program: Program) -> tuple[str, ...]:
-    """For each output of a program the field that it goes back to, by the first input of each operation.
-
-    What is computed from no field, such as a count of rows, stands for itself.
-    """
+    """For each output of a program the field that it goes back to, by the first input of each operation."""
     behind: dict[str, str] = {}
     for operation in program.operations:
         for name in operation.outputs:
-            first = operation.inputs[0] if operation.inputs else name
+            first = operation.inputs[0] if operation.inputs else ROWS
             behind[name] = behind.get(first, first)
     return tuple(behind.get(name, name) for name in program.outputs)
 

@@ -39,14 +39,16 @@ class Message:
 
 
 def alerts(rows: FlaggedRows, messages: Sequence[Message], model: str, *, generated: bool) -> list[Alert]:
-    """One alert per message; all are explained in one go."""
-    ringing = np.array([message.row for message in messages], dtype=np.intp)
-    plain = [alert(rows, message, model, generated=generated) for message in messages]
-    reasons, confidence = rows.reasons(ringing), rows.confidence(ringing)
-    return [
-        _incident(replace(item, reasons=why, confidence=agreed), message.rings)
-        for item, message, why, agreed in zip(plain, messages, reasons, confidence, strict=True)
-    ]
+    """One alert per message, explained in one go; not those that an incident stands for, as there may be thousands."""
+    told = [message.row for message in messages if message.quiet != "incident"]
+    places = np.array(told, dtype=np.intp)
+    explained = zip(rows.reasons(places), rows.confidence(places), strict=True)
+    every = []
+    for message in messages:
+        reasons, confidence = ((), None) if message.quiet == "incident" else next(explained)
+        plain = alert(rows, message, model, generated=generated)
+        every.append(_incident(replace(plain, reasons=reasons, confidence=confidence), message.rings))
+    return every
 
 
 def alert(rows: FlaggedRows, message: Message, model: str, *, generated: bool) -> Alert:
