@@ -56,10 +56,12 @@ class Posted:
 class HttpReceiver(Serving):
     """Takes what is posted and answers with a status each, 204 at last.
 
-    Headers of the answer can be given; the body of an answer repeats the whole request.
+    Headers of the answer can be given; the body of an answer repeats the whole request. One that hangs says nothing
+    until `over`.
     """
 
-    def __init__(self, *statuses: int, tls: ssl.SSLContext | None = None, **headers: str) -> None:
+    def __init__(self, *statuses: int, tls: ssl.SSLContext | None = None, hang: bool = False, **headers: str) -> None:
+        self.over = threading.Event()
         self.statuses = list(statuses)
         self.posted: list[Posted] = []
         outer = self
@@ -68,6 +70,8 @@ class HttpReceiver(Serving):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 outer.posted.append(Posted(self.path, dict(self.headers), body))
+                if hang:
+                    outer.over.wait()
                 status = outer.statuses.pop(0) if outer.statuses else 204
                 answer = b"" if status == 204 else str(self.headers).encode() + body
                 self.send_response(status)

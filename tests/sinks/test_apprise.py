@@ -139,6 +139,15 @@ def test_no_redirect_is_followed() -> None:
     assert canary.connections == []
 
 
+def test_a_service_that_does_not_come_to_an_end_is_given_up() -> None:
+    with HttpReceiver(hang=True) as receiver:
+        sink = Apprise(url=f"json://127.0.0.1:{receiver.port}/", timeout=1.0)
+        sink.open()
+        with pytest.raises(DeliveryError, match="does not take it"):
+            sink.write([example_alert()])
+        receiver.over.set()
+
+
 def test_control_characters_are_shown_and_nobody_is_called() -> None:
     alert = replace(example_alert(), entity="@everyone \x1b[2J\r\nBcc: x@a.example \ud800")
     assert title(alert) == "HIGH: @\u200beveryone \\x1b[2J\\r\\nBcc: x@\u200ba.example \\ud800"
