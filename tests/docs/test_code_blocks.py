@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = [path for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md") if path.exists()]
 PAGES += sorted((ROOT / "docs").rglob("*.md"))
 LONGEST_COMMAND_S = 300
-TAGS = {"python", "console", "sh", "yaml", "text", "json", "toml", "csv", "mermaid"}
+TAGS = {"python", "console", "sh", "yaml", "text", "json", "toml", "csv", "conf", "mermaid"}
 
 FENCE = re.compile(r"^(?P<indent> *)```(?P<tag>\w*)[^\n]*\n(?P<text>.*?)^(?P=indent)```$", re.M | re.S)
 FILE_NAME = re.compile(r"`(?P<name>[\w-]+(?:/[\w-]+)*\.ya?ml)`")
