@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -281,3 +284,49 @@ def test_as_many_verdicts_stay_as_the_config_wants(
     flagged = sum(bool(row["flagged"]) for row in verdicts)
     assert len(verdicts) == (kept if record == "all" else flagged + (kept - 1 if record == "sample" else 0))
     assert {row["model"] for row in verdicts} == {model.digest}
+
+
+def fill(path: Path) -> None:
+    """Take all the room there is."""
+    with path.open("wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(bytes(4_096))
+
+
+@pytest.mark.parametrize("broker", [False, True])
+def test_a_full_disk_holds_a_stream_up_and_loses_nothing(
+    model: AnomalyModel, make_rows: Rows, disk: Path, tmp_path: Path, broker: bool
+) -> None:
+    rows = raw(make_rows(240, 1_700_000_000, anomalous=range(20, 240, 45)))
+    whole = Site(model, tmp_path, Got()).stream(Listed(rows, [240], broker=broker))
+    whole.run()
+    wanted = told(whole)
+    whole.journal.close()
+
+    source = Listed(rows, range(20, 240, 20), broker=broker)
+    ticks = iter(range(10**9))
+    site = Site(model, disk, Got())
+    stream = site.stream(source, checkpoint=1e-9, latency=0.5, elapsed=lambda: float(next(ticks)))
+    filler = disk / "filler"
+    read, full = source.read, log.counters().get("tocsin_journal_full_total", 0)
+
+    def filling(timeout_s: float) -> Batch | None:
+        """From the fourth read on there is no room, until somebody has noticed."""
+        if source.reads == 3:
+            fill(filler)
+            threading.Thread(target=make_room, daemon=True).start()
+        return read(timeout_s)
+
+    def make_room() -> None:
+        while log.counters().get("tocsin_journal_full_total", 0) == full:
+            time.sleep(0.01)
+        filler.unlink()
+
+    source.read = filling  # type: ignore[method-assign]  # the disk fills up between two reads
+    try:
+        stream.run()
+        found = told(stream)
+    finally:
+        stream.journal.close()
+    assert found == wanted
+    assert log.counters()["tocsin_journal_full_total"] > full

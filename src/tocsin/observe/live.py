@@ -30,6 +30,12 @@ def checkpoint_written(entities: int, size_bytes: int) -> None:
     count("tocsin_checkpoints_total")
 
 
+def checkpoint_put_off(reason: str) -> None:
+    """There is no room for a checkpoint: it is tried again later, and a kill until then means more to replay."""
+    _log.warning("Checkpoint put off.", reason=reason)
+    count("tocsin_checkpoints_put_off_total")
+
+
 def checkpoint_refused(reason: str) -> None:
     """What the features remembered cannot be used: they begin anew."""
     _log.error("Checkpoint refused, features begin anew.", reason=reason)
@@ -126,3 +132,26 @@ def messages_trimmed(source: str, messages: int) -> None:
     """A broker deleted messages that it had given and that were not committed yet: its limits are too tight."""
     _log.error("Messages deleted by the broker before they were committed.", source=source, messages=messages)
     count("tocsin_messages_trimmed_total", messages, source=source)
+
+
+def events_appended(events: int) -> None:
+    """Events were put into the embedded log, and are kept for good."""
+    count("tocsin_events_appended_total", events)
+
+
+def event_log_full(log: str, size_bytes: int) -> None:
+    """The embedded log takes no events until the stream has read on."""
+    _log.warning("Log of events full, refusing.", log=log, bytes=size_bytes)
+    count("tocsin_event_log_full_total")
+
+
+def event_rows_pruned(rows: int) -> None:
+    """Rows of the embedded log were deleted, since the stream needs them no more."""
+    _log.debug("Log of events pruned.", rows=rows)
+    count("tocsin_event_rows_pruned_total", rows)
+
+
+def event_log_begun_anew(source: str, log: str) -> None:
+    """A log of events is not the one that was read before, since it holds less: it is read from its beginning."""
+    _log.warning("Log of events begun anew.", source=source, log=log)
+    count("tocsin_event_logs_begun_anew_total", source=source)

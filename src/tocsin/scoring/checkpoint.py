@@ -15,17 +15,18 @@ old one or a new one. Like the kernel's, its hash finds damage, not forgery.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import orjson
 
-from tocsin.errors import IntegrityError
+from tocsin.errors import IntegrityError, NoRoom
 from tocsin.journal.rows_as_bytes import from_bytes, to_bytes
 from tocsin.journal.stored import position_of, position_text
 from tocsin.kernel.checkpoint import read as read_state
@@ -40,6 +41,7 @@ MAX_PART = 1 << 30
 _MAGIC = b"tocsin.strm1"
 _LENGTHS = struct.Struct("<12sQQQ")
 _HASH_BYTES = 32
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,11 @@ def write(path: Path, scorer: Scorer, about: Mapping[str, Any], position: Positi
         `sequence`, `tally`, `model` and `version` of a `Checkpoint`.
     position, keys
         Where the source goes on, and what its rows were known by.
+
+    Raises
+    ------
+    NoRoom
+        If there is none on the disk; the old one is still there.
     """
     order = scorer.order
     held = to_bytes(order.held) if order is not None else b""
@@ -86,8 +93,17 @@ def write(path: Path, scorer: Scorer, about: Mapping[str, Any], position: Positi
             "order": None if order is None else order.state(),
         }
     )
+    parts = (_LENGTHS.pack(_MAGIC, len(header), len(held), len(keys)), header, held, keys)
+    try:
+        return _written(path, parts, scorer)
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        raise NoRoom(str(path), f"no room to write it ({error})", "free space") from error
+
+
+def _written(path: Path, parts: Sequence[bytes], scorer: Scorer) -> int:
     with replacing(path) as file:
-        parts = (_LENGTHS.pack(_MAGIC, len(header), len(held), len(keys)), header, held, keys)
         total = hashlib.sha256()
         for part in parts:
             total.update(part)

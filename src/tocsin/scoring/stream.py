@@ -119,7 +119,7 @@ class Stream:
                 self._turn()
             if not self._stopping.is_set():
                 self._finish(self.serving.scorer.flush())
-            self.write_checkpoint()
+            self._put_down()
         finally:
             systemd.stopping()
             self.source.close()
@@ -164,7 +164,9 @@ class Stream:
             "version": serving.version,
         }
         size = checkpoints.write(self._checkpoint, serving.scorer, about, self._position, self.intake.keys)
-        if not self.source.replayable:
+        if self.source.replayable:
+            self._confirm()  # only now: a killed service reads again from its last checkpoint
+        else:
             self.journal.forget_accepted(self.journal.sequence)
         live.checkpoint_written(len(serving.scorer.state), size)
         metrics.checkpoint_kept(self._clocks.now(), size)
@@ -177,7 +179,7 @@ class Stream:
         if raw is not None:
             self._commit(self._gathered(raw))
         elif receipts := self.outbox.receipts():
-            self.journal.commit(Step(receipts=receipts))
+            self._kept(Step(receipts=receipts))
         self.outbox.refill(self.journal.stored.waiting)
         self._look_at_the_time()
         self._tell()
@@ -200,9 +202,17 @@ class Stream:
         order = self.serving.scorer.order
         if order is not None and order.held.rows and elapsed - self._heard_at > self._settings.idle:
             self._finish(self.serving.scorer.flush())
-            self.write_checkpoint()
+            self._put_down()
         if self._unwritten and elapsed - self._written_at > self._settings.checkpoint:
+            self._put_down()
+
+    def _put_down(self) -> None:
+        """A checkpoint, or while there is no room another time: only more is replayed then."""
+        try:
             self.write_checkpoint()
+        except NoRoom as error:
+            live.checkpoint_put_off(error.problem.got)
+            self._written_at = self._clocks.elapsed()
 
     def _read(self, timeout_s: float) -> Batch | None:
         """The next rows; a lost source is opened again, later each time."""
@@ -299,11 +309,17 @@ class Stream:
         self._unwritten += work.received
         live.committed(work.received)
         self.outbox.offer(fresh, now)
-        if self._opened and work.received:
-            try:
-                self.source.confirm()
-            except SourceLost as error:
-                self._lose(error)
+        if work.received and not self.source.replayable:
+            self._confirm()
+
+    def _confirm(self) -> None:
+        """Tell the source that what it was told is done with will not be asked for again."""
+        if not self._opened:
+            return
+        try:
+            self.source.confirm()
+        except SourceLost as error:
+            self._lose(error)
 
     def _kept(self, step: Step) -> tuple[Alert, ...]:
         wait_s = FIRST_WAIT_S
