@@ -14,9 +14,10 @@ import pytest
 from tests.connections.mosquitto import BINARY, Mosquitto, documented, mosquitto
 from tests.connections.proxy import proxy
 
+from tocsin.connections import Unreachable
 from tocsin.connections import mqtt as connections
 from tocsin.connections.credentials import Credentials
-from tocsin.connections.mqtt import MqttClient, Unreachable
+from tocsin.connections.mqtt import MqttClient
 from tocsin.errors import ConfigError, SourceLost
 from tocsin.log import counters
 from tocsin.records import Position

@@ -25,6 +25,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 from pydantic import AfterValidator, Field
 
+from tocsin.connections import Unreachable
 from tocsin.connections.credentials import Credentials
 from tocsin.observe import live
 
@@ -54,14 +55,9 @@ _HINTS = {
 }
 
 
-class Unreachable(Exception):
-    """The broker does not answer, refuses, or has gone."""
-
-    def __init__(self, got: str) -> None:
-        super().__init__(got)
-        self.got = got
-        usual = "is the broker up, its url right, and the client_id used by nobody else?"
-        self.hint = next((hint for word, hint in _HINTS.items() if word in got), usual)
+def _unreachable(got: str) -> Unreachable:
+    usual = "is the broker up, its url right, and the client_id used by nobody else?"
+    return Unreachable(got, next((hint for word, hint in _HINTS.items() if word in got), usual))
 
 
 def _filter(topic: str) -> str:
@@ -186,13 +182,13 @@ class MqttClient:
             client.connect(*where, clean_start=not self._keep_s, properties=self._wishes())
         except (OSError, ValueError) as error:  # a ValueError is a name that no resolver takes
             self._lost = str(error)
-            raise Unreachable(self._lost) from error
+            raise _unreachable(self._lost) from error
         self._client = client
         client.loop_start()
         refusal = self._awaited("connect", 0)[0]
         if refusal.is_failure:
             self.close()
-            raise Unreachable(f"{refusal} as its answer")
+            raise _unreachable(f"{refusal} as its answer")
         return self._known
 
     def subscribe(self, topics: Sequence[str]) -> int:
@@ -209,7 +205,7 @@ class MqttClient:
         asked = self._open.subscribe([(topic, options) for topic in topics])
         for topic, answer in zip(topics, self._answered("subscribe", *asked), strict=True):
             if answer.is_failure:
-                raise Unreachable(f"{answer} as its answer to a subscription of {topic}")
+                raise _unreachable(f"{answer} as its answer to a subscription of {topic}")
         with self._changed:
             self._limit = MAX_WAITING
             return len(self._waiting)
@@ -228,7 +224,7 @@ class MqttClient:
             self._bytes -= sum(len(message.payload) for message in taken)
             self._changed.notify_all()
         if not taken and self._lost:
-            raise Unreachable(self._lost)
+            raise _unreachable(self._lost)
         return taken
 
     def acknowledge(self, mids: Sequence[int]) -> None:
@@ -241,7 +237,7 @@ class MqttClient:
         """
         for mid in mids:
             if self._open.ack(mid, 1) != MQTTErrorCode.MQTT_ERR_SUCCESS:
-                raise Unreachable(self._lost or "a connection that takes nothing")
+                raise _unreachable(self._lost or "a connection that takes nothing")
 
     def publish(self, topic: str, payloads: Sequence[bytes]) -> None:
         """Publish all, and return when the broker has them: on its disk, if it is set to write after every change.
@@ -259,7 +255,7 @@ class MqttClient:
             for info in sent:
                 answer = self._answered("publish", info.rc, info.mid)[0]
                 if answer.is_failure or answer.value == NOBODY:
-                    raise Unreachable(f"{answer} as its answer to a message for {topic}")
+                    raise _unreachable(f"{answer} as its answer to a message for {topic}")
         self._answered(_QUESTION, *self._open.unsubscribe(_NOWHERE))
 
     def ask(self) -> int:
@@ -274,13 +270,25 @@ class MqttClient:
         """
         code, mid = self._open.unsubscribe(_NOWHERE)
         if code != MQTTErrorCode.MQTT_ERR_SUCCESS or mid is None:
-            raise Unreachable(self._lost or f"error {code} of the connection")
+            raise _unreachable(self._lost or f"error {code} of the connection")
         return mid
 
     def heard(self, question: int) -> bool:
         """Whether the answer has come; told once."""
         with self._changed:
             return self._answers.pop((_QUESTION, question), None) is not None
+
+    def forget(self) -> None:
+        """Let the broker forget the session and all that it keeps for it.
+
+        Raises
+        ------
+        Unreachable
+            If it does not answer.
+        """
+        self._keep_s = 0
+        self.connect()
+        self.close()
 
     def close(self) -> None:
         """End the connection; the session stays. May be called twice."""
@@ -299,7 +307,7 @@ class MqttClient:
     @property
     def _open(self) -> Client:
         if self._client is None or self._lost:
-            raise Unreachable(self._lost or "no connection")
+            raise _unreachable(self._lost or "no connection")
         return self._client
 
     def _made(self) -> Client:
@@ -328,7 +336,7 @@ class MqttClient:
 
     def _answered(self, question: str, code: MQTTErrorCode, mid: int | None) -> list[ReasonCode]:
         if code != MQTTErrorCode.MQTT_ERR_SUCCESS or mid is None:
-            raise Unreachable(self._lost or f"error {code} of the connection")
+            raise _unreachable(self._lost or f"error {code} of the connection")
         return self._awaited(question, mid)
 
     def _awaited(self, question: str, mid: int) -> list[ReasonCode]:
@@ -336,7 +344,7 @@ class MqttClient:
             self._changed.wait_for(lambda: self._lost or (question, mid) in self._answers, ANSWER_WITHIN_S)
             answer = self._answers.pop((question, mid), None)
         if answer is None:
-            raise Unreachable(self._lost or f"no answer to {question} in {ANSWER_WITHIN_S:g} s")
+            raise _unreachable(self._lost or f"no answer to {question} in {ANSWER_WITHIN_S:g} s")
         return answer
 
     def _hear(self, question: str, mid: int, answer: list[ReasonCode]) -> None:

@@ -12,8 +12,11 @@ from uuid import uuid4
 
 import orjson
 
+from tocsin.component import Risk
+from tocsin.connections import Unreachable
 from tocsin.connections.credentials import Credentials
-from tocsin.connections.mqtt import EXAMPLE_SERVER, Address, ClientId, MqttClient, Topic, Unreachable, example_url
+from tocsin.connections.mqtt import EXAMPLE_SERVER, Address, ClientId, MqttClient, Topic, example_url
+from tocsin.connections.mqtt_risks import risks
 from tocsin.errors import DeliveryError
 from tocsin.records import Alert
 from tocsin.sinks.base import Sink, alert_json
@@ -38,6 +41,8 @@ class Mqtt(Sink):
         If the broker asks who we are; the file holds the password.
     ca_file, certificate_file, key_file
         PEM files: who signed the broker's certificate if this machine does not know, and our own with its key.
+    settings_file
+        The broker's own config if it lies on this machine: `tocsin doctor` then looks into it.
     """
 
     def __init__(  # noqa: PLR0913  # each is one line of a config
@@ -51,6 +56,7 @@ class Mqtt(Sink):
         ca_file: str | None = None,
         certificate_file: str | None = None,
         key_file: str | None = None,
+        settings_file: str | None = None,
     ) -> None:
         Address.of(url)
         self.url = url
@@ -61,7 +67,15 @@ class Mqtt(Sink):
         self.ca_file = ca_file
         self.certificate_file = certificate_file
         self.key_file = key_file
-        self._client = MqttClient(url, client_id, Credentials(user, password_file, ca_file, certificate_file, key_file))
+        self.settings_file = settings_file
+        self._credentials = Credentials(user, password_file, ca_file, certificate_file, key_file)
+        self._client = MqttClient(url, client_id, self._credentials)
+
+    def risks(self) -> tuple[Risk, ...]:
+        try:
+            return risks(self.url, self._credentials, self.settings_file)
+        except Unreachable as error:
+            raise self._undelivered(error) from error
 
     @classmethod
     def example(cls, folder: Path) -> Self:

@@ -15,7 +15,8 @@ from uuid import uuid4
 
 from pydantic import Field
 
-from tocsin.component import Duration
+from tocsin.component import Duration, Risk
+from tocsin.connections import Unreachable
 from tocsin.connections.credentials import Credentials
 from tocsin.connections.mqtt import (
     EXAMPLE_SERVER,
@@ -25,9 +26,9 @@ from tocsin.connections.mqtt import (
     Delivered,
     Filter,
     MqttClient,
-    Unreachable,
     example_url,
 )
+from tocsin.connections.mqtt_risks import risks
 from tocsin.errors import SourceLost
 from tocsin.observe import live
 from tocsin.sources.base import RowsPerBatch
@@ -69,7 +70,7 @@ class Mqtt(MessageSource):
         How long the broker keeps the session while nobody is connected.
     messages
         Ends after so many; without it, never.
-    settings
+    settings_file
         The broker's own config if it lies on this machine: `tocsin doctor` then looks into it.
     rows
         Rows per batch at most.
@@ -89,7 +90,7 @@ class Mqtt(MessageSource):
         in_flight: Annotated[int, Field(ge=1, le=MAX_IN_FLIGHT)] = 500,
         keep: Duration = 7 * 86_400.0,
         messages: MessagesToRead = None,
-        settings: str | None = None,
+        settings_file: str | None = None,
         rows: RowsPerBatch = 10_000,
     ) -> None:
         Address.of(url)
@@ -104,7 +105,7 @@ class Mqtt(MessageSource):
         self.key_file = key_file
         self.in_flight = in_flight
         self.keep = keep
-        self.settings = settings
+        self.settings_file = settings_file
         self._client = MqttClient(url, client_id, self.credentials, keep_s=round(keep), in_flight=in_flight)
         self._untold: deque[tuple[int, int]] = deque()
         """Numbers of messages that the broker waits to hear of, and what it calls them."""
@@ -124,6 +125,10 @@ class Mqtt(MessageSource):
     def credentials(self) -> Credentials:
         """Who we are to the broker."""
         return Credentials(self.user, self.password_file, self.ca_file, self.certificate_file, self.key_file)
+
+    def risks(self) -> tuple[Risk, ...]:
+        with self._or_lost():
+            return risks(self.url, self.credentials, self.settings_file)
 
     @classmethod
     def example(cls, folder: Path) -> Self:
