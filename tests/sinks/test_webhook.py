@@ -4,19 +4,22 @@ import base64
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.sinks.receivers import HttpReceiver, Listener, certified
 
 from tocsin.checks.sink import example_alert
 from tocsin.component import PartSpec, build
-from tocsin.connections.post import MAX_ANSWER
+from tocsin.connections.post import MAX_ANSWER, Endpoint, NoAnswer, post
 from tocsin.errors import ConfigError, DeliveryError
+from tocsin.scoring.delivery import Delivery
 from tocsin.sinks.base import Secret, alert_json
 from tocsin.sinks.webhook import Webhook, signature
 
@@ -210,3 +213,29 @@ def test_neither_url_nor_secret_is_in_what_the_sink_says_of_itself() -> None:
 def test_a_receiver_that_says_nothing_is_no_delivery() -> None:
     with Listener() as receiver, opened(made(receiver.url, timeout=0.3)) as sink:
         assert "no answer within" in str(failed(sink))
+
+
+@given(answer=st.one_of(st.binary(max_size=300), st.binary(max_size=300).map(b"HTTP/1.1 ".__add__)))
+def test_whatever_is_answered_is_a_status_or_none(answer: bytes) -> None:
+    ours, theirs = socket.socketpair()
+    with theirs:
+        theirs.sendall(answer)
+        theirs.shutdown(socket.SHUT_WR)
+        to = Endpoint.parse("http://a.example/", allow_http=True)
+        with suppress(NoAnswer):
+            assert 100 < post(to, b"{}", {}, ours, within_s=5.0) < 1_000
+            assert answer.startswith(b"HTTP/")
+        assert ours.fileno() == -1
+
+
+def test_no_secret_is_logged_when_a_delivery_fails(capsys: pytest.CaptureFixture[str]) -> None:
+    with (
+        HttpReceiver(500) as receiver,
+        pytest.raises(DeliveryError),
+        Delivery([made(f"{receiver.url}/T0KEN?key=T0KEN")], str) as delivery,
+    ):
+        delivery.send([example_alert()])
+    printed = capsys.readouterr()
+    assert "status 500" in printed.out + printed.err
+    assert "T0KEN" not in printed.out + printed.err
+    assert SECRET not in printed.out + printed.err

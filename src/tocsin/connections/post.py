@@ -147,6 +147,9 @@ class _Exchange(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
+    def close(self) -> None:
+        """Nothing: http.client closes this while its answer still looks at it, and `post` closes the socket."""
+
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # what BufferedReader gives is one
         if not self._room:
             raise HTTPException
