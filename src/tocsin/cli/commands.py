@@ -30,6 +30,7 @@ from tocsin.cli.run import run
 from tocsin.cli.screens import WrongUsage
 from tocsin.cli.settings import SHARED_HELP, Settings, take_settings, version_of
 from tocsin.cli.silence import silence_app
+from tocsin.cli.simulate import simulate
 from tocsin.cli.tune import tune
 from tocsin.component import seconds
 from tocsin.errors import ConfigError, TocsinError
@@ -59,6 +60,7 @@ app.command("plan")(plan)
 app.command("bench")(bench)
 app.command("cleanup")(cleanup)
 app.command("run")(run)
+app.command("simulate")(simulate)
 
 Chosen = Annotated[str | None, typer.Option("--model", help="A version number or a channel. Default: champion.")]
 

@@ -132,6 +132,26 @@ def flows(plan: Plan) -> Batch:
     return Batch({**columns, GENERATED: np.ones(len(order), dtype=bool)})
 
 
+def episodes(plan: Plan, kind: str, strength: float, begins: Times) -> list[Batch]:
+    """The flows of one kind of attack, an episode at each of these moments; none goes on behind the plan's end.
+
+    Parameters
+    ----------
+    strength
+        1 is middling: more flows, quicker or larger ones.
+    """
+    site, rng = _site(plan.entities or 20), plan.random(2)
+    found = []
+    for begin in begins.tolist():
+        pauses, draft = _acts(rng, site, _Attack(kind, max(1, round(_SHARE[kind] * strength)), strength))
+        times = begin + np.rint((np.cumsum(pauses) - pauses[0]) * SECOND).astype(np.int64)
+        columns = _columns(rng, replace(draft, times=times))
+        within = times < plan.end
+        columns["timestamp"] = columns["timestamp"].astype("datetime64[us]")
+        found.append(Batch({**columns, GENERATED: np.ones(len(times), dtype=bool)}).take(within))
+    return found
+
+
 def _site(hosts: int) -> _Site:
     """Inside: private addresses. Outside: the range that RFC 2544 keeps for tests."""
     return _Site(

@@ -7,6 +7,7 @@ that ask for the same things. Both are added to what a device is asked for, neve
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 
@@ -68,9 +69,11 @@ _ROLES = (
     _Role("build", _OFFICE, 0.2, 0.4, 32, (0.3, 0.15), 4_000, 250, 420, 1_000, (220, 800), (130, 350),
           180, 80, 4, 18, 2.0, 40, 0.05),
 )  # fmt: skip
+DEVICES = len(_ROLES)
+"""Unless a plan says otherwise."""
 
 
-def hosts(plan: Plan) -> Batch:
+def hosts(plan: Plan, happenings: Sequence[Happening] | None = None) -> Batch:
     """One row per device and poll, in time order.
 
     The devices are a web server, a database, a router, a workstation, a file server, a build server, and so on from the
@@ -78,12 +81,17 @@ def hosts(plan: Plan) -> Batch:
     are all the readings of normal rows but those that remember: counters go on from what an attack made them count, and
     load averages take some minutes to forget it.
 
+    Parameters
+    ----------
+    happenings
+        The attacks, in place of those that the plan asks for.
+
     Raises
     ------
     LimitExceeded
         If there would be more than 5 million rows.
     """
-    count = plan.entities or len(_ROLES)
+    count = plan.entities or DEVICES
     steps = plan.steps
     plan.check(steps * count)
     roles = [_ROLES[device % len(_ROLES)] for device in range(count)]
@@ -95,10 +103,10 @@ def hosts(plan: Plan) -> Batch:
     add(rng_jobs, usual, work, disks)
     boots = _boots(work, steps, count)
     demand, rng_attacks = deepcopy(usual), plan.random(1)
-    attacked = list(attacks(rng_attacks, plan, boots))
+    attacked = list(attacks(rng_attacks, plan, boots) if happenings is None else happenings)
     add(rng_attacks, demand, attacked, disks)
     columns = readings(rng, demand, usual, _devices(rng, roles, disks, boots), plan.interval_s)
-    names = [f"{role.name}-{device // len(_ROLES) + 1:02d}" for device, role in enumerate(roles)]
+    names = [name_of(device) for device in range(count)]
     return Batch(
         {
             "timestamp": np.repeat(times, count).astype("datetime64[us]"),
@@ -108,6 +116,11 @@ def hosts(plan: Plan) -> Batch:
             GENERATED: np.ones(steps * count, dtype=bool),
         }
     )
+
+
+def name_of(device: int) -> str:
+    """What a device is called, by its number."""
+    return f"{_ROLES[device % len(_ROLES)].name}-{device // len(_ROLES) + 1:02d}"
 
 
 def _ordinary(rng: np.random.Generator, plan: Plan, roles: list[_Role], times: Times) -> tuple[Demand, Grid]:

@@ -25,6 +25,7 @@ NAMES = (
 )
 ANOMALIES = ("high_error_rate", "latency_spike", "traffic_spike", "traffic_drop", "combined_anomaly")
 
+_SIGNALS = ("event_count", "error_rate", "p50_latency_ms", "p95_latency_ms", "p99_latency_ms", "latency_std")
 _MIN_EVENTS = 10
 _MIN_P50_MS = 10.0
 _MIN_GAP_MS = 20.0
@@ -63,6 +64,22 @@ def services(plan: Plan) -> Batch:
             GENERATED: np.ones(len(times), dtype=bool),
         }
     )
+
+
+def disturbed(plan: Plan, rows: Batch, kind: str, strength: float) -> Batch:
+    """These rows of a plan with one kind of anomaly in each.
+
+    Parameters
+    ----------
+    strength
+        1 moves them as far as `services` does, 2 twice as far on a logarithmic scale.
+    """
+    signals = {name: np.array(rows[name], dtype=np.float64) for name in _SIGNALS}
+    _disturb(plan.random(2), np.full(rows.rows, 1 + ANOMALIES.index(kind)), signals)
+    moved = {name: rows[name] * (signals[name] / rows[name]) ** strength for name in _SIGNALS}
+    moved["error_rate"] = np.minimum(moved["error_rate"], 1.0)
+    moved["event_count"] = np.trunc(moved["event_count"]).astype(np.int64)
+    return rows.replace({**moved, "label": np.full(rows.rows, kind, dtype=object)})
 
 
 def _normal(rng: np.random.Generator, times: Times) -> dict[str, NDArray[np.float64]]:

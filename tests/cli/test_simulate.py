@@ -1,0 +1,113 @@
+"""`tocsin simulate` sends labelled rows where the config reads, and writes down the truth."""
+
+from __future__ import annotations
+
+import csv
+import time
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import orjson
+import pytest
+from tests.connections.mosquitto import mosquitto
+
+from tocsin.annotations import read_windows
+from tocsin.sources.mqtt import Mqtt
+
+Tocsin = Callable[..., CompletedProcess[str]]
+
+
+@pytest.fixture
+def write(folder: Path) -> Callable[[str, str], Path]:
+    def config(preset: str, source: str) -> Path:
+        path = folder / "tocsin.yaml"
+        path.write_text(f"version: 1\nname: sim\npreset: {preset}\nsource: {source}\n")
+        return path
+
+    return config
+
+
+def test_rows_are_appended_to_the_file_of_the_source(tocsin: Tocsin, write: Callable[[str, str], Path]) -> None:
+    write("flows", "{type: csv, path: live.csv}")
+    for attack in ("scan", "flood"):
+        told = tocsin("simulate", "--attack", attack, "--duration", "6h", "--rate", "8/day")
+        assert told.returncode == 0, told.stderr
+    with Path("live.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["tocsin_generated"] for row in rows} == {"true"}
+    assert {row["label"] for row in rows} == {"normal", "scan", "flood"}
+    windows = read_windows(Path("simulated.json"), None)
+    assert [window.name for window in windows] == ["scan", "scan", "flood", "flood"]
+    assert {window.entity for window in windows} <= {row["src_ip"] for row in rows}
+
+
+def test_the_truth_labels_what_was_sent(tocsin: Tocsin, write: Callable[[str, str], Path]) -> None:
+    config = write("services", "{type: csv, path: live.csv}")
+    assert tocsin("simulate", "--attack", "error-storm", "--duration", "3d", "--rate", "2/day").returncode == 0
+    config.write_text(config.read_text() + "labels: {windows: simulated.json}\n")
+    told = tocsin("data", "validate", "--json")
+    assert told.returncode == 0
+    assert orjson.loads(told.stdout)["generated"]
+
+
+def test_a_file_of_other_columns_and_one_of_other_things_are_left_alone(
+    tocsin: Tocsin, write: Callable[[str, str], Path]
+) -> None:
+    write("flows", "{type: csv, path: live.csv}")
+    Path("live.csv").write_text("a,b\n1,2\n")
+    assert "columns a, b" in tocsin("simulate", "--attack", "scan", "--duration", "6h").stderr
+    assert Path("live.csv").read_text() == "a,b\n1,2\n"
+    Path("truth.json").write_text('{"precious": 1}')
+    told = tocsin("simulate", "--attack", "scan", "--duration", "6h", "--to", "other.csv", "--truth", "truth.json")
+    assert "wanted a JSON list of incidents" in told.stderr
+    assert Path("truth.json").read_text() == '{"precious": 1}'
+    assert not Path("other.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--attack", "latency-spike"), "fits services"),
+        (("--attack", "scan", "--rate", "1%"), "4/day"),
+        (("--attack", "scan", "--duration", "soon"), "a duration"),
+        (("--attack", "scan", "--to", "x.parquet"), ".csv or .jsonl"),
+    ],
+)
+def test_what_cannot_be_done_is_said(
+    tocsin: Tocsin, write: Callable[[str, str], Path], words: tuple[str, ...], said: str
+) -> None:
+    write("flows", "{type: csv, path: live.csv}")
+    told = tocsin("simulate", *words)
+    assert told.returncode != 0
+    assert said in told.stderr
+    assert not Path("live.csv").exists()
+
+
+def test_event_time_runs_as_fast_as_it_is_told(tocsin: Tocsin, write: Callable[[str, str], Path]) -> None:
+    write("flows", "{type: csv, path: live.csv}")
+    begun = time.monotonic()
+    words = ("--duration", "1h", "--rate", "24/day", "--speed-up", "1800", "--start", "2026-03-02T10:00:00")
+    assert tocsin("simulate", "--attack", "scan", "--to", "fast.jsonl", *words).returncode == 0
+    assert time.monotonic() - begun > 1.5
+    first = orjson.loads(Path("fast.jsonl").read_bytes().splitlines()[0])
+    assert first["timestamp"].startswith("2026-03-02T10:")
+
+
+def test_a_broker_gets_envelopes(tocsin: Tocsin, write: Callable[[str, str], Path], tmp_path: Path) -> None:
+    (tmp_path / "broker").mkdir()
+    with mosquitto(tmp_path / "broker") as broker:
+        write("flows", f"{{type: mqtt, url: '{broker.url}', topics: ['site/#'], client_id: site}}")
+        nobody = tocsin("simulate", "--attack", "scan", "--duration", "6h")
+        assert "No matching subscribers" in nobody.stderr
+        source = Mqtt(url=broker.url, topics=("site/#",), client_id="site")
+        source.open()
+        told = tocsin("simulate", "--attack", "scan", "--duration", "6h", "--json")
+        assert told.returncode == 0, told.stderr
+        sent, came = orjson.loads(told.stdout)["rows"], 0
+        while batch := source.read(1.0):
+            came += batch.rows
+            source.acknowledge(batch)
+            source.confirm()
+        source.close()
+    assert came == sent
