@@ -104,9 +104,12 @@ class NatsServer(Server):
     binary = "nats-server"
     scheme = "nats"
 
+    def __init__(self, folder: Path, settings: str) -> None:
+        super().__init__(folder, settings.replace("/var/lib/nats", str(folder)))
+
     def command(self) -> list[str]:
-        ports = ["--ports_file_dir", str(self.folder)]
-        return ["-c", str(self.config), "-a", "127.0.0.1", "-p", str(self.port), "-sd", str(self.folder), *ports]
+        here = ["-a", "127.0.0.1", "-p", str(self.port), "--ports_file_dir", str(self.folder)]
+        return ["-c", str(self.config), *here]
 
     def is_ours(self) -> bool:
         # The server writes the file when it listens, and its name has the number of the process.

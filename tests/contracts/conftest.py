@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from tests.connections.mosquitto import BINARY, mosquitto
-from tests.connections.servers import NatsServer, RedisServer, running
+from tests.connections.servers import NatsServer, RedisServer, documented, running
 
 from tocsin.connections import mqtt, nats, redis
 
@@ -21,8 +21,8 @@ def _brokers(tmp_path_factory: pytest.TempPathFactory, need: Callable[[bool, str
     with (
         pytest.MonkeyPatch.context() as environment,
         mosquitto(tmp_path_factory.mktemp("mosquitto")) as mqtt_server,
-        running(NatsServer(folder / "nats", "jetstream {}\n")) as nats_server,
-        running(RedisServer(folder / "redis", "save ''\n")) as redis_server,
+        running(NatsServer(folder / "nats", documented("NATS"))) as nats_server,
+        running(RedisServer(folder / "redis", documented("Redis"))) as redis_server,
     ):
         environment.setenv(mqtt.EXAMPLE_SERVER, mqtt_server.url)
         environment.setenv(nats.EXAMPLE_SERVER, nats_server.url)

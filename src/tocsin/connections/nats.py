@@ -82,6 +82,8 @@ class NatsClient:
         self._stop: asyncio.Event | None = None
         self._lost = "no connection"
         """Why nothing can be sent; empty while it can."""
+        self._trouble = ""
+        """What nats-py told of last."""
         self._came = threading.Event()
         self._waiting: deque[Msg] = deque()
         self._asked, self._got = 0, 0
@@ -103,7 +105,7 @@ class NatsClient:
         self.close()
         options = self._options()
         self._nats, self._waiting, self._lost = Client(), deque(), ""
-        self._asked, self._got = 0, 0
+        self._asked, self._got, self._trouble = 0, 0, ""
         ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve(ready)), name="nats", daemon=True)
         self._thread.start()
@@ -249,6 +251,8 @@ class NatsClient:
     def _options(self) -> dict[str, Any]:
         found: dict[str, Any] = {
             "allow_reconnect": False,
+            "max_reconnect_attempts": 1,
+            "reconnect_time_wait": 0.2,
             "connect_timeout": ANSWER_WITHIN_S,
             "ping_interval": PING_S,
             "max_outstanding_pings": 2,
@@ -299,6 +303,8 @@ class NatsClient:
         except (TimeoutError, nats.errors.TimeoutError):
             future.cancel()
             raise Unreachable(self._lost or f"nothing in {within_s:g} s") from None
+        except nats.errors.NoServersError as error:
+            raise Unreachable(self._trouble or _said(error)) from error
         except (OSError, ValueError, nats.errors.Error) as error:
             raise Unreachable(self._lost or _said(error)) from error
 
@@ -326,13 +332,12 @@ class NatsClient:
         await asyncio.gather(*sent)
 
     async def _noticed(self, error: Exception) -> None:
-        if not isinstance(error, nats.errors.SlowConsumerError) and self._nats.is_connected:
-            return  # what ends the connection is told again
-        self._lose(_said(error))
+        self._trouble = _said(error)
+        if isinstance(error, nats.errors.SlowConsumerError):  # a message is gone
+            self._lose(self._trouble)
 
     async def _ended(self) -> None:
-        error = self._nats.last_error
-        self._lose(_said(error) if error else "the end of the connection")
+        self._lose(self._trouble or "the end of the connection")
 
     def _lose(self, why: str) -> None:
         self._lost = self._lost or why

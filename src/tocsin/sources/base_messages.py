@@ -164,9 +164,14 @@ class MessageSource(Source):
         return self.messages is not None and self._taken >= self.messages
 
     def _fresh(self, timeout_s: float) -> Sequence[Message]:
-        """Messages that were not read before."""
+        """Messages that were not read before; those of an end that is known are cut into batches without hurry."""
         most = self.rows if self.messages is None else min(self.rows, self.messages - self._taken)
-        found = self._take(most, timeout_s)
+        found = list(self._take(most, timeout_s))
+        while found and len(found) < most and not self.endless and not self._all_taken:
+            more = self._take(most - len(found), timeout_s)
+            if not more:
+                break
+            found += more
         fresh = [message for message in found if message.number > self._offsets.get(WHOLE, 0)]
         if len(fresh) < len(found):
             live.messages_redelivered(self._name, len(found) - len(fresh))

@@ -108,7 +108,9 @@ class Nats(MessageSource):
         self._delivery = 0
         """Its number among all deliveries."""
         self._left = 0
-        """Messages that were there and have not come."""
+        """Messages that have not come."""
+        self._end = 0
+        """The newest message that was there."""
 
     @property
     def credentials(self) -> Credentials:
@@ -152,7 +154,7 @@ class Nats(MessageSource):
 
     @property
     def _all_taken(self) -> bool:
-        return super()._all_taken or (self.consumer is None and not self._left)
+        return super()._all_taken or (self.consumer is None and (not self._left or self._sequence >= self._end))
 
     def _connect(self, offsets: Mapping[str, int]) -> int:
         try:
@@ -167,7 +169,7 @@ class Nats(MessageSource):
         except Unreachable as error:
             raise self._lost(error) from error
         self._unconfirmed.clear()
-        self._created, self._sequence = facts.created, 0
+        self._created, self._end, self._sequence = facts.created, facts.last, 0
         self._delivery, self._left = found.delivery, found.left
         return whole
 
@@ -201,13 +203,14 @@ class Nats(MessageSource):
                 got = f"delivery {item.delivery} behind {self._delivery - 1}"
                 raise SourceLost(self._where, got, "every delivery", "does another service read through this consumer?")
             if item.sequence > self._sequence:
+                fresh.append(item)
                 self._sequence, self._left = item.sequence, item.left
-                if self.consumer is not None:
-                    self._unconfirmed.append((item.sequence, item.reply))
-                fresh.append(Message(item.sequence, item.data))
         if len(fresh) < len(came):
             live.messages_redelivered("nats", len(came) - len(fresh))
-        return fresh
+        if self.consumer is None:
+            return [Message(item.sequence, item.data) for item in fresh if item.sequence <= self._end]
+        self._unconfirmed.extend((item.sequence, item.reply) for item in fresh)
+        return [Message(item.sequence, item.data) for item in fresh]
 
     def _forget(self, number: int) -> None:
         reply = ""
