@@ -49,7 +49,9 @@ def canary(rows: Batch, before: Scorer, serving: Scorer, seed: int) -> Result:
 
 def _made(rows: Batch, schema: Schema, seed: int) -> Batch | None:
     """Some disturbed rows of one entity, as if they came next; None if nothing can be disturbed."""
-    fields = disturbable(rows, schema) if rows.rows else ()
+    if not rows.rows:
+        return None
+    fields = disturbable(rows, schema)
     kind: Kind = "shift" if schema.time is not None and seed % 2 else "spike"
     try:
         injected = stage(rows, schema, [Attack(kind, fields, STRENGTH)], ROWS, seed)

@@ -7,7 +7,7 @@ two models, never two hours.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import comb
+from math import exp, lgamma, log
 
 from tocsin.evaluation.beside import Beside
 from tocsin.scoring.canary import Result
@@ -22,8 +22,6 @@ LOUDER = 3.0
 """Times as many, or as few, alerts."""
 CHANCE = 1e-4
 """How likely two equal models may differ so much: below it, they are not equal."""
-MOST_COUNTED = 2_000
-"""Alerts of both together beyond which chance does nothing any more."""
 CANARY_S = 300.0
 """Between two canaries."""
 MISSED = 2
@@ -102,7 +100,6 @@ def by_chance(one: int, other: int) -> float:
     >>> by_chance(0, 14) < 1e-4 < by_chance(0, 13)
     True
     """
-    both, less = one + other, min(one, other)
-    if both > MOST_COUNTED:
-        return 0.0
-    return float(sum(comb(both, count) for count in range(less + 1)) / 2**both)
+    both = one + other
+    whole = lgamma(both + 1) - both * log(2)
+    return min(1.0, sum(exp(whole - lgamma(k + 1) - lgamma(both - k + 1)) for k in range(min(one, other) + 1)))

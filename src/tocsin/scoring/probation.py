@@ -48,7 +48,7 @@ class Probation:
 
     def lasts(self, version: int, now: int, watch_s: float) -> bool:
         """Whether this version is still watched at a time of day."""
-        return version == self.version and 0 <= now - self.since < watch_s * SECOND
+        return version == self.version and abs(now - self.since) < watch_s * SECOND
 
     def lost(self, version: int) -> bool:
         """Whether this version failed, however far it was taken back."""
