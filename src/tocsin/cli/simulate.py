@@ -65,7 +65,7 @@ def simulate(
     since, preset = round(begin.timestamp() * SECOND), (config.preset or "").partition("/")[0]
     found = simulated(Scene(preset, attack, plan, since, _attacks(rate_text, lasts), strength, seed))
     sent, known = 0, read_truth(truth)
-    source = project.reader.source(source_of(config))
+    source = project.reader.source(config.stream.source or source_of(config))
     told: list[Incident] = []
     with publisher(source, to) as publish, screens.counted_progress(found.batch.rows) as show:
         try:
