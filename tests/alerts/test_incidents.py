@@ -88,6 +88,17 @@ def test_one_that_goes_on_is_told_again_after_an_hour() -> None:
     assert len(delivered(found)) == 9
 
 
+def test_rows_of_another_time_are_no_part_of_an_incident_and_do_not_end_it() -> None:
+    hour = 3_600
+    found = equal([(hour, "a"), (hour + 1, "b"), (hour + 2, "c"), (0, "d"), (hour + 3, "e"), (1, "f")])
+    assert delivered(found) == ["a", "b", "a+b+c", "d", "f"]
+
+
+def test_one_wrong_clock_hides_no_incident() -> None:
+    found = equal([(0, "a"), (10**6, "wrong"), (1, "b"), (2 * 10**6, "wrong"), (2, "c")])
+    assert delivered(found) == ["a", "wrong", "b", "wrong", "a+b+c"]
+
+
 def test_entities_of_nobody_are_no_incident() -> None:
     rows = replace(flagged([(0, ""), (200, ""), (400, "")]), entities=None)
     assert [item.quiet for item in policy().decide(rows)] == ["", "", ""]

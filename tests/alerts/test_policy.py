@@ -119,6 +119,7 @@ def test_beyond_the_limit_a_day_has_one_digest_and_the_rest_is_counted() -> None
     assert [alert.entity for alert in found] == ["a", "a", ""]
     assert found[2].origin == "3 alerts beyond the first 2 on 2026-01-01: they and later ones are counted, not sent"
     assert (found[2].rows, found[2].reasons, found[2].start) == (3, (), START + 2_000 * SECOND)
+    assert (found[2].cause, found[2].incident) == ("", "")
     assert found[2].confidence is None
     assert explained == [0, 1]
     assert deciding.decide(flagged([(9_000, "a")])) == ()

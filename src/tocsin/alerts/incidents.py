@@ -33,7 +33,7 @@ class _Of:
     """What is known of one cause."""
 
     rings: list[Ring] = field(default_factory=list)
-    """The last of different entities within the window, fewer than make an incident."""
+    """The last ones of different entities, while they make no incident."""
     since: int | None = None
     """Time of the row that made it an incident; None while it is none."""
     last: int = 0
@@ -73,18 +73,20 @@ class Incidents:
     def take(self, cause: str, ring: Ring) -> Told | None:
         """What the next ring is to the incident of its cause; None if there is none."""
         known = self._known.setdefault(cause, _Of())
-        if known.since is not None and ring.time < min(known.last + self._window, known.since + LONGEST_US):
-            return self._goes_on(known, known.since, ring)
         if known.since is not None:
+            if ring.time <= known.since - self._window:
+                return None  # of another time, by an entity that catches up
+            if ring.time < min(known.last + self._window, known.since + LONGEST_US):
+                return self._goes_on(known, known.since, ring)
             known = self._known[cause] = _Of()
         rings = [*(other for other in known.rings if other.entity != ring.entity), ring]
-        newest = max(other.time for other in rings)
-        rings = [other for other in rings if other.time > newest - self._window]
-        if len(rings) < self._entities:
-            known.rings = rings
+        near = [other for other in rings if abs(other.time - ring.time) < self._window]
+        if len(near) < self._entities:
+            known.rings = rings[-2 * self._entities :]  # more than are needed: one wrong clock hides no incident
             return None
-        self._known[cause] = _Of([], ring.time, newest, max(other.step for other in rings))
-        return Told(ring.time, tuple(rings))
+        newest = max(other.time for other in near)
+        self._known[cause] = _Of([], ring.time, newest, max(other.step for other in near))
+        return Told(ring.time, tuple(near))
 
     def _goes_on(self, known: _Of, since: int, ring: Ring) -> Told:
         worse = ring.step > known.step

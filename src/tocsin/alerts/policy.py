@@ -250,9 +250,8 @@ class AlertPolicy:
     def _digest(self, rows: FlaggedRows, day: int, beyond: list[Message]) -> Alert:
         """One message in place of all others of a day."""
         date = np.datetime64(day, "D")
-        whole = replace(
-            beyond[0], id=identify("digest", f"day {date}"), rows=[row for item in beyond for row in item.rows]
-        )
+        every = [row for message in beyond for row in message.rows]
+        whole = Message(identify("digest", f"day {date}"), beyond[0].row, cause="", rows=every)
         return replace(
             alert(rows, whole, self.model, generated=self.generated),
             entity="",
