@@ -24,8 +24,8 @@ NOW = 1_790_000_000_000_000
 class Moody(Sink):
     """Fails as often as it is told, then takes everything; may be held up."""
 
-    def __init__(self, *, fails: int = 0, stays: bool = False, broken: bool = False) -> None:
-        self.fails, self.stays, self.broken = fails, stays, broken
+    def __init__(self, *, fails: int = 0, stays: bool = False, broken: bool = False, never: str = "") -> None:
+        self.fails, self.stays, self.broken, self.never = fails, stays, broken, never
         self.got: list[str] = []
         self.entities: list[str] = []
         self.goes = threading.Event()
@@ -42,6 +42,8 @@ class Moody(Sink):
             if self.broken:
                 raise RuntimeError("a fault in a library")
             raise DeliveryError("moody", "status 503", "status 200")
+        if self.never in [alert.id for alert in alerts]:
+            raise DeliveryError("moody", "status 400", "status 200")
         self.got += [alert.id for alert in alerts]
         self.entities += [alert.entity for alert in alerts]
 
@@ -93,7 +95,7 @@ def test_what_a_sink_refuses_is_tried_until_it_is_taken(begin: Callable[..., Out
     outbox.offer(alerts(3), NOW)
     assert len(settled(outbox, 3)) == 3
     outbox.stop(5.0)
-    assert sink.got == [alert.id for alert in alerts(3)]
+    assert sorted(sink.got) == [alert.id for alert in alerts(3)]
     assert log.counters()['tocsin_deliveries_put_off_total{sink="sink"}'] == before + 5
 
 
@@ -135,7 +137,7 @@ def test_what_finds_no_room_comes_from_the_journal_in_its_turn(
 
 
 def test_after_a_day_an_alert_is_given_up_and_the_next_one_is_tried(begin: Callable[..., Outbox]) -> None:
-    sink = Moody(fails=1)
+    sink = Moody(fails=2)
     outbox = begin(lambda: NOW + 2 * DAY, sink=sink)
     old, new = alerts(2)
     sink.goes.clear()
@@ -145,6 +147,19 @@ def test_after_a_day_an_alert_is_given_up_and_the_next_one_is_tried(begin: Calla
     receipts = settled(outbox, 2)
     outbox.stop(5.0)
     assert receipts == [Receipt(old.id, "sink", "given_up"), Receipt(new.id, "sink", "delivered")]
+
+
+def test_an_alert_that_is_always_refused_holds_up_no_other(begin: Callable[..., Outbox]) -> None:
+    poison, *others = alerts(60)
+    sink = Moody(never=poison.id)
+    outbox = begin(sink=sink)
+    outbox.offer([poison, *others[:40]], NOW)
+    assert len(settled(outbox, 40)) == 40
+    outbox.offer(others[40:], NOW)
+    assert len(settled(outbox, 19)) == 19
+    assert outbox.waiting == {"sink": 1}
+    outbox.stop(5.0)
+    assert sink.got == [alert.id for alert in others]
 
 
 def test_a_service_that_stops_does_not_wait_for_a_sink_that_refuses(begin: Callable[..., Outbox]) -> None:

@@ -7,6 +7,7 @@ later each time, and leaves a receipt; the stream commits the receipts and hands
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -100,6 +101,13 @@ class _Carrier:
         self._first_wait_s = first_wait_s
         self._wait_s = first_wait_s
         self._queue: deque[Waiting] = deque()
+        self._refused: deque[Waiting] = deque()
+        """Those that were refused alone: whoever comes later does not wait for them."""
+        self._again_at = 0.0
+        """When the first of these is tried again, on a clock that only grows."""
+        self._size = TOGETHER
+        self._in_hand = 0
+        """Alerts that are being written."""
         self._receipts: list[Receipt] = []
         self._behind = True
         """The journal may hold more than the queue."""
@@ -112,25 +120,26 @@ class _Carrier:
     @property
     def queued(self) -> int:
         with self._changed:
-            return len(self._queue)
+            return len(self._queue) + len(self._refused) + self._in_hand
 
     @property
     def hungry(self) -> bool:
         with self._changed:
-            return self._behind and not self._queue and not self._unsettled
+            return self._behind and not (self._queue or self._in_hand or self._unsettled)
 
     def offer(self, alerts: Sequence[Waiting]) -> None:
         with self._changed:
             if self._behind:
                 return  # they come in their turn, from the journal
-            room = MOST_QUEUED - len(self._queue)
+            room = MOST_QUEUED - len(self._queue) - len(self._refused)
             self._queue.extend(alerts[:room])
             self._behind = len(alerts) > room
             self._changed.notify()
 
     def refill(self, alerts: Sequence[Waiting]) -> None:
         with self._changed:
-            self._queue.extend(alerts)
+            held = {alert.id for alert, _ in self._refused}
+            self._queue.extend(item for item in alerts if item[0].id not in held)
             self._behind = len(alerts) >= MOST_QUEUED
             self._changed.notify()
 
@@ -161,40 +170,48 @@ class _Carrier:
             else:
                 observe.alerts_sent(self._key, len(together))
                 self._settle([Receipt(alert.id, self._key, "delivered") for alert, _ in together])
-                self._wait_s = self._first_wait_s
+                self._wait_s, self._size = self._first_wait_s, min(2 * self._size, TOGETHER)
         self._sink.close()
 
     def _shown(self, alert: Alert) -> Alert:
         return alert.named(self._name) if self._sink.shows_names else alert
 
     def _next(self) -> list[Waiting] | None:
-        """The next alerts, left in the queue until they are settled; None at the end."""
+        """The next alerts; None at the end."""
         with self._changed:
             while not self._queue and not self._ends:
-                self._changed.wait()
-            return [self._queue[place] for place in range(min(TOGETHER, len(self._queue)))] or None
+                wait_s = self._again_at - time.monotonic() if self._refused else None
+                if wait_s is not None and wait_s <= 0.0:
+                    self._in_hand = 1
+                    return [self._refused.popleft()]
+                self._changed.wait(wait_s)
+            self._in_hand = min(self._size, len(self._queue))
+            return [self._queue.popleft() for _ in range(self._in_hand)] or None
 
     def _settle(self, receipts: list[Receipt]) -> None:
         with self._changed:
-            for _ in receipts:
-                self._queue.popleft()
+            self._in_hand = 0
             self._unsettled += len(receipts)
             self._receipts += receipts
 
     def _put_off(self, together: list[Waiting], reason: str) -> None:
-        oldest = self._now() - round(GIVE_UP_S * SECOND)
-        given_up = [Receipt(alert.id, self._key, "given_up") for alert, committed in together if committed < oldest]
-        if given_up:  # those that wait longest stand first
-            live.delivery_given_up(self._key, len(given_up))
-            self._settle(given_up)
+        """Find out which of several is refused; let one that is refused alone wait behind all others."""
+        alone = len(together) == 1
+        if alone and together[0][1] < self._now() - round(GIVE_UP_S * SECOND):
+            live.delivery_given_up(self._key, 1)
+            self._settle([Receipt(together[0][0].id, self._key, "given_up")])
             return
         live.delivery_put_off(self._key, len(together), self._wait_s, reason)
         with self._changed:
-            if self._ends:
-                self._queue.clear()
-                return
+            self._in_hand = 0
+            if alone:
+                self._refused.extend(together)
+                self._again_at = time.monotonic() + self._wait_s
+            else:
+                self._queue.extendleft(reversed(together))
+                self._size = 1
             self._changed.wait_for(lambda: self._ends, self._wait_s)
-            if self._ends:
+            if self._ends:  # what nobody took waits in the journal
                 self._queue.clear()
         self._wait_s = min(2 * self._wait_s, LONGEST_WAIT_S)
 
