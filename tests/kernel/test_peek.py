@@ -15,7 +15,7 @@ from tocsin.kernel.program import Operation, Program
 from tocsin.kernel.run import Kernel
 from tocsin.records import SECOND, Batch
 
-PROPERTY = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+PROPERTY = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 COUNT = Operation("panes", (), ("rows",), {"pane_us": SECOND, "panes": 12, "statistics": ["count"], "min_count": 1})
 
 

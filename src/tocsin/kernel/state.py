@@ -133,7 +133,7 @@ class KernelState:
         found = self.entities.imitate(live.entities, name)
         if found >= 0:
             start = SCRATCH + self.words * found
-            self.memory[SCRATCH : SCRATCH + self.words] = live.memory[start : start + self.words]
+            self.frame.whole[SCRATCH : SCRATCH + self.words] = live.frame.whole[start : start + self.words]
 
     def take(self, row: int, name: Any, times: Any, rows: Any, out: Any) -> int:
         """Take one row of many, and write its features; the answer are its marks."""

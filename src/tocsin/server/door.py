@@ -22,7 +22,7 @@ from tocsin.server.policy import ADMIN, Role, Rule, rule_of
 from tocsin.server.rates import Rates
 
 BODY_S, REQUEST_S = 10.0, 30.0
-"""For a body to arrive, and for a request as a whole."""
+"""For a body to arrive, and for what FastAPI does then."""
 MOST_ACTIVE = 512
 """Requests at work at once."""
 MOST_HELD = 1 << 24
@@ -76,7 +76,7 @@ class Limits:
     per_second
         Requests of one key, or of one address without a key.
     body_s, request_s
-        Seconds for a body, and for a request as a whole.
+        Seconds for a body to arrive (and be scored), and for everything that takes longer.
     active
         Requests at work at once.
     """
@@ -134,14 +134,15 @@ class Door:
         visit = _Visit()
         self._active += 1
         try:
-            async with asyncio.timeout(self._limits.request_s):
-                await self._serve(scope, receive, answering, visit)
+            async with asyncio.timeout(self._limits.body_s) as deadline:
+                await self._serve(scope, receive, answering, visit, deadline)
         except Fault as fault:
             await answering.refuse(fault, hang_up=not visit.arrived)
         except TocsinError as error:
             await answering.refuse(Fault.of(error), hang_up=not visit.arrived)
         except TimeoutError:
-            await answering.refuse(Fault(503, f"no answer within {self._limits.request_s:g} s"), hang_up=True)
+            late = Fault(503, "no answer in time") if visit.arrived else Fault(408, "no whole body in time")
+            await answering.refuse(late, hang_up=True)
         except _Gone:
             pass
         except Exception as error:  # noqa: BLE001  # whatever breaks breaks one request
@@ -152,7 +153,9 @@ class Door:
             self._held -= visit.held
             rest.answered(visit.route, answering.status)
 
-    async def _serve(self, scope: Scope, receive: Receive, answering: _Answering, visit: _Visit) -> None:
+    async def _serve(
+        self, scope: Scope, receive: Receive, answering: _Answering, visit: _Visit, deadline: asyncio.Timeout
+    ) -> None:
         headers = _headers(scope)
         rule = _rule(scope)
         visit.route = rule.path
@@ -165,6 +168,7 @@ class Door:
         if handler := self._hot.get(rule.path):
             await answering.answer(await handler(request))
             return
+        deadline.reschedule(asyncio.get_running_loop().time() + self._limits.request_s)
         scope["state"] = {"role": role}
         await self._app(scope, _replayed(request.body), answering.pass_on)
 
@@ -203,27 +207,22 @@ class Door:
 
     async def _body(self, rule: Rule, headers: Mapping[bytes, bytes], receive: Receive, visit: _Visit) -> bytes:
         most = self._limits.body if rule.types else 0
-        too_large = Fault(413, f"more than {most:,} bytes", "fewer" if most else "no body")
         if int(headers.get(b"content-length", b"0")) > most:
-            raise too_large
+            raise _too_large(most)
         pieces = []
-        try:
-            async with asyncio.timeout(self._limits.body_s):
-                while not visit.arrived:
-                    message = await receive()
-                    if message["type"] == "http.disconnect":
-                        raise _Gone
-                    piece = message.get("body", b"")
-                    visit.held += len(piece)
-                    self._held += len(piece)
-                    if visit.held > most:
-                        raise too_large
-                    if self._held > MOST_HELD + self._limits.body:
-                        raise Fault(503, "many large requests at once", headers=((b"retry-after", b"1"),))
-                    pieces.append(piece)
-                    visit.arrived = not message.get("more_body", False)
-        except TimeoutError:
-            raise Fault(408, f"no whole body within {self._limits.body_s:g} s") from None
+        while not visit.arrived:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise _Gone
+            piece = message.get("body", b"")
+            visit.held += len(piece)
+            self._held += len(piece)
+            if visit.held > most:
+                raise _too_large(most)
+            if self._held > MOST_HELD + self._limits.body:
+                raise Fault(503, "many large requests at once", headers=((b"retry-after", b"1"),))
+            pieces.append(piece)
+            visit.arrived = not message.get("more_body", False)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
@@ -305,6 +304,10 @@ def _body_type(rule: Rule, headers: Mapping[bytes, bytes]) -> str:
 def _without_port(host: str) -> str:
     name, colon, port = host.rpartition(":")
     return name if colon and port.isdigit() else host
+
+
+def _too_large(most: int) -> Fault:
+    return Fault(413, f"more than {most:,} bytes", "fewer" if most else "no body")
 
 
 def _later(wait_s: float, got: str) -> Fault:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from tocsin.observe import rest
 from tocsin.server.faults import Fault
@@ -20,7 +20,35 @@ HEAD_S = 10.0
 MAX_HEADERS, MAX_HEAD = 64, 16_384
 """Headers, and bytes of them and of the address together."""
 MOST_CONNECTIONS = 1_000
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 TOO_LARGE = Fault(431, "a larger head", f"{MAX_HEADERS} headers and {MAX_HEAD:,} bytes at most")
+
+
+class OneWrite:
+    """The transport of one answer: its head waits for the beginning of its body, and both go in one packet."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._head: bytes | None = None
+        self._begun = False
+
+    def write(self, data: bytes) -> None:
+        """Send, unless it is the head."""
+        if not self._begun and data != CONTINUE:
+            self._begun, self._head = True, data
+            return
+        head, self._head = self._head or b"", None
+        self._transport.write(head + data)
+
+    def close(self) -> None:
+        """Send what waits, and hang up."""
+        if self._head is not None:
+            self._transport.write(self._head)
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        """Whether nothing can be sent any more."""
+        return self._transport.is_closing()
 
 
 class GuardedProtocol(HttpToolsProtocol):
@@ -31,7 +59,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def __init__(self, *args: Any, **keywords: Any) -> None:
         super().__init__(*args, **keywords)
         self._deadline: asyncio.TimerHandle | None = None
-        self._head_bytes = self._unfinished = 0
+        self._unfinished = 0
         self._fault = Fault(400, "no request of HTTP/1.1")
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn narrows it so
@@ -62,24 +90,22 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Begin a head."""
         super().on_message_begin()
-        self._head_bytes = self._unfinished = 0
+        self._unfinished = 0
         if self._deadline is None:
             self._begin_head()
-
-    def on_url(self, url: bytes) -> None:
-        """Take a part of the address."""
-        self._count(url)
-        super().on_url(url)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header."""
-        self._count(name, value)
-        super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """Begin the request."""
         self._end_head()
+        size = len(self.url) + sum([len(name) + len(value) for name, value in self.headers])
+        if size > MAX_HEAD or len(self.headers) > MAX_HEADERS:
+            self._fault = TOO_LARGE
+            raise ValueError(TOO_LARGE.code)
         super().on_headers_complete()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        cycle.transport = OneWrite(self.transport)  # type: ignore[assignment]  # all that a cycle asks of its transport
+        super()._start_asgi_task(cycle, app)
 
     def send_400_response(self, msg: str) -> None:
         """Say what was wrong with the head, in the form of every answer, and hang up."""
@@ -93,12 +119,6 @@ class GuardedProtocol(HttpToolsProtocol):
             head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body)
             self.transport.write(STATUS_LINE[fault.status] + head + body)
         self.transport.close()
-
-    def _count(self, *parts: bytes) -> None:
-        self._head_bytes += sum(map(len, parts))
-        if self._head_bytes > MAX_HEAD or len(self.headers) >= MAX_HEADERS:
-            self._fault = TOO_LARGE
-            raise ValueError(TOO_LARGE.code)
 
     def _begin_head(self) -> None:
         self._deadline = self.loop.call_later(self.head_s, self._too_slow)

@@ -20,13 +20,13 @@ from tocsin.errors import SchemaError
 from tocsin.kernel.run import FeatureMatrix
 from tocsin.kernel.state import KernelState
 from tocsin.observe import rest
-from tocsin.privacy import Privacy
 from tocsin.records import ROW, Batch, Rejected, Scores, Vector
 from tocsin.schema import Schema
 from tocsin.scoring.work import Serving
 from tocsin.server.bodies import ScoreRequest, batch, batch_of
 from tocsin.server.faults import Fault
 from tocsin.server.site import Site
+from tocsin.system.project import Project
 
 REFUSED = "refused"
 """State of a row that the schema does not take."""
@@ -99,7 +99,7 @@ class Scoring:
 
     def _singles(self, serving: Serving, requests: Sequence[ScoreRequest]) -> list[bytes | Exception]:
         rows = batch([request.row for request in requests])
-        seen = _look(serving, self._site.project.privacy, rows, serving.scorer.state, range(rows.rows))
+        seen = _look(serving, self._site.project, rows, serving.scorer.state, range(rows.rows))
         answers: list[bytes | Exception] = [Fault(422, "")] * rows.rows
         for place, row in seen.refused.items():
             answers[place] = _misfit(row)
@@ -114,7 +114,7 @@ class Scoring:
         serving, before = self._site.serving(), request.window
         rows = batch([*(before or ()), request.row])
         state = serving.scorer.state if before is None else None
-        seen = _look(serving, self._site.project.privacy, rows, state, None)
+        seen = _look(serving, self._site.project, rows, state, None)
         if seen.refused:
             raise _misfit(next(iter(seen.refused.values())))
         scores = seen.scores
@@ -127,7 +127,7 @@ class Scoring:
 
     def _batch(self, body: bytes, type: str) -> bytes:
         serving, rows = self._site.serving(), batch_of(body, type)
-        seen = _look(serving, self._site.project.privacy, rows, serving.scorer.state, None)
+        seen = _look(serving, self._site.project, rows, serving.scorer.state, None)
         places, scores = seen.places, seen.scores
         state = np.full(rows.rows, REFUSED, dtype=object)
         flagged = np.zeros(rows.rows, dtype=bool)
@@ -146,7 +146,7 @@ class Scoring:
 
 
 def _look(
-    serving: Serving, privacy: Privacy, rows: Batch, state: KernelState | None, groups: Sequence[int] | None
+    serving: Serving, project: Project, rows: Batch, state: KernelState | None, groups: Sequence[int] | None
 ) -> _Seen:
     """What the model says of rows as they came; raises Fault where not even one could fit."""
     model = serving.scorer.model
@@ -156,17 +156,17 @@ def _look(
     except SchemaError as error:
         raise Fault.of(error) from None
     places = (typed[ROW] - 1).tolist() if typed.rows else []
-    hidden = _hidden(schema, privacy, typed)
+    hidden = _hidden(schema, project, typed)
     chosen = None if groups is None else [groups[place] for place in places]
     matrix = model.kernel.peek(hidden, state, chosen)
     return _Seen(places, matrix, model.judge(matrix, model.entities(hidden)), {row.row - 1: row for row in rejected})
 
 
-def _hidden(schema: Schema, privacy: Privacy, typed: Batch) -> Batch:
+def _hidden(schema: Schema, project: Project, typed: Batch) -> Batch:
     """Pseudonyms, as the stream has them; a name that is only asked about enters no table."""
-    if privacy.mode == "plain" or not schema.identities:
+    if project.config.privacy.identities == "plain" or not schema.identities:
         return typed
-    hidden = {}
+    privacy, hidden = project.privacy, {}
     for name in schema.identities:
         hidden[name] = np.empty(typed.rows, dtype=object)
         hidden[name][:] = [privacy.pseudonym(value) for value in typed[name].tolist()]
