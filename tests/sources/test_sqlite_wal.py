@@ -195,12 +195,14 @@ def test_reading_goes_on_behind_a_position(tmp_path: Path) -> None:
     assert [batch[ROW].tolist() for batch in batches] == [[8, 9]]
 
 
-def test_without_protobuf_the_extra_is_named() -> None:
+def test_without_protobuf_events_are_read_and_for_all_else_the_extra_is_named() -> None:
     script = (
         "import sys; sys.modules['google.protobuf'] = None\n"
         "from tocsin.component import part\n"
         "from tocsin.errors import MissingExtraError\n"
-        "try:\n    part('sources', 'sqlite_wal')\nexcept MissingExtraError as error:\n    print(error.problem.hint)"
+        "kind = part('sources', 'sqlite_wal')\n"
+        "print(kind(path='x', message='event').message)\n"
+        "try:\n    kind(path='x')\nexcept MissingExtraError as error:\n    print(error.problem.hint)"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=os.environ)
-    assert done.stdout == "pip install 'tocsin[wal]'\n"
+    assert done.stdout == "event\npip install 'tocsin[wal]'\n"

@@ -89,7 +89,9 @@ class Source(Part):
         """This batch, the last one read, is done with; reading may resume behind it. Nobody else is told yet."""
 
     def confirm(self) -> None:
-        """All that was acknowledged is kept for good: a broker may forget it.
+        """All that was acknowledged is kept for good: a broker may forget it, a log of Tocsin's own delete it.
+
+        Where positions can be read again, this is said when a checkpoint is written, and else with every commit.
 
         Raises
         ------

@@ -273,3 +273,10 @@ def _column(values: list[Any]) -> Column:
     if isinstance(values[0], str):
         return object_column(values)
     return np.array(values, dtype=np.uint64 if isinstance(values[0], int) else np.float64)
+
+
+READERS: dict[str, tuple[Any, Any]] = {
+    "flow": (flow_values, flow_columns),
+    "device": (device_values, device_columns),
+}
+"""By what an envelope carries: what is read of one, and the columns of several."""

@@ -141,6 +141,12 @@ class FileSource(Source):
             raise LimitExceeded(self.path, f"{len(files):,} files", f"at most {MAX_FILES:,}", "narrow the pattern")
         return files
 
+    def _expect_folder(self) -> None:
+        """Raise DataError if there is nowhere to wait for files."""
+        if not self._folder().is_dir():
+            got = f"nowhere to look for {self.path!r}"
+            raise DataError(snake_case(type(self).__name__), got, "a folder", self._hint())
+
     def _folder(self) -> Path:
         """The one that all files lie below."""
         steps = takewhile(lambda step: not set("*?[") & set(step), Path(self.path).parent.parts)

@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tocsin.component import snake_case
-from tocsin.errors import DataError
 from tocsin.observe import live
 from tocsin.records import ROW, Batch, Position, Rejected
 from tocsin.sources.base import RowsPerBatch, last_row
@@ -106,9 +105,7 @@ class FollowedSource(TextFileSource):
         if not self.follow:
             super().open(resume)
             return
-        if not self._folder().is_dir():
-            got = f"nowhere to look for {self.path!r}"
-            raise DataError(snake_case(type(self).__name__), got, "a folder", self._hint())
+        self._expect_folder()
         self.close()
         self._left_out = set()
         known = known_files(resume.offsets if resume else {})

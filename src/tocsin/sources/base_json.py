@@ -6,8 +6,9 @@ Source: RFC 8259; NaN and numbers beyond a double are refused.
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import chain
+from itertools import chain, islice
 from os import SEEK_END
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ MAX_ARRAY = 1 << 26
 """Bytes of a file that is one array: it is read whole."""
 MAX_LAYOUTS = 1_000
 """Sequences of keys that are remembered."""
+FEW = 20
+"""One line in so many may be odd, and the others are still taken all at once."""
 _LEAVES = frozenset({str, int, float, bool, type(None)})
 
 Object = dict[str, Any]
@@ -48,12 +51,6 @@ class JsonSource(FollowedSource):
         """The columns of values with these names; asked once for all rows alike."""
         return names
 
-    def read_lines(self, name: str, blocks: Iterable[tuple[int, Sequence[bytes]]]) -> Iterator[Batch]:
-        """Rows of lines that lie in no file: the number of a first line, greater than those before, and some lines."""
-        layouts = _Layouts(self._named)
-        pieces = (self._lines(layouts, name, row, lines, {}) for row, lines in blocks)
-        yield from self._grouped(name, chain.from_iterable(pieces))
-
     def read_objects(self, name: str, objects: Iterable[tuple[int, Any, str]]) -> Iterator[Batch]:
         """Rows of values that lie in no file.
 
@@ -64,21 +61,21 @@ class JsonSource(FollowedSource):
         objects
             Place, value and text, the places ascending from 1 or more; a value that is no object is refused.
         """
-        yield from self._grouped(name, gathered(name, self._rows(_Layouts(self._named), objects)))
+        yield from self._grouped(name, gathered(name, self._rows(Layouts(self._named), objects)))
 
     def _records(self, stream: Stream, file: str) -> Iterator[Records | Rejected]:
         if not _is_array(stream.peek(MAX_RAW)):
             yield from self._continued(stream, file)
             return
-        layouts = _Layouts(self._named)
+        layouts = Layouts(self._named)
         yield from gathered(file, self._rows(layouts, ((*item, "") for item in enumerate(_array(stream), 1))))
 
     def _continued(self, stream: Stream, file: str) -> Iterator[Records | Rejected]:
-        layouts = _Layouts(self._named)
+        layouts = Layouts(self._named)
         lines = Lines(stream)
         for block in iter(lines.block, []):
             row = lines.number - len(block) + 1
-            yield from self._lines(layouts, file, row, block, lines.refused)
+            yield from self.lines_as_records(layouts, file, row, block, lines.refused)
 
     def _packed(self, beginning: bytes) -> bool:
         return _is_array(beginning) or super()._packed(beginning)
@@ -86,31 +83,43 @@ class JsonSource(FollowedSource):
     def _whole(self, path: str) -> bool:
         return super()._whole(path) and _is_closed(path)
 
-    def _lines(
-        self, layouts: _Layouts, file: str, row: int, lines: Sequence[Line], refused: dict[int, Problem]
+    def lines_as_records(
+        self, layouts: Layouts, file: str, row: int, lines: Sequence[Line], refused: dict[int, Problem]
     ) -> Iterator[Records | Rejected]:
-        values = None if refused else self._alike(layouts, lines)
-        if values is None:
+        """The records of lines, the first of which has this number; those in `refused` are taken out of it."""
+        keys, values, odd = self._sifted(lines, {number - row for number in refused})
+        if len(odd) * FEW > len(lines):
             yield from gathered(file, self._rows(layouts, _objects(row, lines, refused)))
-        else:
-            yield Records(range(row, row + len(lines)), layouts.known, values, sum(map(len, lines)))
+            return
+        layout, known, first = layouts.of(keys), layouts.known, 0
+        for place in [*odd, len(lines)]:
+            if place > first:
+                alike = [(layout, value) for value in values[first:place]]
+                yield Records(range(row + first, row + place), known, alike, sum(map(len, lines[first:place])))
+            yield from gathered(file, self._rows(layouts, _objects(row + place, lines[place : place + 1], refused)))
+            first = place + 1
 
-    def _alike(self, layouts: _Layouts, lines: Sequence[Line]) -> list[Any] | None:
-        """The rows of lines, all at once, if all of them are flat objects with the same keys."""
-        try:
-            objects = list(map(orjson.loads, lines))
-        except orjson.JSONDecodeError:
-            return None
-        rows = list(map(self._row, objects)) if set(map(type, objects)) == {dict} else [Problem("", "")]
-        if set(map(type, rows)) != {dict} or len(keys := set(map(tuple, rows))) != 1:
-            return None
-        values = [tuple(row.values()) for row in rows if isinstance(row, dict)]
-        if len(values[0]) > MAX_COLUMNS or not _LEAVES.issuperset(map(type, chain.from_iterable(values))):
-            return None
-        layout = layouts.of(keys.pop())
-        return [(layout, row) for row in values]
+    def _sifted(self, lines: Sequence[Line], odd: set[int]) -> tuple[Keys, list[tuple[Any, ...]], list[int]]:
+        """The keys that most lines have as flat objects, the values of all, and the places of those that are odd."""
+        objects = _parsed(lines)
+        if set(map(type, objects)) != {dict}:
+            odd |= {place for place, item in enumerate(objects) if type(item) is not dict}
+            objects = [item if type(item) is dict else {} for item in objects]
+        rows: list[Any] = list(map(self._row, objects))
+        if set(map(type, rows)) != {dict}:
+            odd |= {place for place, row in enumerate(rows) if type(row) is not dict}
+            rows = [row if type(row) is dict else {} for row in rows]
+        keys = list(map(tuple, rows))
+        (usual, _), *others = Counter(keys).most_common(2)
+        if others:
+            odd |= {place for place, key in enumerate(keys) if key != usual}
+        values = [tuple(row.values()) for row in rows]
+        if not _LEAVES.issuperset(map(type, chain.from_iterable(values))):
+            odd |= {place for place, row in enumerate(values) if not _LEAVES.issuperset(map(type, row))}
+        none_fit = not 0 < len(usual) <= MAX_COLUMNS
+        return usual, values, list(range(len(lines))) if none_fit else sorted(odd)
 
-    def _rows(self, layouts: _Layouts, objects: Iterable[tuple[int, Any, str]]) -> Iterator[tuple[int, Any, Any, str]]:
+    def _rows(self, layouts: Layouts, objects: Iterable[tuple[int, Any, str]]) -> Iterator[tuple[int, Any, Any, str]]:
         for place, value, text in objects:
             row = self._row(value) if isinstance(value, dict) else _no_object(value)
             flat = row if isinstance(row, Problem) else _flat(row)
@@ -138,7 +147,7 @@ class JsonSource(FollowedSource):
         return columns
 
 
-class _Layouts:
+class Layouts:
     """The layouts of rows, each of them once, as long as all their columns fit into one batch."""
 
     def __init__(self, named: Callable[[Layout], Layout]) -> None:
@@ -187,6 +196,17 @@ def _no_object(value: Any) -> Problem:
     if isinstance(value, Problem):
         return value
     return Problem("not_an_object", f"a JSON {type(value).__name__}, wanted an object")
+
+
+def _parsed(lines: Sequence[Line]) -> list[Any]:
+    """What lines hold; a problem where one holds no JSON."""
+    found: list[Any] = []
+    while len(found) < len(lines):
+        try:
+            found.extend(map(orjson.loads, islice(lines, len(found), None)))
+        except orjson.JSONDecodeError as error:  # what came before it is in the list already
+            found.append(Problem("not_json", str(error)))
+    return found
 
 
 def _objects(row: int, lines: Sequence[Line], refused: dict[int, Problem]) -> Iterator[tuple[int, Any, str]]:

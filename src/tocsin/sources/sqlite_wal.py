@@ -1,72 +1,61 @@
-"""Write-ahead databases of AMOSKYS: the SQLite table in which agents and event bus keep their envelopes.
+"""Write-ahead databases: the embedded log, and the table in which AMOSKYS's agents and event bus keep envelopes.
 
-Source: SQLite, "Write-Ahead Logging" and "Uniform Resource Identifiers"; `base_envelopes` for what lies within.
+Source: SQLite, "Write-Ahead Logging"; `base_wal_pages` for how it is read, `base_event_log` and `base_envelopes` for
+what lies within.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing
-from dataclasses import dataclass, field
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
 from hashlib import sha256
-from os import SEEK_END
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 import numpy as np
 
-from tocsin.records import Batch, Column, Rejected
-from tocsin.sources.base import RowsPerBatch
-from tocsin.sources.base_envelopes import (
-    BadEnvelope,
-    Envelope,
-    FlowEvent,
-    checksum_of,
-    device_columns,
-    device_values,
-    flow_columns,
-    flow_values,
-    opened,
-)
-from tocsin.sources.base_files import MAX_COLUMNS, MAX_RAW, BrokenFile, FileSource
+from tocsin.component import optional_packages, snake_case
+from tocsin.errors import TocsinError
+from tocsin.observe import live
+from tocsin.records import Batch, Column, Position, Rejected
+from tocsin.sources.base import RowsPerBatch, last_row
+from tocsin.sources.base_event_log import is_event_log, prune
+from tocsin.sources.base_event_rows import MAX_EVENT_ROW, EventReader
+from tocsin.sources.base_files import MAX_COLUMNS, MAX_RAW, FileSource
+from tocsin.sources.base_messages import PLACES
+from tocsin.sources.base_wal_pages import Page, ever_written, pages, parts_of, stamp_of, whole_pages
 
 MAX_ENVELOPE = 131_072
 """Bytes of an envelope, as the event bus limits them, and of whatever else a row holds."""
-_BATCH_BYTES = 1 << 25
-"""Envelopes after which a batch is full, however few its rows."""
-_WAIT_S = 1.0
-"""For a writer that has locked the whole database."""
-_HEADER_BYTES, _FRAME_HEADER_BYTES = 32, 24
-"""Of a `-wal` file, and of each frame in it, which is followed by one page."""
+LOOK_S = 0.02
+"""Between two looks at a file that is followed."""
+LIST_S = 1.0
+"""Between two looks at what the pattern names."""
+REST_S = 5.0
+"""Before a file is tried again that could not be read."""
+_PARTING_S = 0.5
 
 TABLE = (
     "CREATE TABLE wal (id INTEGER PRIMARY KEY AUTOINCREMENT, idem TEXT NOT NULL, ts_ns INTEGER NOT NULL,"
     " bytes BLOB NOT NULL, checksum BLOB NOT NULL)"
 )
-_PAGE = "SELECT rowid, idem, bytes, checksum FROM wal WHERE rowid > ? AND rowid <= ? ORDER BY rowid LIMIT ?"
-_REASONS = {
-    "SQLITE_NOTADB": "wrong_format",
-    "SQLITE_CORRUPT": "corrupt",
-    "SQLITE_BUSY": "locked",
-    "SQLITE_LOCKED": "locked",
-    "SQLITE_ERROR": "no_table",
-}
-
-Message = Literal["flow", "device"]
-_READERS: dict[Message, tuple[Any, Any]] = {
-    "flow": (flow_values, flow_columns),
-    "device": (device_values, device_columns),
-}
+Message = Literal["flow", "device", "event"]
 
 
 class SqliteWal(FileSource):
-    """Read the envelopes that AMOSKYS keeps in SQLite, while its agents go on writing.
+    """Read the embedded log, or the envelopes that AMOSKYS keeps in SQLite, while others go on writing.
 
-    The database is opened for reading alone and for one batch at a time: nothing is deleted, marked or checkpointed,
-    and no writer waits. What is appended after a file's turn has come is read from the position next time. Every
-    envelope must match its checksum and its row's key; all others are refused with a reason. The column
+    The database is opened for reading alone and for one page at a time: nothing is deleted, marked or checkpointed, and
+    no writer waits. What is appended after a file's turn has come is read from the position next time. Every row must
+    match its checksum, and an envelope its row's key; all others are refused with a reason. The column
     `idempotency_key` as the schema's key makes an envelope count once, in however many files it lies.
+
+    With `message: event` it is the log that `tocsin append` and `POST /v1/events` write: a row of it holds up to 10,000
+    JSON objects, flattened one level as in `jsonl`. Of such a log, and of no other, what the stream needs no more is
+    deleted.
 
     Flows become the columns of the `flows` preset: `bytes_in` is what the source of a flow sent (`bytes_sent`),
     `bytes_out` what it got back (`bytes_recv`); AMOSKYS counts no packets, and a duration that a flow does not tell is
@@ -78,20 +67,37 @@ class SqliteWal(FileSource):
     path
         A database or a pattern with `*`, `?`, `[...]` and `**`, such as `wal/*.db`.
     message
-        What the envelopes carry that become rows, `flow` or `device`; those with another message are refused.
+        What becomes rows: the `flow` or the `device` of envelopes, those with another message are refused; or `event`.
     rows
         Rows per batch at most.
+    follow
+        Go on with what is appended, and with new databases.
     """
 
-    def __init__(self, *, path: str, message: Message = "flow", rows: RowsPerBatch = 10_000) -> None:
+    _elapsed: Callable[[], float] = staticmethod(time.monotonic)
+    """Seconds that only grow."""
+    _sleep: Callable[[float], None] = staticmethod(time.sleep)
+
+    def __init__(
+        self, *, path: str, message: Message = "flow", rows: RowsPerBatch = 10_000, follow: bool = False
+    ) -> None:
         super().__init__(path=path, rows=rows)
         self.message: Message = message
+        self.follow = follow
+        if message != "event":
+            with optional_packages("$.source.message"):
+                import tocsin.sources.base_envelopes  # noqa: F401  # what is missing is said now
+        self._events = EventReader(path=path, rows=rows)
         self._names: set[str] = set()
         """Of columns; the first to come stay."""
+        self._growing: Iterator[Batch | None] = iter(())
+        self._pruning: threading.Thread | None = None
 
     @classmethod
     def example(cls, folder: Path) -> Self:
         """Six envelopes, the third damaged after its checksum was made."""
+        from tocsin.sources.base_envelopes import Envelope, FlowEvent, checksum_of  # Protocol Buffers is an extra
+
         with closing(sqlite3.connect(folder / "example.db")) as database, database:
             database.execute(TABLE)
             for second in range(6):
@@ -103,18 +109,133 @@ class SqliteWal(FileSource):
                 database.execute("INSERT INTO wal (idem, ts_ns, bytes, checksum) VALUES (?, ?, ?, ?)", row)
         return cls(path=str(folder / "*.db"), rows=2)
 
+    def open(self, resume: Position | None = None) -> None:
+        """Find the databases; one that is followed need not be there yet, but its folder. Raises as other files do."""
+        self._events = EventReader(path=self.path, rows=self.rows)
+        if not self.follow:
+            super().open(resume)
+            return
+        self._expect_folder()
+        self._behind, self._left_out, self._batches = dict(resume.offsets if resume else {}), set(), iter(())
+        self._growing = self._as_they_grow(dict(self._behind))
+
+    def read(self, timeout_s: float) -> Batch | None:
+        """The next rows of one database; None if none came in time."""
+        if not self.follow or self._batches is None:
+            return super().read(timeout_s)
+        until = self._elapsed() + timeout_s
+        while (batch := next(self._growing)) is None and (left := until - self._elapsed()) > 0:
+            self._sleep(min(left, LOOK_S))
+        return batch
+
+    @property
+    def endless(self) -> bool:
+        """Whether it follows."""
+        return self.follow
+
+    @property
+    def ended(self) -> bool:
+        """Whether the last row is read; never, if it follows."""
+        return not self.follow and super().ended
+
+    def confirm(self) -> None:
+        """Delete what was acknowledged of logs that are Tocsin's own, beside the stream."""
+        if self.message == "event" and not (self._pruning and self._pruning.is_alive()):
+            done = {file: row // PLACES - 1 for file, row in self._behind.items()}
+            self._pruning = threading.Thread(target=_prune, args=(done,), name="pruning", daemon=True)
+            self._pruning.start()
+
+    def close(self) -> None:
+        """Forget the databases."""
+        super().close()
+        self._growing = iter(())
+        if self._pruning:
+            self._pruning.join(_PARTING_S)  # what it has not deleted then stays for another time
+
     def read_file(self, file: str, path: str, behind: int) -> Iterator[Batch]:
-        for page in _pages(path, behind, self.rows):
-            if page.rows or page.problems:
-                yield self._batch(file, page)
+        for page in whole_pages(path, self._id_before(behind), self.rows, self._most_bytes):
+            yield from self._rows_of(file, page, behind)
         try:
             self._digests[file] = _digest(path)
         except OSError as error:
             yield self._marked(file, {}, np.arange(0), [Rejected(file, 0, "unreadable_file", str(error))])
 
-    def _batch(self, file: str, page: _Page) -> Batch:
-        values_of, columns_of = _READERS[self.message]
-        rows, values, rejected = [], [], [Rejected(file, *problem) for problem in page.problems]
+    def _as_they_grow(self, behind: dict[str, int]) -> Iterator[Batch | None]:
+        """Batches for ever, None where there is nothing to read."""
+        seen: dict[str, object] = {}
+        rest: dict[str, float] = {}
+        files: dict[str, str] = {}
+        listed_at = float("-inf")
+        while True:
+            if self._elapsed() >= listed_at + LIST_S:
+                files, listed_at = self._matching(), self._elapsed()
+            nothing = True
+            for file, path in files.items():
+                stamp = _stamp(path)
+                if stamp is None or stamp == seen.get(file) or self._elapsed() < rest.get(file, 0.0):
+                    continue
+                seen[file] = stamp
+                if self._begun_anew(file, path, behind.get(file, 0)):
+                    behind[file] = 0
+                for batch in self._appended(file, path, behind):
+                    nothing = False
+                    yield batch
+                    if any(not item.row for item in batch.rejected):
+                        rest[file] = self._elapsed() + REST_S
+                        del seen[file]
+            if nothing:
+                yield None
+
+    def _appended(self, file: str, path: str, behind: dict[str, int]) -> Iterator[Batch]:
+        start = behind.get(file, 0)
+        for page in pages(path, self._id_before(start), self.rows, self._most_bytes):
+            for batch in self._rows_of(file, page, start):
+                behind[file] = max(start, last_row(batch)[1])
+                yield batch
+            if page.rows:
+                behind[file] = self._number(page.rows[-1][0], last=True)
+
+    def _begun_anew(self, file: str, path: str, behind: int) -> bool:
+        """Whether a log holds less than was read of it: it is another one."""
+        ever = ever_written(path) if behind else None
+        if ever is None or self._id_before(behind) <= ever:
+            return False
+        live.event_log_begun_anew(snake_case(type(self).__name__), file)
+        self._behind.pop(file, None)
+        return True
+
+    @property
+    def _most_bytes(self) -> int:
+        return MAX_EVENT_ROW if self.message == "event" else MAX_ENVELOPE
+
+    def _number(self, id: int, *, last: bool = False) -> int:
+        """The number of the first row that comes of one in the table, or of the last that can."""
+        if self.message != "event":
+            return id
+        return id * PLACES + (PLACES - 1 if last else 1)
+
+    def _id_before(self, behind: int) -> int:
+        """The id behind which the table is read: of an id whose rows are not known to be all done, the one before."""
+        if self.message != "event" or not behind:
+            return behind
+        id, place = divmod(behind, PLACES)
+        return id if place == PLACES - 1 else id - 1
+
+    def _rows_of(self, file: str, page: Page, behind: int) -> Iterator[Batch]:
+        problems = [Rejected(file, row and self._number(row), *why) for row, *why in page.problems]
+        if self.message != "event":
+            if page.rows or problems:
+                yield self._envelopes(file, page, problems)
+            return
+        yield from self._events.batches(file, page.rows, behind)
+        if problems:
+            yield self._marked(file, {}, np.arange(0), problems)
+
+    def _envelopes(self, file: str, page: Page, rejected: list[Rejected]) -> Batch:
+        from tocsin.sources.base_envelopes import READERS, BadEnvelope, opened
+
+        values_of, columns_of = READERS[self.message]
+        rows, values = [], []
         for row, idem, data, checksum in page.rows:
             try:
                 values.append(values_of(opened(idem, data, checksum)))
@@ -133,131 +254,25 @@ class SqliteWal(FileSource):
         return {name: column for name, column in columns.items() if name in known}
 
 
-@dataclass(slots=True)
-class _Page:
-    """Rows of the table as they lie there, and what could not be read: row number, reason, detail."""
-
-    rows: list[tuple[int, Any, Any, Any]] = field(default_factory=list)
-    problems: list[tuple[int, str, str]] = field(default_factory=list)
-
-
-def _pages(path: str, behind: int, limit: int) -> Iterator[_Page]:
-    """What lies behind a row when the first page is asked for; a connection lives as long as one page is read."""
-    torn = _torn_bytes(path)
-    last: int | None = None
-    while last is None or behind < last:
-        page = _Page()
-        try:
-            with closing(_connected(path)) as database:
-                last = _newest(database) if last is None else last
-                _fill(page, database, (behind, last, limit))
-        except (sqlite3.Error, OSError, BrokenFile) as error:
-            page.problems.append((0, *_why(error)))
-            yield page
-            return
-        if not page.rows and not page.problems:
-            break
-        behind = max([*(row[0] for row in page.rows[-1:]), *(problem[0] for problem in page.problems)])
-        yield page
-    if torn and _torn_bytes(path) == torn:
-        yield _Page(problems=[(0, "truncated", "the -wal file beside the database breaks off")])
-
-
-def _connected(path: str) -> sqlite3.Connection:
-    database = _opened_as(path, "mode=ro")
+def _stamp(path: str) -> object:
     try:
-        database.execute("BEGIN")
-        database.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
-    except sqlite3.Error as error:
-        database.close()
-        # SQLite wants files beside a database that may be written to. Where they cannot be made, nobody writes.
-        if _name_of(error) != "SQLITE_CANTOPEN" or _wal_beside(path):
-            raise
-        return _opened_as(path, "immutable=1")
-    return database
-
-
-def _opened_as(path: str, how: str) -> sqlite3.Connection:
-    where = f"{Path(path).absolute().as_uri()}?{how}"
-    database = sqlite3.connect(where, uri=True, timeout=_WAIT_S, isolation_level=None)
-    database.text_factory = bytes
-    database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_ENVELOPE)
-    return database
-
-
-def _newest(database: sqlite3.Connection) -> int:
-    # A view could hide any amount of work behind the same name.
-    if not database.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'wal'").fetchone():
-        raise BrokenFile("no_table", "no table `wal` in this database")
-    newest: int | None = database.execute("SELECT max(rowid) FROM wal").fetchone()[0]
-    return newest or 0
-
-
-def _fill(page: _Page, database: sqlite3.Connection, span: tuple[int, int, int]) -> None:
-    """Read rows until the span or the page ends, or one that cannot be read is next; that one alone, if it is first."""
-    behind, last, limit = span
-    try:
-        _append(page, database, (behind, last, limit))
-    except sqlite3.DatabaseError:
-        # A cursor reads one row ahead and drops the row in hand if that fails, so that row is asked for alone.
-        behind = page.rows[-1][0] if page.rows else behind
-        try:
-            _append(page, database, (behind, last, 1))
-        except sqlite3.DataError as error:
-            row = database.execute("SELECT min(rowid) FROM wal WHERE rowid > ?", (behind,)).fetchone()[0]
-            page.problems.append((row, *_why(error)))
-
-
-def _append(page: _Page, database: sqlite3.Connection, span: tuple[int, int, int]) -> None:
-    size = 0
-    for row in database.execute(_PAGE, span):
-        page.rows.append(row)
-        size += len(row[2]) if isinstance(row[2], bytes) else 0
-        if size > _BATCH_BYTES:
-            return
-
-
-def _why(error: Exception) -> tuple[str, str]:
-    if isinstance(error, BrokenFile):
-        return error.reason, error.detail
-    if isinstance(error, sqlite3.DataError):
-        return "too_large", f"a value of more than {MAX_ENVELOPE:,} bytes"
-    return _REASONS.get("_".join(_name_of(error).split("_")[:2]), "unreadable_file"), str(error)
-
-
-def _name_of(error: Exception) -> str:
-    """What SQLite calls an error; "" for one that Python found."""
-    return getattr(error, "sqlite_errorname", "")
-
-
-def _wal_beside(path: str) -> Path | None:
-    """The `-wal` file of a database, if it holds anything."""
-    wal = Path(f"{path}-wal")
-    try:
-        return wal if wal.stat().st_size else None
+        return stamp_of(path)
     except OSError:
         return None
 
 
-def _torn_bytes(path: str) -> int:
-    """The size of the `-wal` file if it is no header and a whole number of frames, else 0."""
-    wal = _wal_beside(path)
-    if not wal:
-        return 0
-    try:
-        with wal.open("rb") as file:
-            header = file.read(_HEADER_BYTES)
-            size = file.seek(0, SEEK_END)
-    except OSError:
-        return 0
-    frame = _FRAME_HEADER_BYTES + int.from_bytes(header[8:12], "big")
-    return size if size < _HEADER_BYTES or (size - _HEADER_BYTES) % frame else 0
+def _prune(done: dict[str, int]) -> None:
+    """Delete rows up to these ids, of logs that are Tocsin's own."""
+    for file, id in done.items():
+        with suppress(TocsinError):  # it could not be written now: there will be another time
+            if id > 0 and is_event_log(Path(file)):
+                prune(Path(file), id)
 
 
 def _digest(path: str) -> str:
     """SHA-256 of the database, followed by what its `-wal` file adds, as they lie on disk now."""
     digest = sha256()
-    for part in filter(None, (Path(path), _wal_beside(path))):
+    for part in parts_of(path):
         with part.open("rb") as file:
             while chunk := file.read(1 << 20):
                 digest.update(chunk)
