@@ -62,7 +62,7 @@ def test_an_entity_is_silenced_by_its_name_and_kept_by_its_pseudonym(site: Path,
     assert '"h1"' not in (site / ".tocsin" / "silences.json").read_text()
     assert "h1" in tocsin("silence", "list").stdout
     assert rung(site, tocsin) == ["h0", "h2"]
-    assert "silence remove 2" in tocsin("silence", "add", "--cause", "bytes", "--for", "5m", "--reason", "x").stdout
+    assert "Silence 2 lasts" in tocsin("silence", "add", "--cause", "bytes", "--for", "5m", "--reason", "x").stdout
     assert rung(site, tocsin) == []
     assert tocsin("silence", "remove", "2").returncode == 0
     assert tocsin("silence", "remove", "1").stdout == "Silence 1 has ended.\n"
@@ -85,7 +85,10 @@ def test_rules_of_the_config_hold_for_real_names_and_several_entities_are_one_in
     ("words", "said"),
     [
         (["add", "--for", "2h", "--reason", "x"], "wanted --entity or --cause"),
+        (["add", "--entity", "", "--cause", "", "--for", "2h", "--reason", "x"], "wanted --entity or --cause"),
         (["add", "--entity", "a", "--for", "soon", "--reason", "x"], "--for is"),
+        (["add", "--entity", "a\udcff", "--for", "2h", "--reason", "x"], "letters that can be shown"),
+        (["add", "--entity", "a", "--for", "2h", "--reason", "\x1b[2J"], "letters that can be shown"),
         (["add", "--cause", "byte", "--for", "2h", "--reason", "x"], 'did you mean "bytes"'),
     ],
 )
@@ -94,6 +97,13 @@ def test_a_silence_that_would_mean_nothing_is_refused(site: Path, tocsin: Run, w
     assert refused.returncode == 2
     assert said in refused.stderr
     assert not (site / ".tocsin" / "silences.json").exists()
+
+
+def test_a_name_that_no_row_had_is_doubted(site: Path, tocsin: Run) -> None:
+    assert site.exists()
+    doubted = tocsin("silence", "add", "--entity", "[red]h1", "--for", "2h", "--reason", "disk")
+    assert doubted.returncode == 0
+    assert "No row of [red]h1 has been seen here yet" in doubted.stderr
 
 
 def test_one_that_is_not_there_or_too_long_is_refused(site: Path, tocsin: Run) -> None:

@@ -33,12 +33,14 @@ def add(ctx: typer.Context, *, entity: Entity = None, cause: Cause = None, how_l
     from tocsin.scoring.policy import check_cause, in_rows, silences_of
 
     settings: Settings = ctx.obj
-    if entity is None and cause is None:
+    if not (entity or cause):
         raise typer.BadParameter("wanted --entity or --cause: a silence of everything would hide everything")
     try:
         for_s = seconds(how_long)
     except ValueError as error:
         raise typer.BadParameter(f'--for is "{how_long}", {error}') from None
+    if any(not word.isprintable() for word in (entity or "", reason)):
+        raise typer.BadParameter("wanted a name and a reason of letters that can be shown")
     project = settings.project()
     if problems := check_cause(project.config, "--cause", cause):
         raise ConfigError(problems)
@@ -47,9 +49,9 @@ def add(ctx: typer.Context, *, entity: Entity = None, cause: Cause = None, how_l
     if settings.json:
         screens.document(_told(project, added))
     else:
-        screens.say(
-            f"Silence {added.number} lasts until {_until(added)}. To end it: tocsin silence remove {added.number}"
-        )
+        if hidden != (entity or "") and project.privacy.name(hidden) == hidden:
+            screens.aside(f"No row of {entity} has been seen here yet: is this its real name?")
+        screens.say(f"Silence {added.number} lasts until {_until(added)}.")
 
 
 @silence_app.command("list")
