@@ -13,6 +13,7 @@ import typer
 
 from tocsin import log
 from tocsin.cli import INTERRUPTED, screens
+from tocsin.cli.append import append
 from tocsin.cli.bench import bench
 from tocsin.cli.cleanup import cleanup
 from tocsin.cli.data import data_app
@@ -28,6 +29,7 @@ from tocsin.cli.planning import plan
 from tocsin.cli.presets import presets_app
 from tocsin.cli.run import run
 from tocsin.cli.screens import WrongUsage
+from tocsin.cli.serve import serve
 from tocsin.cli.settings import SHARED_HELP, Settings, take_settings, version_of
 from tocsin.cli.silence import silence_app
 from tocsin.cli.simulate import simulate
@@ -60,6 +62,8 @@ app.command("plan")(plan)
 app.command("bench")(bench)
 app.command("cleanup")(cleanup)
 app.command("run")(run)
+app.command("serve")(serve)
+app.command("append")(append)
 app.command("simulate")(simulate)
 
 Chosen = Annotated[str | None, typer.Option("--model", help="A version number or a channel. Default: champion.")]

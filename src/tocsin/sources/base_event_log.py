@@ -135,7 +135,7 @@ class EventLog:
             raise LimitExceeded(str(self.path), f"{len(events):,} events", f"at most {MAX_EVENTS:,} at once")
         lines, keys = [], []
         for number, event in enumerate(events, 1):
-            line, key = _checked(event, self._key, number)
+            line, key = checked(event, self._key, f"event {number}")
             lines.append(line)
             keys.append(key)
         asked = _Asked(lines, keys if self._key else ())
@@ -289,9 +289,8 @@ def _opened(path: Path, wait_s: float) -> Database:
     return Database(path, APPLICATION, _MIGRATIONS, shared=True, wait_s=wait_s)
 
 
-def _checked(event: bytes, key: str | None, number: int) -> tuple[bytes, bytes]:
-    """An event on one line, and its key."""
-    where = f"event {number}"
+def checked(event: bytes, key: str | None, where: str) -> tuple[bytes, bytes]:
+    """An event on one line, and its key; raises DataError."""
     if len(event) > MAX_EVENT:
         raise DataError(where, f"{len(event):,} bytes", f"at most {MAX_EVENT:,}")
     try:
