@@ -141,8 +141,9 @@ def _servers(path: Path) -> Iterator[Finding]:
         config = load(path)
     except TocsinError:
         return
-    if config.source is not None:
-        yield from _risks("sources", config.source, config)
+    for source in (config.source, config.stream.source):
+        if source is not None:
+            yield from _risks("sources", source, config)
     for sink in config.sinks:
         yield from _risks("sinks", sink, config)
 

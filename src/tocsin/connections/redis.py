@@ -29,7 +29,7 @@ EXAMPLE_SERVER = "TOCSIN_EXAMPLE_REDIS"
 ANSWER_WITHIN_S = 5.0
 LONGEST_WAIT_S = 1.0
 """For entries, in one command; a server that says nothing for 5 s more is lost."""
-MAX_ENTRIES, FIRST_ENTRIES = 5_000, 64
+MAX_ENTRIES, FIRST_ENTRIES = 1_000, 64
 """Entries of one command, and of the first one: nobody knows yet how large they are."""
 READ_BYTES = 1 << 25
 """Bytes of one command's entries, if they are as large as those before."""
@@ -64,9 +64,10 @@ class EntryId(NamedTuple):
 class Entry(NamedTuple):
     """What lies in a stream."""
 
-    id: EntryId
-    fields: Mapping[bytes, bytes] | None
-    """None if it was deleted or trimmed before it was read."""
+    id: bytes
+    """As the server writes it."""
+    fields: list[bytes] | None
+    """Names and values, which come in turns; None if it was deleted or trimmed before it was read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,10 +199,10 @@ class RedisClient:
         """Entries behind another, whoever was given them."""
         return self._read(("XREAD",), most, 0.0, stream, str(behind))
 
-    def acknowledge(self, stream: str, group: str, ids: Sequence[EntryId]) -> None:
+    def acknowledge(self, stream: str, group: str, ids: Sequence[bytes]) -> None:
         """Tell a group that these are done with."""
         for first in range(0, len(ids), AT_ONCE):
-            self._told("XACK", stream, group, *map(str, ids[first : first + AT_ONCE]))
+            self._told("XACK", stream, group, *ids[first : first + AT_ONCE])
 
     def add(self, stream: str, entries: Sequence[Mapping[str, bytes]], keep: int) -> None:
         """Add entries, in order, and trim the stream to about so many; returns when the server has all of them.
@@ -246,10 +247,10 @@ class RedisClient:
         wait_ms = ceil(1_000 * min(timeout_s, LONGEST_WAIT_S))
         wait = ("BLOCK", wait_ms) if wait_ms else ()
         told = self._told(*how, "COUNT", count, *wait, "STREAMS", stream, behind)
-        found = [Entry(EntryId.of(id), flat and _pairs(flat)) for _, items in told or () for id, flat in items]
+        found = [Entry(*item) for _, items in told or () for item in items]
         if found:
-            sizes = (sum(map(len, entry.fields.values())) for entry in found if entry.fields)
-            self._entries = max(1, min(MAX_ENTRIES, READ_BYTES * len(found) // max(sum(sizes), 1)))
+            size = sum(sum(map(len, entry.fields)) for entry in found if entry.fields)
+            self._entries = max(1, min(MAX_ENTRIES, READ_BYTES * len(found) // max(size, 1)))
         return found
 
     def _told(self, *words: Any) -> Any:

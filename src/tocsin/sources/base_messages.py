@@ -210,10 +210,12 @@ class MessageReader(JsonSource):
                     yield from self._table(file, number, content)
 
     def _objects(self, messages: Iterator[Message]) -> Iterator[tuple[int, Any, str]]:
-        for message in messages:
-            values = _values(message.content)
-            self._ends.append((message.number * PLACES + len(values), message.number))
-            for row, (value, text) in enumerate(values, message.number * PLACES + 1):
+        for number, content in messages:
+            row = number * PLACES
+            values = _values(content)
+            self._ends.append((row + len(values), number))
+            for value, text in values:
+                row += 1
                 if row > self._behind_row:
                     yield row, value, text
 
@@ -250,20 +252,38 @@ def _values(content: bytes | Object | Problem) -> list[tuple[Any, str]]:
         return [(content, "")]
     if len(content) > MAX_MESSAGE:
         return [(Problem("too_long", f"{len(content):,} bytes, at most {MAX_MESSAGE:,}"), _text(content))]
-    lines = [line for line in content.split(b"\n") if line and not line.isspace()]
-    if not lines:
-        return [(Problem("empty", "nothing in the message"), "")]
+    if b"\n" in content:
+        lines = [line for line in content.split(b"\n") if line and not line.isspace()]
+    else:
+        lines = [] if content.isspace() or not content else [content]
+    return _of_lines(lines, content) if lines else [(Problem("empty", "nothing in the message"), "")]
+
+
+def _of_lines(lines: Sequence[bytes], content: bytes) -> list[tuple[Any, str]]:
+    """Each line is a value, unless one value is written over all of them."""
     first = _loaded(lines[0])
-    if len(lines) > 1 and isinstance(first, Problem):
+    if len(lines) == 1:
+        return _elements(first, content) if isinstance(first, list) else [(first, _text(content))]
+    if isinstance(first, Problem):
         whole = _loaded(content)
-        if not isinstance(whole, Problem):  # one value, written over several lines
-            first, lines = whole, [content]
-    several = first if isinstance(first, list) and len(lines) == 1 else lines
-    if len(several) >= PLACES:
-        return [(Problem("too_many_rows", f"{len(several):,} rows, at most {PLACES - 1:,}"), _text(content))]
-    if several is first:
-        return [(item, orjson.dumps(item).decode()) for item in several] or [(Problem("empty", "an empty array"), "[]")]
+        if not isinstance(whole, Problem):
+            return _elements(whole, content) if isinstance(whole, list) else [(whole, _text(content))]
+    if len(lines) >= PLACES:
+        return [_too_many(lines, content)]
     return [(first, _text(lines[0])), *((_loaded(line), _text(line)) for line in lines[1:])]
+
+
+def _elements(values: list[Any], content: bytes) -> list[tuple[Any, str]]:
+    """Those of an array."""
+    if not values:
+        return [(Problem("empty", "an empty array"), "[]")]
+    if len(values) >= PLACES:
+        return [_too_many(values, content)]
+    return [(value, orjson.dumps(value).decode()) for value in values]
+
+
+def _too_many(values: Sequence[Any], content: bytes) -> tuple[Problem, str]:
+    return Problem("too_many_rows", f"{len(values):,} rows, at most {PLACES - 1:,}"), _text(content)
 
 
 def _loaded(line: bytes) -> Any:

@@ -88,6 +88,7 @@ class RedisStream(MessageSource):
         self.stream = stream
         self.group = group
         self.field = field
+        self._field = (field or "").encode()
         self.start: Literal["first", "new"] = start
         self.user = user
         self.password_file = password_file
@@ -95,15 +96,16 @@ class RedisStream(MessageSource):
         self.certificate_file = certificate_file
         self.key_file = key_file
         self._client = RedisClient(url, self.credentials)
-        self._unconfirmed: deque[tuple[int, EntryId]] = deque()
+        self._unconfirmed: deque[tuple[int, bytes]] = deque()
         """Number and id of entries that the group was not told of."""
         self._mark = _FIRST
         """The entry that the position's last row comes from."""
-        self._mark_number = 0
+        self._passed = False
+        """Whether what comes lies behind it."""
         self._number = 0
         """Of the last entry."""
         self._id = _FIRST
-        """Of the last entry, or the one behind which they are read."""
+        """Of the entry behind which they are read, if not as a group."""
         self._pending = False
         """Whether entries are read that the group was given before."""
         self._end = _FIRST
@@ -171,8 +173,8 @@ class RedisStream(MessageSource):
         except Unreachable as error:
             raise self._lost(error) from error
         self._unconfirmed.clear()
-        self._mark, self._mark_number = mark, offsets.get(self._file, 0) // PLACES
-        self._number, self._pending = self._mark_number, True
+        self._mark, self._number = mark, offsets.get(self._file, 0) // PLACES
+        self._passed, self._pending = mark == _FIRST, True
         return whole
 
     def _take(self, most: int, timeout_s: float) -> Sequence[Message]:
@@ -184,39 +186,47 @@ class RedisStream(MessageSource):
     def _entries(self, most: int, timeout_s: float) -> Sequence[Entry]:
         """The next entries: all that there were, or those of the group, first the ones that it was given before."""
         if self.group is None:
-            found = [entry for entry in self._client.entries(self.stream, self._id, most) if entry.id <= self._end]
-            self._id = self._id if found else self._end
+            found = self._client.entries(self.stream, self._id, most)
+            found = [entry for entry in found if EntryId.of(entry.id) <= self._end]
+            self._id = EntryId.of(found[-1].id) if found else self._end
             self._unconfirmed.clear()
             return found
         reader = self.stream, self.group, self.group
         if self._pending:
             found = self._client.unacknowledged(*reader, self._id, most)
-            self._pending = bool(found)
             if found:
+                self._id = EntryId.of(found[-1].id)
                 return found
+            self._pending = False
         return self._client.take(*reader, most, timeout_s)
 
     def _numbered(self, entry: Entry) -> Message:
         """The entry of the position has its number, those before it that of the last one that is done with."""
-        self._id = entry.id
-        if entry.id > self._mark:
-            self._number = number = self._number + 1
-        elif entry.id == self._mark:
-            number = self._mark_number
-        else:
-            number = min(self._committed, self._mark_number)
+        number = self._number + 1
+        if not self._passed:
+            id = EntryId.of(entry.id)
+            self._passed = id > self._mark
+            number = (
+                number if self._passed else self._number if id == self._mark else min(self._committed, self._number)
+            )
+        if self._passed:
+            self._number = number
         self._unconfirmed.append((number, entry.id))
         return Message(number, self._content(entry))
 
     def _content(self, entry: Entry) -> bytes | Object | Problem:
-        if entry.fields is None:
-            return Problem("trimmed", f"entry {entry.id} was trimmed or deleted before it was read")
+        fields = entry.fields
+        if fields is None:
+            return Problem("trimmed", f"entry {entry.id!r} was trimmed or deleted before it was read")
         if self.field is None:
-            return {_text(name): _text(value) for name, value in entry.fields.items()}
-        found = entry.fields.get(self.field.encode())
-        if found is None:
-            return Problem("no_field", f"entry {entry.id} without a field {self.field}")
-        return found
+            pairs = zip(fields[::2], fields[1::2], strict=True)
+            return {_text(name): _text(value) for name, value in pairs}
+        if fields[0] == self._field:
+            return fields[1]
+        names = fields[::2]
+        if self._field not in names:
+            return Problem("no_field", f"entry {entry.id!r} without a field {self.field}")
+        return fields[2 * names.index(self._field) + 1]
 
     def _forget(self, number: int) -> None:
         done = []
@@ -230,7 +240,8 @@ class RedisStream(MessageSource):
             raise self._lost(error) from error
 
     def _marks(self, number: int) -> Mapping[str, int]:
-        id = next((id for known, id in reversed(self._unconfirmed) if known == number), self._mark)
+        found = next((id for known, id in reversed(self._unconfirmed) if known == number), None)
+        id = EntryId.of(found) if found else self._mark
         return {_MS: id.ms, _SEQUENCE: id.sequence}
 
     def _disconnect(self) -> None:
