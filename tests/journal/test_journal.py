@@ -86,6 +86,15 @@ def test_a_quiet_alert_is_kept_and_waits_for_no_sink(opened: Journal) -> None:
     assert opened.stored.waiting("jsonl", 10) == []
 
 
+def test_an_alert_that_was_silenced_before_a_kill_rings_when_its_silence_is_over(opened: Journal) -> None:
+    alert = example_alert()
+    assert opened.commit(Step(alerts=(replace(alert, quiet="silenced"),))) == ()
+    assert opened.commit(Step(alerts=(replace(alert, quiet="silenced"),))) == ()
+    assert opened.commit(Step(alerts=(alert,))) == (alert,)
+    assert opened.commit(Step(alerts=(alert,))) == ()
+    assert [item.id for item, _ in opened.stored.waiting("jsonl", 10)] == [alert.id]
+
+
 def test_an_alert_waits_until_each_sink_has_taken_it(opened: Journal, clock: Clock) -> None:
     for number in range(3):
         clock.now += 1

@@ -22,13 +22,21 @@ def numbers(batch: Batch) -> list[float]:
 
 
 def through(order: EventTime, batch: Batch, cuts: list[int]) -> tuple[list[float], list[float]]:
-    ordered: list[float] = []
-    late: list[float] = []
+    """Rows in order, and those that are too late."""
+    decided = as_decided(order, batch, cuts)
+    return [number for number, late in decided if not late], [number for number, late in decided if late]
+
+
+def as_decided(order: EventTime, batch: Batch, cuts: list[int]) -> list[tuple[float, bool]]:
+    """All rows, each too late one where it came among those in order."""
+    decided: list[tuple[float, bool]] = []
     for start, end in zip([0, *cuts], [*cuts, batch.rows], strict=True):
         released = order.push(batch.take(slice(start, end)))
-        ordered += numbers(released.in_order)
-        late += numbers(released.too_late)
-    return ordered + numbers(order.flush()), late
+        places = [*range(released.in_order.rows), *(released.before - 0.5).tolist()]
+        rows = [(number, False) for number in numbers(released.in_order)]
+        rows += [(number, True) for number in numbers(released.too_late)]
+        decided += [row for _, row in sorted(zip(places, rows, strict=True), key=lambda pair: pair[0])]
+    return decided + [(number, False) for number in numbers(order.flush())]
 
 
 def test_row_5_rows_within_the_wait_come_out_in_the_order_of_their_times() -> None:
@@ -72,8 +80,10 @@ def test_any_cut_of_a_stream_releases_the_same_rows_in_the_same_order(
 ) -> None:
     batch = stream(*seconds)
     cuts = sorted(min(cut, batch.rows) for cut in cuts)
-    ordered, late = through(EventTime("time", wait * SECOND), batch, cuts)
-    assert (ordered, late) == through(EventTime("time", wait * SECOND), batch, [])
+    decided = as_decided(EventTime("time", wait * SECOND), batch, cuts)
+    assert decided == as_decided(EventTime("time", wait * SECOND), batch, list(range(batch.rows)))
+    ordered, late = through(EventTime("time", wait * SECOND), batch, [])
+    assert decided == as_decided(EventTime("time", wait * SECOND), batch, [])
     times = [seconds[int(number)] for number in ordered]
     if len(late) < STEP_ROWS - 1:
         assert times == sorted(times)

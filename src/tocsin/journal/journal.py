@@ -86,6 +86,7 @@ class Journal:
                 "INSERT INTO accepted VALUES (?, ?, ?)",
                 [(sequence, part, to_bytes(batch)) for part, batch in enumerate(step.accepted)],
             )
+            connection.executemany("DELETE FROM letters WHERE id = ?", [(letter,) for letter in step.withdrawn])
             connection.executemany("INSERT OR IGNORE INTO letters VALUES (?, ?, ?, ?, ?, ?, ?)", _letters(step, now))
             connection.executemany(
                 "INSERT OR IGNORE INTO verdicts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", _verdicts(step, now)
@@ -132,12 +133,21 @@ class Journal:
             "INSERT OR IGNORE INTO alerts VALUES (?, ?, ?, ?, ?, ?, ?)",
             (alert.id, sequence, now, as_text(alert.entity), alert.severity, alert.quiet, alert_text(alert)),
         )
-        if not entered.rowcount:
+        if not entered.rowcount and not self._wakes(connection, alert):
             return False
         if not alert.quiet:
             rows = [(alert.id, sink, "") for sink in self._sinks]
             connection.executemany("INSERT INTO deliveries VALUES (?, ?, ?)", rows)
         return True
+
+    def _wakes(self, connection: sqlite3.Connection, alert: Alert) -> bool:
+        """Whether it was silenced before a kill and rings now that its silence is over."""
+        if alert.quiet:
+            return False
+        changed = connection.execute(
+            "UPDATE alerts SET quiet = '', body = ? WHERE id = ? AND quiet = 'silenced'", (alert_text(alert), alert.id)
+        )
+        return changed.rowcount > 0
 
     def _tidy(self, connection: sqlite3.Connection, now: int) -> None:
         """Delete what is older than it is kept; alerts that still wait stay."""

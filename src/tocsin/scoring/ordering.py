@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tocsin import observe
 from tocsin.kernel.entities import STEP_ROWS
@@ -25,6 +26,8 @@ class Released(NamedTuple):
     """By time, rows of one time as they came; no later one is older, unless the watermark went back."""
     too_late: Batch
     """Older than what was released already: to be scored alone, without a trace."""
+    before: NDArray[np.intp]
+    """How many of the rows in order were released before each of these came."""
 
 
 class EventTime:
@@ -55,13 +58,19 @@ class EventTime:
 
     def push(self, batch: Batch) -> Released:
         """Take the next rows of the stream; give back those that nothing older is waited for."""
-        in_order, too_late = [], []
+        in_order, too_late, before, rows = [], [], [], 0
         while batch.rows:
-            late = self._follow(batch[self._time])
+            late, passed = self._follow(batch[self._time])
             part, batch = batch.take(slice(len(late))), batch.take(slice(len(late), None))
-            in_order.append(self._release(part.take(~late)))
+            released = self._release(part.take(~late))
+            if released.rows:
+                before += (rows + np.searchsorted(released[self._time], passed, side="right")).tolist()
+            else:
+                before += [rows] * len(passed)
+            rows += released.rows
+            in_order.append(released)
             too_late.append(part.take(late))
-        return Released(Batch.concatenate(in_order), Batch.concatenate(too_late))
+        return Released(Batch.concatenate(in_order), Batch.concatenate(too_late), np.array(before, dtype=np.intp))
 
     def _release(self, batch: Batch) -> Batch:
         held = Batch.concatenate([self._held, batch])
@@ -99,15 +108,19 @@ class EventTime:
         held, self._held = self._held, Batch({})
         return held
 
-    def _follow(self, times: Times) -> Mask:
-        """Move the watermark on; which rows come behind it, of those up to the one that takes it back."""
+    def _follow(self, times: Times) -> tuple[Mask, list[int]]:
+        """Move the watermark on; which rows come behind it, and where it stood when each of these came.
+
+        The rows end where one takes it back.
+        """
         watermark = self._watermark if self._watermark is not None else int(times[0]) - self._wait_us
-        late = np.zeros(len(times), dtype=bool)
+        late, passed = np.zeros(len(times), dtype=bool), []
         for row, time in enumerate(times.tolist()):
             if time >= watermark:
                 watermark = max(watermark, time - self._wait_us)
             elif self._behind + 1 < STEP_ROWS:
                 late[row] = True
+                passed.append(watermark)
                 self._behind += 1
                 continue
             elif row:
@@ -118,4 +131,4 @@ class EventTime:
                 watermark = time - self._wait_us
             self._behind = 0
         self._watermark = watermark
-        return late
+        return late, passed

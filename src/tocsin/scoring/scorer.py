@@ -6,12 +6,15 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from threading import Lock
 
+import numpy as np
+
 from tocsin.alerts import AlertPolicy, flagged_rows
 from tocsin.kernel.run import FeatureMatrix
+from tocsin.kernel.state import KernelState
 from tocsin.model.anomaly_model import AnomalyModel
 from tocsin.observe import swapping
 from tocsin.records import SECOND, Alert, Batch, Scores
-from tocsin.scoring.ordering import EventTime
+from tocsin.scoring.ordering import EventTime, Released
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +45,24 @@ class Scorer:
     def __init__(self, model: AnomalyModel, policy: AlertPolicy) -> None:
         self.model = model
         self.policy = policy
-        self.state = model.start()
-        """What the features remember."""
+        self._state: KernelState | None = None
         self.order = _order(model)
         """Holds rows back where the features wait for late ones; None where they do not."""
         self.spare: Scorer | None = None
         """Judges rows that the model fails on, by the same features; without one, such a failure is raised."""
         self.lock = Lock()
         """Held while the state moves, by whoever wants to look at it from another thread."""
+
+    @property
+    def state(self) -> KernelState:
+        """What the features remember; room for it is taken with the first row, unless it comes from another scorer."""
+        if self._state is None:
+            self._state = self.model.start()
+        return self._state
+
+    @state.setter
+    def state(self, state: KernelState) -> None:
+        self._state = state
 
     def stream(self, batches: Iterable[Batch], generated: Callable[[], bool] = lambda: False) -> Iterator[Scored]:
         """Score batches as they come, and at the end what was held back.
@@ -72,11 +85,24 @@ class Scorer:
             yield self.score(batch)
             return
         released = self.order.push(batch)
-        if released.in_order.rows:
-            yield self.score(released.in_order)
         if released.too_late.rows:
-            matrix = self.model.kernel.alone(released.too_late)
-            yield self._decided(released.too_late, matrix)
+            yield self._merged(released)
+        elif released.in_order.rows:
+            yield self.score(released.in_order)
+
+    def _merged(self, released: Released) -> Scored:
+        """Rows that are too late are decided on where they came, so that no cut of a stream rings otherwise."""
+        with self.lock:
+            matrix = self.model.features(released.in_order, self.state) if released.in_order.rows else None
+        alone = self.model.kernel.alone(released.too_late)
+        if matrix is None:
+            return self._decided(released.too_late, alone)
+        places = np.concatenate([np.arange(released.in_order.rows), released.before - 0.5])
+        order = np.argsort(places, kind="stable")
+        values = np.concatenate([matrix.values, alone.values])[order]
+        marks = np.concatenate([matrix.marks, alone.marks])[order]
+        rows = Batch.concatenate([released.in_order, released.too_late]).take(order)
+        return self._decided(rows, FeatureMatrix(values, marks))
 
     def flush(self) -> Iterator[Scored]:
         """What becomes of rows that are held back: nothing older will come."""
