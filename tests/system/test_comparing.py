@@ -22,11 +22,11 @@ def site(place: Path) -> Site:
     return site
 
 
-def compared(site: Site, live: Live, rng: np.random.Generator, batches: int = 21) -> Beside:
+def compared(site: Site, live: Live, rng: np.random.Generator, batches: int = 7) -> Beside:
     """What was written down once the candidate had seen so many batches."""
     live.follower.tick()
     for number in range(batches):
-        live.feed(rows(rng, 50, BEGIN + number * 50 * MINUTE, high=10))
+        live.feed(rows(rng, 150, BEGIN + number * 150 * MINUTE, high=10))
     live.wait(lambda: written(site, live))
     found = Beside.read(site.folder / FILE)
     assert found is not None
@@ -81,8 +81,8 @@ def test_too_few_rows_are_not_written_down(site: Site, rng: np.random.Generator)
     site.publish(site.fit(2), promote=False)
     with Live(site) as live:
         live.follower.tick()
-        for number in range(19):
-            live.feed(rows(rng, 50, BEGIN + number * 50 * MINUTE))
+        for number in range(3):
+            live.feed(rows(rng, 300, BEGIN + number * 300 * MINUTE))
         live.after(600.0, ticks=3)
         assert not (site.folder / FILE).exists()
         live.after(3_600.0, ticks=2)

@@ -36,7 +36,7 @@ def hand_over(old: Scorer, new: Scorer) -> None:
     IntegrityError
         If the new one has fewer places than there are entities.
     """
-    if same_features(old.model, new.model) and new.state is not old.state:
+    if same_features(old.model, new.model):
         fits = new.model.kernel.entities == old.state.entities.limit
         new.state = old.state if fits else load(new.model.kernel, dump(old.state))
     if old.order is not None and new.order is not None:
