@@ -30,6 +30,28 @@ from tocsin.synthetic.attacks import ATTACKS
 from tocsin.system import Project
 
 LEARNT_DAYS = 21
+VARIANTS = {
+    "flows": ("flows", ""),
+    "flows, upload": (
+        "flows",
+        """\
+features:
+  derive:
+    - {type: log_scale, columns: [bytes_in, bytes_out, packets_in, packets_out, duration_s]}
+    - {type: ratio, numerator: bytes_in, denominator: packets_in}
+    - {type: ratio, numerator: bytes_out, denominator: packets_out}
+    - {type: category, columns: [protocol]}
+    - {type: calendar, parts: [hour, is_weekend]}
+    - {type: rolling, statistics: [count], windows: [1m, 10m, 1h]}
+    - {type: rolling, columns: [log_bytes_in, log_bytes_out], statistics: [mean, max], windows: [10m]}
+    - {type: rolling, columns: [dst_port], statistics: [std], windows: [10m]}
+    - {type: zscore, columns: [log_bytes_out], window: 1d, min_count: 30, clip: 50}
+""",
+    ),
+    "services": ("services", ""),
+    "hosts": ("hosts", ""),
+}
+"""Presets, and what is put in their place: `upload` measures what a flow sent against its host's own day."""
 DAYS = 2
 """Of each attack."""
 PER_DAY = 6
@@ -42,6 +64,8 @@ SOURCES = {
     "services": "{type: sqlite_wal, path: events.db, message: event}",
     "hosts": "{type: jsonl, path: live.jsonl}",
 }
+MEMORY_S = {"flows": 3_600, "services": 3_600, "hosts": 1_800}
+"""The longest window of the features, or the rows that a detector looks back at: so long an attack is not over yet."""
 RECALL, DELAY_WINDOWS = 0.9, 2.0
 START = datetime(2026, 1, 5, tzinfo=UTC)
 PATIENCE_S = 120.0
@@ -68,6 +92,8 @@ class Trial:
 
     folder: Path
     preset: str
+    more: str = ""
+    """Further lines of the config."""
     promise: dict[str, Any] = field(default_factory=dict)
     sent: int = 0
     days: float = 0.0
@@ -82,7 +108,7 @@ class Trial:
             start=START.isoformat(),
             source=SOURCES[self.preset],
         )
-        (self.folder / "tocsin.yaml").write_text(text, "utf-8")
+        (self.folder / "tocsin.yaml").write_text(text + self.more, "utf-8")
         told = self.tocsin("train", "--promote", "--no-plots", "--json")
         self.promise = json.loads(told.stdout)["report"]["promise"]
 
@@ -136,18 +162,17 @@ class Trial:
         name = Project.load(self.folder / "tocsin.yaml").privacy.name
         kept = Stored.beside(self.folder / ".tocsin" / "stream").alerts(limit=100_000)
         alerts = [item.alert.named(name) for item in kept if item.alert.quiet in ("", "incident")]
-        return judge(alerts, windows, WINDOW_S[self.preset], self.days)
+        return judge(alerts, windows, self.preset, self.days)
 
 
 _TOCSIN = (sys.executable, "-c", "from tocsin.cli import main; main()")
 
 
-def judge(alerts: Sequence[Alert], windows: Sequence[Window], window_s: float, days: float) -> dict[str, Any]:
+def judge(alerts: Sequence[Alert], windows: Sequence[Window], preset: str, days: float) -> dict[str, Any]:
     """Hold alerts against the truth: an attack is found by an alert of its entity that begins before it is over.
 
-    An alert within a window behind an attack still speaks of it; every other one is false.
+    As long as the features remember an attack, an alert of its entity speaks of it; every other one is false.
     """
-    late = round(window_s * SECOND)
     found: dict[str, list[float | None]] = {}
     false = set(range(len(alerts)))
     for incident in windows:
@@ -157,14 +182,14 @@ def judge(alerts: Sequence[Alert], windows: Sequence[Window], window_s: float, d
             if incident.entity in (alert.entity, *alert.entities)
             and alert.start is not None
             and alert.end is not None
-            and alert.start <= incident.end + late
+            and alert.start <= incident.end + MEMORY_S[preset] * SECOND
             and alert.end >= incident.start
         ]
         false -= {number for number, _ in mine}
-        delays = [max(start - incident.start, 0) / SECOND for _, start in mine]
+        delays = [max(start - incident.start, 0) / SECOND for _, start in mine if start <= incident.end]
         found.setdefault(incident.name, []).append(min(delays, default=None))
     return {
-        "attacks": {name: _figures(delays, window_s) for name, delays in found.items()},
+        "attacks": {name: _figures(delays, WINDOW_S[preset]) for name, delays in found.items()},
         "false_alarms_per_day": sum(alerts[number].quiet == "" for number in false) / days,
         "days": days,
     }
@@ -179,9 +204,11 @@ def _figures(delays: Sequence[float | None], window_s: float) -> dict[str, Any]:
     }
 
 
-def run(preset: str, folder: Path, attacks: Sequence[str], turns: Sequence[tuple[int, float]]) -> dict[str, Any]:
+def run(
+    preset: str, folder: Path, attacks: Sequence[str], turns: Sequence[tuple[int, float]], more: str = ""
+) -> dict[str, Any]:
     """Train, serve, and send each attack with every pair of seed and strength."""
-    trial = Trial(folder, preset)
+    trial = Trial(folder, preset, more)
     trial.train()
     trial.start()
     try:
@@ -200,10 +227,10 @@ def main(out: Path) -> None:
     log.configure("error")
     turns = [(seed, strength) for seed in SEEDS for strength in STRENGTHS]
     results: dict[str, Any] = {}
-    for preset, attacks in ATTACKS.items():
+    for name, (preset, more) in VARIANTS.items():
         with TemporaryDirectory() as folder:
-            results[preset] = run(preset, Path(folder), attacks, turns)
-        print(preset, orjson.dumps(results[preset]).decode())
+            results[name] = run(preset, Path(folder), ATTACKS[preset], turns, more)
+        print(name, orjson.dumps(results[name]).decode())
     results["bars"] = bars(results)
     out.write_bytes(orjson.dumps(results, option=orjson.OPT_INDENT_2))
 
