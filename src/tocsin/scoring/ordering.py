@@ -5,6 +5,7 @@ Source: Akidau et al., The Dataflow Model, PVLDB 2015 (watermarks).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -62,15 +63,22 @@ class EventTime:
         while batch.rows:
             late, passed = self._follow(batch[self._time])
             part, batch = batch.take(slice(len(late))), batch.take(slice(len(late), None))
+            waited = self._held
             released = self._release(part.take(~late))
-            if released.rows:
-                before += (rows + np.searchsorted(released[self._time], passed, side="right")).tolist()
-            else:
-                before += [rows] * len(passed)
+            before += [rows + self._gone(released, waited, *moment) for moment in passed]
             rows += released.rows
             in_order.append(released)
             too_late.append(part.take(late))
         return Released(Batch.concatenate(in_order), Batch.concatenate(too_late), np.array(before, dtype=np.intp))
+
+    def _gone(self, released: Batch, waited: Batch, watermark: int, as_late: int) -> int:
+        """How many of the rows released had gone when the watermark stood there.
+
+        All that are older had, and of those just as old the ones that had come: `as_late` of this part, and all that
+        waited before it.
+        """
+        older = int(np.searchsorted(released[self._time], watermark)) if released.rows else 0
+        return older + as_late + (int(np.count_nonzero(waited[self._time] == watermark)) if waited.rows else 0)
 
     def _release(self, batch: Batch) -> Batch:
         held = Batch.concatenate([self._held, batch])
@@ -108,19 +116,21 @@ class EventTime:
         held, self._held = self._held, Batch({})
         return held
 
-    def _follow(self, times: Times) -> tuple[Mask, list[int]]:
-        """Move the watermark on; which rows come behind it, and where it stood when each of these came.
+    def _follow(self, times: Times) -> tuple[Mask, list[tuple[int, int]]]:
+        """Move the watermark on; which rows come behind it, of those up to the one that takes it back.
 
-        The rows end where one takes it back.
+        For each of these where it stood then, and how many rows of that very time had come.
         """
         watermark = self._watermark if self._watermark is not None else int(times[0]) - self._wait_us
         late, passed = np.zeros(len(times), dtype=bool), []
+        came: Counter[int] = Counter()
         for row, time in enumerate(times.tolist()):
             if time >= watermark:
                 watermark = max(watermark, time - self._wait_us)
+                came[time] += 1
             elif self._behind + 1 < STEP_ROWS:
                 late[row] = True
-                passed.append(watermark)
+                passed.append((watermark, came[watermark]))
                 self._behind += 1
                 continue
             elif row:
@@ -129,6 +139,7 @@ class EventTime:
                 break
             else:
                 watermark = time - self._wait_us
+                came[time] += 1
             self._behind = 0
         self._watermark = watermark
         return late, passed
