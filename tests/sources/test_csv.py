@@ -110,7 +110,7 @@ def test_nul_bytes_and_bytes_that_are_no_text_cost_their_row(tmp_path: Path) -> 
 def test_an_endless_line_is_refused_and_the_next_one_read(tmp_path: Path) -> None:
     columns, refused = read(tmp_path, "a,b\n" + "x" * 3_000_000 + "\n1,2\n")
     assert columns["a"] == ["1"]
-    assert [(item.row, item.reason, len(item.raw)) for item in refused] == [(2, "too_long", 1_024)]
+    assert [(item.row, item.reason, len(item.raw)) for item in refused] == [(2, "too_long", 8_192)]
 
 
 def test_a_huge_field_is_refused(tmp_path: Path) -> None:

@@ -54,8 +54,8 @@ def test_every_row_that_came_in_is_accounted_for(tmp_path: Path) -> None:
     kept = [orjson.loads(line) for line in quarantine.path.read_bytes().splitlines()]
     assert [(item["row"], item["reason"], item["raw"]) for item in kept] == [
         (4, "wrong_number_of_fields", "3,c"),
-        (3, "out_of_range", "'-1'"),
-        (8, "not_a_number", "'what'"),
+        (3, "out_of_range", '{"id":"2","host":"b","bytes":"-1"}'),
+        (8, "not_a_number", '{"id":"6","host":"d","bytes":"what"}'),
     ]
 
 

@@ -58,7 +58,7 @@ def test_a_line_that_is_no_usable_object_is_refused_alone(tmp_path: Path, line: 
     batch = read(tmp_path, f'{{"a": 0}}\n{line}\n{{"a": 3}}\n')
     assert batch["a"].tolist() == [0, 3]
     assert [(item.row, item.reason) for item in batch.rejected] == [(2, reason)]
-    assert len(batch.rejected[0].raw) <= 1_024
+    assert len(batch.rejected[0].raw) <= 8_192
 
 
 def test_bytes_that_are_not_utf8_cost_their_line(tmp_path: Path) -> None:

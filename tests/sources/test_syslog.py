@@ -96,7 +96,7 @@ def test_what_is_no_line_of_a_log_is_refused_alone(tmp_path: Path, line: str | b
     assert batch["program"].tolist() == ["a", "b"]
     assert batch[ROW].tolist() == [1, 4]
     assert [(item.row, item.reason) for item in batch.rejected] == [(2, reason)]
-    assert len(batch.rejected[0].raw) <= 1_024
+    assert len(batch.rejected[0].raw) <= 8_192
 
 
 def test_a_date_without_a_year_is_refused_while_none_is_given(tmp_path: Path) -> None:

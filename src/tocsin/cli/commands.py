@@ -17,6 +17,7 @@ from tocsin.cli.append import append
 from tocsin.cli.bench import bench
 from tocsin.cli.cleanup import cleanup
 from tocsin.cli.data import data_app
+from tocsin.cli.dead_letters import dead_letters_app
 from tocsin.cli.exporting import ExportFormat, exporting
 from tocsin.cli.gate import gate
 from tocsin.cli.import_config import import_config
@@ -51,6 +52,7 @@ app = typer.Typer(
 app.add_typer(models_app, name="models")
 app.add_typer(keys_app, name="keys")
 app.add_typer(data_app, name="data")
+app.add_typer(dead_letters_app, name="dead-letters")
 app.add_typer(presets_app, name="presets")
 app.add_typer(new_app, name="new")
 app.add_typer(silence_app, name="silence")

@@ -53,6 +53,8 @@ class Step:
     refused: Sequence[Rejected] = ()
     verdicts: Sequence[RowVerdict] = ()
     receipts: Sequence[Receipt] = ()
+    withdrawn: Sequence[bytes] = ()
+    """Ids of letters whose rows were given once more."""
 
 
 @dataclass(frozen=True, slots=True)

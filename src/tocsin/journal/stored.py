@@ -98,6 +98,20 @@ class Stored:
         """How many were refused, by reason."""
         return dict(self._query("SELECT reason, count(*) FROM letters GROUP BY reason ORDER BY reason"))
 
+    def records(self, reason: str | None = None, limit: int = MOST_ROWS) -> list[bytes]:
+        """Ids of letters that hold a record which can be given once more, in the order in which they were refused."""
+        found = self._query(
+            "SELECT id FROM letters WHERE (? IS NULL OR reason = ?) AND raw LIKE '{%' AND row > 0"
+            " ORDER BY committed, file, row LIMIT ?",
+            *(reason, reason, limit),
+        )
+        return [id for (id,) in found]
+
+    def letter(self, id: bytes) -> Rejected | None:
+        """What was refused, by its id; None if it is there no more."""
+        found = self._query("SELECT file, row, reason, detail, raw FROM letters WHERE id = ?", id)
+        return Rejected(*found[0]) if found else None
+
     def deliveries(self) -> dict[str, dict[str, int]]:
         """By sink how many alerts wait, were delivered, and were given up."""
         found: dict[str, dict[str, int]] = {}

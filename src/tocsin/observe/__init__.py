@@ -30,6 +30,11 @@ def rows_quarantined(source: str, rows: int, reason: str) -> None:
     count("tocsin_rows_quarantined_total", rows, source=source, reason=reason)
 
 
+def records_cut(source: str, rows: int) -> None:
+    """Refused rows are larger than what is kept of one: they are told of, and cannot be replayed."""
+    count("tocsin_records_cut_total", rows, source=source)
+
+
 def duplicates_dropped(source: str, rows: int) -> None:
     """Rows repeated the declared key of earlier ones."""
     _log.info("Duplicates dropped.", source=source, rows=rows)

@@ -155,3 +155,9 @@ def event_log_begun_anew(source: str, log: str) -> None:
     """A log of events is not the one that was read before, since it holds less: it is read from its beginning."""
     _log.warning("Log of events begun anew.", source=source, log=log)
     count("tocsin_event_logs_begun_anew_total", source=source)
+
+
+def letters_replayed(rows: int, passed_on: int) -> None:
+    """Refused rows were given to the stream once more, since somebody asked for it."""
+    _log.info("Dead letters replayed.", rows=rows, passed_on=passed_on)
+    count("tocsin_letters_replayed_total", rows)

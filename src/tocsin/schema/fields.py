@@ -28,6 +28,7 @@ from pydantic import Field as Constraint
 
 from tocsin.errors import SchemaError, did_you_mean
 from tocsin.records import FILE, GENERATED, ROW, SECOND, Batch, Column, Mask, Rejected, Times, Vector
+from tocsin.schema.record_text import record_text
 from tocsin.schema.values import TIME_PROBLEMS, booleans, floats, missing, parse_times
 
 Dtype = Literal["float", "integer", "boolean", "category", "address", "time"]
@@ -270,7 +271,7 @@ class _Bad:
 
     batch: Batch
     mask: Mask = field(init=False)
-    reasons: dict[int, tuple[str, str, str]] = field(default_factory=dict)
+    reasons: dict[int, tuple[str, str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.mask = np.zeros(self.batch.rows, dtype=bool)
@@ -281,7 +282,7 @@ class _Bad:
 
     def add(self, rows: Mask, reason: str, name: str, raw: Column, wanted: str) -> None:
         for row in np.flatnonzero(rows & ~self.mask).tolist():
-            self.reasons[row] = (reason, f"{name}: got {_shown(raw[row])}, wanted {wanted}", _shown(raw[row]))
+            self.reasons[row] = (reason, f"{name}: got {_shown(raw[row])}, wanted {wanted}")
         self.mask |= rows
 
     def rejected(self) -> tuple[Rejected, ...]:
@@ -293,9 +294,9 @@ class _Bad:
                 int(rows[index]) if rows is not None else index + 1,
                 reason,
                 detail,
-                raw,
+                record_text(self.batch, index),
             )
-            for index, (reason, detail, raw) in sorted(self.reasons.items())
+            for index, (reason, detail) in sorted(self.reasons.items())
         )
 
 

@@ -7,7 +7,7 @@ exactly-once delivery).
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from tocsin.component import snake_case
@@ -271,6 +271,22 @@ class Stream:
         if (time := self.serving.scorer.model.design.schema.time) is not None:
             work.newest = max(int(valid[time].max()), work.newest or 0)
 
+    def take_again(self, batches: Iterable[Batch], letters: Sequence[bytes]) -> int:
+        """Take rows that were refused once more, in place of their letters; for the stream's own thread.
+
+        Returns how many were passed on; the others are letters again.
+        """
+        work, before = Work(began=self._clocks.elapsed(), withdrawn=list(letters)), self.intake.tally.passed_on
+        for raw in batches:
+            valid = self.intake.accept(raw)
+            work.received += raw.rows + len(raw.rejected)
+            if valid.rows:
+                work.accepted += () if self.source.replayable else (valid,)
+                self._score(valid, work)
+        self._commit(work)
+        self.write_checkpoint()  # the source does not give these rows again
+        return self.intake.tally.passed_on - before
+
     def _score(self, valid: Batch, work: Work) -> None:
         scorer = self.serving.scorer
         scorer.policy.generated |= self.intake.tally.generated
@@ -298,6 +314,7 @@ class Stream:
             alerts=work.alerts,
             refused=self._letters.take(),
             verdicts=work.verdicts,
+            withdrawn=work.withdrawn,
             receipts=self.outbox.receipts(),
         )
         began = self._clocks.elapsed()

@@ -67,6 +67,8 @@ class Work:
     accepted: list[Batch] = field(default_factory=list)
     alerts: list[Alert] = field(default_factory=list)
     verdicts: list[RowVerdict] = field(default_factory=list)
+    withdrawn: list[bytes] = field(default_factory=list)
+    """Ids of letters whose rows were given once more."""
 
 
 def verdicts(scored: Scored, record: str, serving: Serving) -> list[RowVerdict]:

@@ -23,6 +23,7 @@ from tocsin.component import Part, snake_case
 from tocsin.errors import SchemaError
 from tocsin.records import FILE, GENERATED, ROW, Batch, Mask, Position, Rejected
 from tocsin.schema import Schema
+from tocsin.schema.record_text import is_cut, record_text
 
 MAX_KEYS = 100_000
 """Keys remembered for deduplication, at about 150 bytes each."""
@@ -311,8 +312,10 @@ class Intake:
             where = f"{raw[FILE][0]}: {problem.where}"
             self._misfit = self._misfit or SchemaError(where, problem.got, problem.wanted, problem.hint)
             detail = f"{error.problem.where}: got {error.problem.got}"
-            places = zip(raw[FILE][wanted].tolist(), raw[ROW][wanted].tolist(), strict=True)
-            return Batch({}), tuple(Rejected(file, row, "missing_column", detail) for file, row in places), ignored
+            rows = np.flatnonzero(wanted).tolist()
+            places = [(str(raw[FILE][row]), int(raw[ROW][row]), record_text(raw, row)) for row in rows]
+            refused = tuple(Rejected(file, row, "missing_column", detail, text) for file, row, text in places)
+            return Batch({}), refused, ignored
         columns = {name: column for name, column in valid.items() if name != KEEP}
         return Batch(columns), refused, raw.rows - kept.rows
 
@@ -349,6 +352,9 @@ class Intake:
 
     def _refuse(self, refused: Sequence[Rejected]) -> None:
         reasons: Counter[str] = Counter()
+        cut = sum(is_cut(item.raw) for item in refused)
+        if cut:
+            observe.records_cut(self._name, cut)
         for item in refused:
             self.tally.reasons[item.reason] = self.tally.reasons.get(item.reason, 0) + 1
             if item.row:

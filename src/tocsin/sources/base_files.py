@@ -16,13 +16,14 @@ from tocsin import observe
 from tocsin.component import snake_case
 from tocsin.errors import DataError, LimitExceeded
 from tocsin.records import FILE, ROW, Batch, Column, Position, Rejected
+from tocsin.schema.record_text import MAX_RECORD
 from tocsin.sources.base import Piece, RowsPerBatch, Source, last_row
 
 FORMATS = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".parquet": "parquet"}
 """What reads a file, by the ending of its name."""
 MAX_FILES = 100_000
 MAX_COLUMNS = 1_024
-MAX_RAW = 1_024
+MAX_RAW = MAX_RECORD
 """Characters of a refused row that are kept."""
 
 

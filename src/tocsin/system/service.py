@@ -32,6 +32,7 @@ from tocsin.sources.base import Intake, Source
 from tocsin.system.checking import check
 from tocsin.system.following import Follower
 from tocsin.system.project import Project
+from tocsin.system.replaying import Replays
 from tocsin.system.serving import serving_of
 from tocsin.training.history import local_part, source_of
 
@@ -86,6 +87,7 @@ class Service:
         )
         # A project of its own: it loads models while the stream scores.
         self.follower = Follower(Project(config, clock=project.clock), self.stream, self._folder, self._clocks)
+        self._replays = Replays(self.stream, self._folder)
 
     def _latest(self) -> int | None:
         """No row can come from later; None while the clock of this machine stands before the model was made."""
@@ -101,8 +103,10 @@ class Service:
         """Work until the source ends or `stop`; raises as `Stream.run` does."""
         config = self.project.config
         told = config.stream.metrics
-        with closing(self.journal), closing(self.follower), metrics.kept_in(config.resolve(told) if told else None):
+        file = config.resolve(told) if told else None
+        with closing(self.journal), closing(self.follower), closing(self._replays), metrics.kept_in(file):
             self.follower.start()
+            self._replays.start()
             self.stream.run()
 
     def stop(self) -> None:
