@@ -29,9 +29,40 @@ def column(values: Sequence[object]) -> NDArray[Any]:
 def test_times_alike_are_read_as_each_is_alone(times: list[datetime], form: tuple[str, str], offset: str) -> None:
     texts = [time.isoformat(*form) + offset for time in times]
     alike, why = parse_times(column(texts), None)
-    odd, why_odd = parse_times(column([*texts, "no time"]), None)
-    assert alike.tolist() == odd.tolist()[:-1]
-    assert why.tolist() == why_odd.tolist()[:-1]
+    each, why_each = parse_times(np.array(texts), None)  # an array of texts takes the long way
+    assert alike.tolist() == each.tolist()
+    assert why.tolist() == why_each.tolist()
+
+
+ODD = (
+    "soon",
+    "",
+    "2026-03-02T00:00:00",
+    "2026-03-02T00:00:00+01:00",
+    "20260302",
+    "1772409600",
+    "99999-01-01T00:00:00Z",
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.datetimes(), max_size=8),
+    st.sampled_from(OFFSETS),
+    st.lists(st.tuples(st.integers(0, 8), st.sampled_from(ODD)), max_size=4),
+    st.sampled_from((None, "Europe/Berlin")),
+)
+def test_odd_times_among_times_alike_change_nothing(
+    times: list[datetime], offset: str, odd: list[tuple[int, str]], zone: str | None
+) -> None:
+    texts = [time.isoformat("T", "seconds") + offset for time in times]
+    for place, text in odd:
+        texts.insert(place, text)
+    mixed, why = parse_times(column(texts), zone)
+    each, why_each = parse_times(np.array(texts, dtype=str), zone)
+    assert why.tolist() == why_each.tolist()
+    fine = why == ""
+    assert mixed[fine].tolist() == each[fine].tolist()
 
 
 @pytest.mark.parametrize(

@@ -107,3 +107,45 @@ def test_flat_objects_come_back_as_they_were(objects: list[dict[str, Any]]) -> N
         names = [name for name in batch if not name.startswith("_")]
         for row, item in enumerate(objects):
             assert {name: batch[name][row] for name in names} == {name: item.get(name) for name in names}
+
+
+LINES = (
+    *(
+        '{"a": 1, "b": "x"}',
+        '{"a": 2.5, "b": null}',
+        '{"b": "y", "a": 3}',
+        '{"a": {"c": 4}, "b": 1}',
+        '{"a": [1], "b": 2}',
+    ),
+    *("{", "", " ", "17", "null", "{}", '{"a": NaN, "b": 1}', '{"c": 1}', '{"a": "\0", "b": 1}'),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 60), st.sampled_from(LINES)), max_size=4))
+def test_odd_lines_among_lines_alike_are_read_as_each_is_alone(odd: list[tuple[int, str]]) -> None:
+    lines = [orjson.dumps({"a": place, "b": str(place)}).decode() for place in range(60)]
+    for place, line in odd:
+        lines.insert(place + 1, line)
+    alone: dict[int, Any] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for number, line in enumerate(lines, 1):
+            if line not in LINES:
+                alone[number] = orjson.loads(line)
+                continue
+            single = read(Path(folder), f"{lines[0]}\n{line}\n")
+            if single.rejected:
+                alone[number] = single.rejected[0].reason
+            elif 2 in single[ROW]:
+                alone[number] = _values(single, single.rows - 1)
+        whole = read(Path(folder), "\n".join(lines) + "\n")
+    found: dict[int, Any] = {item.row: item.reason for item in whole.rejected}
+    found |= {int(number): _values(whole, place) for place, number in enumerate(whole[ROW])}
+    assert found == alone
+    assert whole[ROW].tolist() == sorted(whole[ROW].tolist())
+
+
+def _values(batch: Batch, place: int) -> dict[str, Any]:
+    """Of one row, without those that it lacks."""
+    values = {name: batch[name][place] for name in batch if not name.startswith("_")}
+    return {name: value for name, value in values.items() if value is not None}

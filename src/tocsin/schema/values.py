@@ -6,9 +6,11 @@ Nothing here refuses: what cannot be read comes back as NaN, or with the word th
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from math import isnan
+from operator import itemgetter
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -76,7 +78,8 @@ def floats(raw: Column) -> Vector:
     try:
         return raw.astype(np.float64)
     except (ValueError, TypeError, OverflowError):
-        return np.fromiter((_float(value) for value in raw), np.float64, len(raw))
+        values = [value if type(value) is float else _float(value) for value in raw.tolist()]
+        return np.array(values, dtype=np.float64)
 
 
 def _plain_numbers(texts: Sequence[str]) -> Vector | None:
@@ -120,19 +123,40 @@ def parse_times(raw: Column, timezone: str | None) -> tuple[Times, Column]:
         usable[problems != ""] = np.datetime64("1970-01-01")  # a year of many digits would wrap around
         return usable.astype("datetime64[us]").astype(np.int64), problems
     values = raw.tolist() if raw.dtype.kind == "O" else []
-    alike = _times_alike(values, timezone) if values else None
+    micros, naive = np.zeros(len(raw), dtype=np.int64), np.zeros(len(raw), dtype=bool)
+    usual = _as_long_as_most(values) if values else np.zeros(len(raw), dtype=bool)
+    alike = _times_alike(values if usual.all() else raw[usual].tolist(), timezone)
     if alike is not None:
-        problems[_wrong_clock(alike)] = "out_of_range"
-        return alike.astype(np.int64), problems
+        micros[usual], naive[usual] = alike[0].astype(np.int64), alike[1]
+    odd = ~usual if alike is not None else np.ones(len(raw), dtype=bool)
+    if odd.any():
+        micros[odd], problems[odd], naive[odd] = _each_time(raw[odd], timezone)
+    problems[(problems == "") & _wrong_clock(micros.astype("datetime64[us]"))] = "out_of_range"
+    fine = problems == ""
+    if timezone is None and naive.any() and (fine & ~naive).any():
+        problems[fine & naive] = "mixed_time_zones"
+    return micros, problems
+
+
+def _as_long_as_most(values: Sequence[object]) -> Mask:
+    """The texts of that length which most have."""
+    lengths = [len(value) if type(value) is str else -1 for value in values]
+    usual = max(Counter(lengths).items(), key=itemgetter(1))[0]
+    return np.array(lengths) == usual if usual >= 0 else np.zeros(len(values), dtype=bool)
+
+
+def _each_time(raw: Column, timezone: str | None) -> tuple[Times, Column, Mask]:
+    """As `parse_times`, one by one, and which of them have no offset."""
+    values = raw.tolist() if raw.dtype.kind == "O" else []
+    problems = np.full(len(raw), "", dtype=object)
+    naive = np.zeros(len(raw), dtype=bool)
     numbers = floats(raw)
     if _NUMBERS.issuperset(map(type, values)) and values and np.abs(numbers).max() < _EPOCH_LIMIT:  # NaN is not below
         micros = _from_epochs(numbers)
-        problems[_wrong_clock(micros.astype("datetime64[us]"))] = "out_of_range"
-        return micros, problems
+        return micros, problems, naive
     dates = _dates(raw, numbers)
     readable = (np.abs(numbers) < _EPOCH_LIMIT) & ~dates
     micros = _from_epochs(np.where(readable, numbers, 0.0))
-    naive = np.zeros(len(raw), dtype=bool)
     zone = ZoneInfo(timezone) if timezone else UTC
     for row in np.flatnonzero(dates | np.isnan(numbers)).tolist():
         try:
@@ -143,15 +167,14 @@ def parse_times(raw: Column, timezone: str | None) -> tuple[Times, Column]:
         micros[row] = _micros(moment.replace(tzinfo=zone) if moment.tzinfo is None else moment)
     problems[~readable] = "not_a_time"
     problems[missing(raw)] = "missing"
-    problems[readable & _wrong_clock(micros.astype("datetime64[us]"))] = "out_of_range"
-    fine = problems == ""
-    if timezone is None and (fine & ~naive).any():
-        problems[fine & naive] = "mixed_time_zones"
-    return micros, problems
+    return micros, problems, naive
 
 
-def _times_alike(texts: Sequence[str], timezone: str | None) -> Column | None:
-    """Texts that are ISO 8601 to the same digit and with the same offset, as datetime64; None if others are there."""
+def _times_alike(texts: Sequence[str], timezone: str | None) -> tuple[Column, bool] | None:
+    """Texts that are ISO 8601 to the same digit and with the same offset, as datetime64, and whether they have none.
+
+    None if others are there.
+    """
     first = _ISO.fullmatch(texts[0]) if texts and isinstance(texts[0], str) else None
     if first is None or (timezone and first[0] == first[1]) or set(map(type, texts)) != {str}:
         return None
@@ -168,7 +191,7 @@ def _times_alike(texts: Sequence[str], timezone: str | None) -> Column | None:
         ahead = datetime.fromisoformat(first[0]).utcoffset()
     except ValueError:  # the 31st of February, or a hundred hours to the east
         return None
-    return times - np.timedelta64(ahead or 0, "us")
+    return times - np.timedelta64(ahead or 0, "us"), ahead is None
 
 
 def _wrong_clock(times: Column) -> Mask:
