@@ -36,8 +36,8 @@ PING_S = 4
 """A server that leaves two pings unanswered is lost: after 12 s at the latest."""
 AHEAD = 4_096
 """Messages that may wait here, or be on their way."""
-AHEAD_BYTES = 1 << 25
-"""Bytes of one request for messages; a message of more could not be had."""
+AHEAD_BYTES = 1 << 24
+"""Bytes of one request for messages, unless the server lets a single one have more."""
 REDELIVER_S = 60.0
 """After which a server gives once more what was not acknowledged."""
 AT_ONCE = 256
@@ -312,7 +312,8 @@ class NatsClient:
         """Ask for as many messages as may wait."""
         most = AHEAD - max(self._asked - self._got, 0) - len(self._waiting)
         self._asked += most
-        self._call(self._nats.publish(self._next, orjson.dumps({"batch": most, "max_bytes": AHEAD_BYTES}), self._inbox))
+        asked = {"batch": most, "max_bytes": max(AHEAD_BYTES, 2 * self._nats.max_payload)}
+        self._call(self._nats.publish(self._next, orjson.dumps(asked), self._inbox))
 
     async def _received(self, message: Msg) -> None:
         """One more message, or a word of the server about a request. This is the thread of the loop."""

@@ -29,7 +29,7 @@ EXAMPLE_SERVER = "TOCSIN_EXAMPLE_REDIS"
 ANSWER_WITHIN_S = 5.0
 LONGEST_WAIT_S = 1.0
 """For entries, in one command; a server that says nothing for 5 s more is lost."""
-MAX_ENTRIES, FIRST_ENTRIES = 1_000, 64
+MAX_ENTRIES, FIRST_ENTRIES = 1_000, 16
 """Entries of one command, and of the first one: nobody knows yet how large they are."""
 READ_BYTES = 1 << 25
 """Bytes of one command's entries, if they are as large as those before."""
@@ -189,15 +189,24 @@ class RedisClient:
 
     def unacknowledged(self, stream: str, group: str, consumer: str, behind: EntryId, most: int) -> list[Entry]:
         """What a consumer was given once and did not acknowledge, behind an entry."""
-        return self._read(("XREADGROUP", "GROUP", group, consumer), most, 0.0, stream, str(behind))
+        return self._read(("XREADGROUP", "GROUP", group, consumer), most, stream, behind)
 
-    def take(self, stream: str, group: str, consumer: str, most: int, timeout_s: float) -> list[Entry]:
-        """Entries that the group was not given yet, the first of them awaited for so long, up to a second."""
-        return self._read(("XREADGROUP", "GROUP", group, consumer), most, timeout_s, stream, ">")
+    def take(self, stream: str, group: str, consumer: str, most: int, timeout_s: float) -> tuple[list[Entry], int]:
+        """Entries that the group was not given yet, and how many it was given and did not acknowledge, with these.
+
+        The first of them is awaited for so long, up to a second.
+        """
+        told = self._pipelined(
+            [
+                self._reading(("XREADGROUP", "GROUP", group, consumer), most, timeout_s, stream, ">"),
+                ("XPENDING", stream, group),
+            ]
+        )
+        return self._found(told[0]), told[1][0]
 
     def entries(self, stream: str, behind: EntryId, most: int) -> list[Entry]:
         """Entries behind another, whoever was given them."""
-        return self._read(("XREAD",), most, 0.0, stream, str(behind))
+        return self._read(("XREAD",), most, stream, behind)
 
     def acknowledge(self, stream: str, group: str, ids: Sequence[bytes]) -> None:
         """Tell a group that these are done with."""
@@ -242,11 +251,16 @@ class RedisClient:
         if client is not None:
             client.close()
 
-    def _read(self, how: tuple[str, ...], most: int, timeout_s: float, stream: str, behind: str) -> list[Entry]:
-        count = min(most, self._entries)
+    def _read(self, how: tuple[str, ...], most: int, stream: str, behind: EntryId) -> list[Entry]:
+        return self._found(self._told(*self._reading(how, most, 0.0, stream, str(behind))))
+
+    def _reading(self, how: tuple[str, ...], most: int, timeout_s: float, stream: str, behind: str) -> tuple[Any, ...]:
+        """The words of a command that reads entries."""
         wait_ms = ceil(1_000 * min(timeout_s, LONGEST_WAIT_S))
         wait = ("BLOCK", wait_ms) if wait_ms else ()
-        told = self._told(*how, "COUNT", count, *wait, "STREAMS", stream, behind)
+        return *how, "COUNT", min(most, self._entries), *wait, "STREAMS", stream, behind
+
+    def _found(self, told: Any) -> list[Entry]:
         found = [Entry(*item) for _, items in told or () for item in items]
         if found:
             size = sum(sum(map(len, entry.fields)) for entry in found if entry.fields)
@@ -259,12 +273,13 @@ class RedisClient:
         except redis.RedisError as error:
             raise self._refused(error) from error
 
-    def _pipelined(self, commands: Sequence[tuple[Any, ...]]) -> None:
+    def _pipelined(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
         try:
             with self._open.pipeline(transaction=False) as pipeline:
                 for words in commands:
                     pipeline.execute_command(*words)
-                pipeline.execute()
+                found: list[Any] = pipeline.execute()
+                return found
         except redis.RedisError as error:
             raise self._refused(error) from error
 

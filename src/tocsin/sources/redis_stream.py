@@ -198,7 +198,13 @@ class RedisStream(MessageSource):
                 self._id = EntryId.of(found[-1].id)
                 return found
             self._pending = False
-        return self._client.take(*reader, most, timeout_s)
+        found, pending = self._client.take(*reader, most, timeout_s)
+        if pending != len(self._unconfirmed) + len(found):
+            # A command of a lost connection can reach the server late. Were it not noticed now, what it took would
+            # lie before the position when it comes, and pass for committed.
+            got = f"{pending - len(self._unconfirmed) - len(found):,} entries given to somebody else"
+            raise SourceLost(self._where, got, "all of the group", "does another service read as this group?")
+        return found
 
     def _numbered(self, entry: Entry) -> Message:
         """The entry of the position has its number, those before it that of the last one that is done with."""
@@ -247,8 +253,12 @@ class RedisStream(MessageSource):
     def _disconnect(self) -> None:
         self._client.close()
 
+    @property
+    def _where(self) -> str:
+        return f"source redis_stream {self.url}, stream {self.stream}"
+
     def _lost(self, error: Unreachable) -> SourceLost:
-        return SourceLost(f"source redis_stream {self.url}, stream {self.stream}", error.got, "an answer", error.hint)
+        return SourceLost(self._where, error.got, "an answer", error.hint)
 
 
 def _text(value: bytes) -> str:
