@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -107,6 +109,28 @@ def test_what_was_committed_and_not_confirmed_comes_again_and_is_left_out(broker
     reader.source.close()
 
 
+def test_a_slow_broker_hears_what_was_confirmed_last(broker: Mosquitto) -> None:
+    reader = Reader(source_of(broker.url, rows=1))
+    publish(broker, reader.source, numbered(range(200)))
+    reader.open()
+    while len(reader.kept) < 10:
+        reader.read()
+    os.kill(broker.pid, signal.SIGSTOP)
+    awake = threading.Timer(0.3, os.kill, (broker.pid, signal.SIGCONT))
+    awake.start()
+    reader.read_all(0.0)
+    reader.source.close()
+    awake.join()
+    told = len(reader.kept)
+    before = counters().get('tocsin_messages_redelivered_total{source="mqtt"}', 0)
+    reader.open()
+    reader.read_all()
+    reader.source.close()
+    assert told > 10
+    assert reader.kept == list(range(200))
+    assert counters().get('tocsin_messages_redelivered_total{source="mqtt"}', 0) == before
+
+
 def test_equal_messages_stay_as_many_as_they_are(broker: Mosquitto) -> None:
     reader = Reader(source_of(broker.url, rows=3))
     publish(broker, reader.source, [b'{"n": 7}'] * 8)
@@ -131,6 +155,7 @@ def test_repeats_that_fill_the_window_do_not_stop_the_stream(broker: Mosquitto) 
     assert reader.kept == list(range(12))
 
 
+@pytest.mark.soak
 def test_kills_at_any_moment_lose_and_repeat_nothing(
     broker: Mosquitto, rng: np.random.Generator, rounds: Callable[[int, int], int]
 ) -> None:
@@ -180,6 +205,7 @@ def test_poison_is_refused_with_a_reason_and_does_not_come_again(broker: Mosquit
     reader.source.close()
 
 
+@pytest.mark.soak
 def test_a_killed_broker_loses_nothing_that_it_acknowledged(
     tmp_path: Path, rng: np.random.Generator, rounds: Callable[[int, int], int]
 ) -> None:

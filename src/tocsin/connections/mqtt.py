@@ -44,6 +44,8 @@ NOBODY = 16
 EXAMPLE_SERVER = "TOCSIN_EXAMPLE_MQTT"
 """Environment variable with the url of a broker for the examples of source and sink."""
 _FAREWELL_S = 1.0
+_LAST_ANSWER_S = 5.0
+"""For a broker to do what it was told last, before the connection ends."""
 _PORTS = {"mqtt": 1883, "mqtts": 8883}
 _QUESTION = "unsubscribe"
 _NOWHERE = "tocsin/nowhere"
@@ -160,6 +162,8 @@ class MqttClient:
         self._bytes, self._limit = 0, inf
         """Of messages that wait. What comes before the answer to a subscription has to wait, however much it is."""
         self._answers: dict[tuple[str, int], list[ReasonCode]] = {}
+        self._asked = 0
+        """Questions that were not answered yet."""
         self._known = False
 
     def connect(self) -> bool:
@@ -176,7 +180,7 @@ class MqttClient:
         client = self._made()
         self._waiting.clear()
         self._answers.clear()
-        self._bytes, self._limit, self._lost = 0, inf, ""
+        self._asked, self._bytes, self._limit, self._lost = 0, 0, inf, ""
         try:
             where = self._address.host, self._address.port, KEEPALIVE_S
             client.connect(*where, clean_start=not self._keep_s, properties=self._wishes())
@@ -256,7 +260,7 @@ class MqttClient:
                 answer = self._answered("publish", info.rc, info.mid)[0]
                 if answer.is_failure or answer.value == NOBODY:
                     raise _unreachable(f"{answer} as its answer to a message for {topic}")
-        self._answered(_QUESTION, *self._open.unsubscribe(_NOWHERE))
+        self._awaited(_QUESTION, self.ask())
 
     def ask(self) -> int:
         """Ask something that changes nothing: when the broker answers, it has done all that it was told before.
@@ -268,6 +272,8 @@ class MqttClient:
         Unreachable
             If the connection is lost.
         """
+        with self._changed:
+            self._asked += 1
         code, mid = self._open.unsubscribe(_NOWHERE)
         if code != MQTTErrorCode.MQTT_ERR_SUCCESS or mid is None:
             raise _unreachable(self._lost or f"error {code} of the connection")
@@ -291,10 +297,12 @@ class MqttClient:
         self.close()
 
     def close(self) -> None:
-        """End the connection; the session stays. May be called twice."""
+        """End the connection once the last question is answered; the session stays. May be called twice."""
         client, self._client = self._client, None
         if client is None:
             return
+        with self._changed:  # a broker that finds the connection closed does not read what was sent before
+            self._changed.wait_for(lambda: self._lost or not self._asked, _LAST_ANSWER_S)
         client.disconnect()
         with self._changed:
             heard = self._changed.wait_for(lambda: self._lost, _FAREWELL_S)
@@ -350,6 +358,7 @@ class MqttClient:
     def _hear(self, question: str, mid: int, answer: list[ReasonCode]) -> None:
         with self._changed:
             self._answers[question, mid] = answer
+            self._asked -= question == _QUESTION
             self._changed.notify_all()
 
     def _lose(self, why: str) -> None:
