@@ -49,6 +49,7 @@ def test_an_alert_that_nobody_waits_for_is_not_delivered(tmp_path: Path) -> None
         assert ids_of(pager) == [example_alert().id]
 
 
+@pytest.mark.soak
 def test_what_counts_as_delivered_survives_the_broker_s_death(
     tmp_path: Path, rng: np.random.Generator, rounds: Callable[[int, int], int]
 ) -> None:

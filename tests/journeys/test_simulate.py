@@ -10,20 +10,22 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from benchmarks.simulate import DELAY_WINDOWS, RECALL, run
+from benchmarks.simulate import DELAY_WINDOWS, RECALL, VARIANTS, run
 
 FOUND = {
     "services": ("latency-spike", "error-storm", "traffic-drop"),
-    "flows": ("scan", "flood", "brute-force"),
+    "flows, upload": ("scan", "flood", "exfiltration", "brute-force"),
 }
 
 
-@pytest.mark.parametrize("preset", FOUND)
+@pytest.mark.soak
+@pytest.mark.parametrize("variant", FOUND)
 def test_a_running_service_rings_for_unseen_attacks_and_seldom_for_nothing(
-    preset: str, seed: int, tmp_path: Path, rounds: Callable[[int, int], int]
+    variant: str, seed: int, tmp_path: Path, rounds: Callable[[int, int], int]
 ) -> None:
     turns = [(seed % 1_000 + turn, (0.7, 1.0, 1.5)[turn % 3]) for turn in range(rounds(1, 9))]
-    found = run(preset, tmp_path, FOUND[preset], turns)
+    preset, more = VARIANTS[variant]
+    found = run(preset, tmp_path, FOUND[variant], turns, more)
     for attack, figures in found["attacks"].items():
         assert figures["incidents"] == 12 * len(turns)
         assert figures["recall"] >= RECALL, (attack, figures)

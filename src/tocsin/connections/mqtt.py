@@ -44,8 +44,8 @@ NOBODY = 16
 EXAMPLE_SERVER = "TOCSIN_EXAMPLE_MQTT"
 """Environment variable with the url of a broker for the examples of source and sink."""
 _FAREWELL_S = 1.0
-_LAST_ANSWER_S = 5.0
-"""For a broker to do what it was told last, before the connection ends."""
+_LAST_ANSWER_S = 1.0
+"""For a broker to do what it was told last, before the connection ends: a service stops within 2 s."""
 _PORTS = {"mqtt": 1883, "mqtts": 8883}
 _QUESTION = "unsubscribe"
 _NOWHERE = "tocsin/nowhere"
