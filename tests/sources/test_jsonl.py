@@ -109,6 +109,20 @@ def test_flat_objects_come_back_as_they_were(objects: list[dict[str, Any]]) -> N
             assert {name: batch[name][row] for name in names} == {name: item.get(name) for name in names}
 
 
+@pytest.mark.parametrize("follow", [False, True])
+@pytest.mark.parametrize("first", ["[1, 2, 3]", '[{"a": 0}]', "[]", '["a"]'])
+def test_a_first_line_that_holds_an_array_makes_no_array_of_the_file(tmp_path: Path, first: str, follow: bool) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text(first + '\n{"a": 1}\n', "utf-8")
+    source = Jsonl(path=str(path), follow=follow)
+    source.open()
+    batch = source.read(5.0)
+    source.close()
+    assert batch is not None
+    assert batch["a"].tolist() == [1]
+    assert [(item.row, item.reason) for item in batch.rejected] == [(1, "not_an_object")]
+
+
 LINES = (
     *(
         '{"a": 1, "b": "x"}',

@@ -225,7 +225,16 @@ def _loaded(line: Line) -> Any:
 
 
 def _is_array(beginning: bytes) -> bool:
-    return beginning.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"["
+    """Whether a file is one array; a first line that holds an array, and no object in it, is a line among others."""
+    text = beginning.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if text[:1] != b"[":
+        return False
+    line, _, more = text.partition(b"\n")
+    try:
+        values = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return True
+    return not more.strip() and (not values or any(isinstance(value, dict) for value in values))
 
 
 def _is_closed(path: str) -> bool:
