@@ -350,3 +350,8 @@ def test_a_mark_is_read_as_it_was_written() -> None:
     mark = base_growing_files.Mark(123_456_789_012, 7, 9, 3, 2, "00ff")
     (known,) = base_growing_files.known_files({mark.key(77, "a b.1 2\nc"): mark.offset})
     assert known == (77, "a b.1 2\nc", mark)
+
+
+@pytest.mark.parametrize(("path", "follow", "replayable"), [("a", True, True), ("*", True, False), ("*", False, True)])
+def test_files_that_grow_in_turns_are_journalled(path: str, follow: bool, replayable: bool) -> None:
+    assert Csv(path=path, follow=follow).replayable is replayable

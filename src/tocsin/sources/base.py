@@ -11,7 +11,7 @@ from datetime import datetime
 from hashlib import blake2b
 from math import isnan
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Protocol
+from typing import Annotated, Any, Protocol
 
 import numpy as np
 import orjson
@@ -48,8 +48,8 @@ RowsPerBatch = Annotated[int, Field(ge=1, le=100_000)]
 class Source(Part):
     """Reads telemetry in batches. Life: `open`, then `read` and `acknowledge` in turns, then `close`."""
 
-    replayable: ClassVar[bool] = True
-    """Whether a position can be read again later; if not, accepted input is journalled."""
+    replayable: bool = True
+    """Whether a position gives the same rows again, in the same order; if not, accepted input is journalled."""
 
     @abstractmethod
     def open(self, resume: Position | None = None) -> None:

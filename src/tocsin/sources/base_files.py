@@ -26,6 +26,9 @@ MAX_COLUMNS = 1_024
 MAX_RAW = MAX_RECORD
 """Characters of a refused row that are kept."""
 
+_SPECIAL = frozenset("*?[")
+"""What makes a path a pattern."""
+
 
 class BrokenFile(Exception):
     """The rest of a file cannot be read; becomes a `Rejected` with row 0."""
@@ -148,9 +151,14 @@ class FileSource(Source):
             got = f"nowhere to look for {self.path!r}"
             raise DataError(snake_case(type(self).__name__), got, "a folder", self._hint())
 
+    @property
+    def _is_pattern(self) -> bool:
+        """Whether there may be several files: followed, they grow in turns that no position tells."""
+        return not _SPECIAL.isdisjoint(self.path)
+
     def _folder(self) -> Path:
         """The one that all files lie below."""
-        steps = takewhile(lambda step: not set("*?[") & set(step), Path(self.path).parent.parts)
+        steps = takewhile(_SPECIAL.isdisjoint, Path(self.path).parent.parts)
         return Path(*steps).absolute()
 
     def _hint(self) -> str:

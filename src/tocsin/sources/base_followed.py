@@ -89,6 +89,7 @@ class FollowedSource(TextFileSource):
     def __init__(self, *, path: str, rows: RowsPerBatch = 10_000, follow: bool = False) -> None:
         super().__init__(path=path, rows=rows)
         self.follow = follow
+        self.replayable = not (follow and self._is_pattern)
         self._following: Following | None = None
         self._growing: Iterator[Batch | None] = iter(())
 

@@ -12,7 +12,7 @@ from abc import abstractmethod
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
-from typing import Annotated, Any, ClassVar, NamedTuple, TypeGuard
+from typing import Annotated, Any, NamedTuple, TypeGuard
 
 import numpy as np
 import orjson
@@ -56,7 +56,7 @@ class MessageSource(Source):
     Subclasses write what their broker does: `_connect`, `_take`, `_forget` and `_disconnect`.
     """
 
-    replayable: ClassVar[bool] = False
+    replayable = False
 
     def __init__(self, *, file: str, rows: RowsPerBatch, messages: MessagesToRead) -> None:
         self.rows = rows

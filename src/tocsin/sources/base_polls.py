@@ -6,7 +6,7 @@ import time
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 import numpy as np
 from pydantic import Field
@@ -105,7 +105,7 @@ class PollingSource(TimedSource):
     Subclasses write `_begin` and `_poll`, and pass their parameters on.
     """
 
-    replayable: ClassVar[bool] = False
+    replayable = False
 
     def __init__(self, *, interval: Duration, samples: Samples) -> None:
         self.interval = paced(interval)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from datetime import UTC, datetime
-from typing import ClassVar
 
 from tocsin.errors import DataError, SourceLost
 from tocsin.records import SECOND, Batch, Position, Rejected
@@ -40,7 +39,7 @@ class SnmpAgents(TimedSource):
         How long to wait for an agent.
     """
 
-    replayable: ClassVar[bool] = False
+    replayable = False
 
     def __init__(self, *, agents: tuple[str, ...], interval_s: float, samples: Samples, patience: Patience) -> None:
         self.agents = agents

@@ -84,6 +84,7 @@ class SqliteWal(FileSource):
         super().__init__(path=path, rows=rows)
         self.message: Message = message
         self.follow = follow
+        self.replayable = not (follow and self._is_pattern)
         if message != "event":
             with optional_packages("$.source.message"):
                 import tocsin.sources.base_envelopes  # noqa: F401  # what is missing is said now
