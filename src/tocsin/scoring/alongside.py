@@ -73,9 +73,9 @@ class Alongside:
         self._shadows = ()
 
     def close(self) -> None:
-        """The stream has ended."""
+        """The stream has ended, and nobody waits for a comparison."""
         for shadow in self._shadows:
-            shadow.stop()
+            shadow.stop(0.1)
 
     def _take(self, item: Scored) -> None:
         rows, room = [item.batch.take(slice(-RECENT, None))], RECENT - item.batch.rows

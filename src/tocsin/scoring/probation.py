@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import orjson
 from pydantic import TypeAdapter, ValidationError
 
-from tocsin.errors import TocsinError
+from tocsin.errors import RegistryError, TocsinError
 from tocsin.model.documents import seal, unseal
 from tocsin.observe import swapping
 from tocsin.records import SECOND
@@ -79,6 +80,8 @@ _PROBATION = TypeAdapter(Probation)
 def version_to_begin_with(folder: Path, version: int, now: int, watch_s: float) -> int:
     """The version that a service ended with, or the one before it if that failed, or ended it time and again.
 
+    A start that cannot be counted, for lack of room, is none.
+
     Parameters
     ----------
     folder
@@ -89,11 +92,6 @@ def version_to_begin_with(folder: Path, version: int, now: int, watch_s: float) 
         The time of day, UTC microseconds.
     watch_s
         How long a version is watched.
-
-    Raises
-    ------
-    RegistryError
-        If there is no room to count the start.
     """
     probation = Probation.read(folder)
     if probation.lost(version):
@@ -101,9 +99,10 @@ def version_to_begin_with(folder: Path, version: int, now: int, watch_s: float) 
     if not probation.lasts(version, now, watch_s):
         return version
     begun = replace(probation, starts=probation.starts + 1)
-    if begun.starts < MOST_STARTS:
-        begun.write(folder)
+    failed = begun.starts >= MOST_STARTS
+    with suppress(RegistryError):
+        (replace(begun, failed=begun.step) if failed else begun).write(folder)
+    if not failed:
         return version
-    replace(begun, failed=begun.step).write(folder)
     swapping.model_swapped_back(version, begun.before, f"the service began {begun.starts} times since it serves")
     return begun.before

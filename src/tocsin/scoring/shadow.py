@@ -90,12 +90,12 @@ class Shadow:
         with self._changed:
             return self._changed.wait_for(lambda: not self._queue, timeout_s)
 
-    def stop(self) -> None:
-        """Score nothing more."""
+    def stop(self, timeout_s: float = 5.0) -> None:
+        """Score nothing more; the batch that is on may take as long as it does."""
         with self._changed:
             self._ends = True
             self._changed.notify_all()
-        self._thread.join(5.0)
+        self._thread.join(timeout_s)
 
     @property
     def seen_us(self) -> int:

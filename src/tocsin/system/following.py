@@ -9,6 +9,7 @@ until its windows have filled: an empty window would ring, or be silent, for as 
 
 from __future__ import annotations
 
+import sys
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,8 @@ from tocsin.system.watching import SETTLE_S, Watch
 
 LONGEST_WAIT_S = 3_600.0
 """Between two tries of a version that is refused."""
+SWITCH_S = 0.001
+"""How long the stream's thread waits for the interpreter while this one unpacks a model; Python's own 5 ms add up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,7 @@ class Follower:
 
     def start(self) -> None:
         """Begin to follow."""
+        sys.setswitchinterval(SWITCH_S)
         self._thread.start()
 
     def close(self) -> None:
