@@ -87,6 +87,8 @@ class JsonSource(FollowedSource):
         self, layouts: Layouts, file: str, row: int, lines: Sequence[Line], refused: dict[int, Problem]
     ) -> Iterator[Records | Rejected]:
         """The records of lines, the first of which has this number; those in `refused` are taken out of it."""
+        if not lines:
+            return
         keys, values, odd = self._sifted(lines, {number - row for number in refused})
         if len(odd) * FEW > len(lines):
             yield from gathered(file, self._rows(layouts, _objects(row, lines, refused)))
