@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Coroutine, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 import nats.errors
@@ -144,9 +144,9 @@ class NatsClient:
         """Settings with which the server loses what it acknowledged, as far as a client can tell."""
         return self.stream(stream).risks
 
-    def make_stream(self, name: str, subjects: Sequence[str]) -> None:
-        """Begin a stream that lies in a file."""
-        config = api.StreamConfig(name=name, subjects=list(subjects), storage=api.StorageType.FILE)
+    def make_stream(self, name: str, subjects: Sequence[str], storage: Literal["file", "memory"] = "file") -> None:
+        """Begin a stream."""
+        config = api.StreamConfig(name=name, subjects=list(subjects), storage=api.StorageType(storage))
         self._call(self._nats.jetstream().add_stream(config))
 
     def consumer(self, stream: str, name: str) -> ConsumerFacts | None:

@@ -278,10 +278,14 @@ class RedisClient:
             with self._open.pipeline(transaction=False) as pipeline:
                 for words in commands:
                     pipeline.execute_command(*words)
-                found: list[Any] = pipeline.execute()
-                return found
+                # An error raised by the pipeline would show what was sent.
+                found: list[Any] = pipeline.execute(raise_on_error=False)
         except redis.RedisError as error:
             raise self._refused(error) from error
+        for answer in found:
+            if isinstance(answer, redis.RedisError):
+                raise self._refused(answer) from answer
+        return found
 
     @property
     def _open(self) -> Any:  # redis-py gives its commands no types
@@ -291,13 +295,11 @@ class RedisClient:
 
     def _refused(self, error: redis.RedisError) -> Unreachable:
         said = str(error) or type(error).__name__
-        if isinstance(error, redis.ResponseError):
-            kinds = {"BUSYGROUP": _Exists, "no such key": _NoKey}
-            kind = next((kind for word, kind in kinds.items() if word in said), Unreachable)
-            hint = next((hint for word, hint in _HINTS.items() if word in said), "what does the server's log say?")
-            return kind(said, hint)
-        self.close()
-        return Unreachable(said)
+        kind = next((kind for word, kind in _KINDS.items() if word in said), Unreachable)
+        hint = next((hint for word, hint in _HINTS.items() if word in said), "is the broker up, and its url right?")
+        if not isinstance(error, redis.ResponseError):
+            self.close()
+        return kind(said, hint)
 
 
 def _pairs(flat: Sequence[Any]) -> dict[bytes, Any]:
@@ -323,14 +325,15 @@ _FLUSHES_LATER = Risk(
     "appendfsync always, if that matters",
     loses=False,
 )
+_KINDS = {"BUSYGROUP": _Exists, "no such key": _NoKey}
 _HINTS = {
-    "NOAUTH": "set `password_file`, and `user` if it is another than default",
-    "WRONGPASS": "check `user` and what the `password_file` holds",
-    "NOPERM": "docs/brokers.md has the rights that the user needs",
+    "Authentication required": "set `password_file`, and `user` if it is another than default",
+    "username-password pair": "check `user` and what the `password_file` holds",
+    "no permissions": "docs/brokers.md has the rights that the user needs",
     "MISCONF": "the server cannot write to its disk",
-    "OOM": "the server's memory is full: trim streams, or raise maxmemory",
+    "maxmemory": "the server's memory is full: trim streams, or raise maxmemory",
     "WRONGTYPE": "the key holds something else than a stream",
-    "READONLY": "this server is a replica: name the primary",
+    "read only replica": "this server is a replica: name the primary",
     "unknown command": "a Redis before 6.2: streams need XAUTOCLAIM",
 }
-"""What helps, by a word of the server."""
+"""By words of the server: which refusal it is, and what helps."""
