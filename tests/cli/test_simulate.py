@@ -11,9 +11,17 @@ from subprocess import CompletedProcess
 import orjson
 import pytest
 from tests.connections.mosquitto import mosquitto
+from tests.connections.servers import NatsServer, RedisServer, documented, running
 
 from tocsin.annotations import read_windows
+from tocsin.checks.source import batches_of
+from tocsin.connections.credentials import Credentials
+from tocsin.connections.nats import NatsClient
+from tocsin.sources.base import Source
 from tocsin.sources.mqtt import Mqtt
+from tocsin.sources.nats import Nats
+from tocsin.sources.redis_stream import RedisStream
+from tocsin.sources.sqlite_wal import SqliteWal
 
 Tocsin = Callable[..., CompletedProcess[str]]
 
@@ -94,20 +102,61 @@ def test_event_time_runs_as_fast_as_it_is_told(tocsin: Tocsin, write: Callable[[
     assert first["timestamp"].startswith("2026-03-02T10:")
 
 
-def test_a_broker_gets_envelopes(tocsin: Tocsin, write: Callable[[str, str], Path], tmp_path: Path) -> None:
-    (tmp_path / "broker").mkdir()
+def test_mqtt_gets_envelopes_if_somebody_listens(
+    tocsin: Tocsin, write: Callable[[str, str], Path], tmp_path: Path
+) -> None:
     with mosquitto(tmp_path / "broker") as broker:
         write("flows", f"{{type: mqtt, url: '{broker.url}', topics: ['site/#'], client_id: site}}")
         nobody = tocsin("simulate", "--attack", "scan", "--duration", "6h")
         assert "No matching subscribers" in nobody.stderr
         source = Mqtt(url=broker.url, topics=("site/#",), client_id="site")
         source.open()
-        told = tocsin("simulate", "--attack", "scan", "--duration", "6h", "--json")
-        assert told.returncode == 0, told.stderr
-        sent, came = orjson.loads(told.stdout)["rows"], 0
-        while batch := source.read(1.0):
-            came += batch.rows
-            source.acknowledge(batch)
-            source.confirm()
-        source.close()
-    assert came == sent
+        assert sent(tocsin) == came(source)
+
+
+def test_a_stream_of_nats_gets_them(tocsin: Tocsin, write: Callable[[str, str], Path], tmp_path: Path) -> None:
+    with running(NatsServer(tmp_path / "broker", documented("NATS"))) as broker:
+        write("flows", f"{{type: nats, url: '{broker.url}', stream: SITE, subject: 'site.>'}}")
+        client = NatsClient(broker.url, Credentials())
+        client.connect()
+        client.make_stream("SITE", ["site.>"])
+        client.close()
+        rows = sent(tocsin)
+        source = Nats(url=broker.url, stream="SITE", subject="site.>", consumer="test")
+        source.open()
+        assert rows == came(source)
+
+
+@pytest.mark.parametrize("field", ["data", None])
+def test_a_stream_of_redis_gets_them(
+    tocsin: Tocsin, write: Callable[[str, str], Path], tmp_path: Path, field: str | None
+) -> None:
+    with running(RedisServer(tmp_path / "broker", documented("Redis"))) as broker:
+        more = "" if field else ", field: null"
+        write("flows", f"{{type: redis_stream, url: '{broker.url}', stream: site{more}}}")
+        rows = sent(tocsin)
+        source = RedisStream(url=broker.url, stream="site", group="test", field=field)
+        source.open()
+        assert rows == came(source)
+
+
+def test_the_embedded_log_gets_them(tocsin: Tocsin, write: Callable[[str, str], Path]) -> None:
+    write("flows", "{type: sqlite_wal, path: events.db, message: event}")
+    assert sent(tocsin) == sum(batch.rows for batch in batches_of(SqliteWal(path="events.db", message="event")))
+
+
+def sent(tocsin: Tocsin) -> int:
+    told = tocsin("simulate", "--attack", "scan", "--duration", "6h", "--json")
+    assert told.returncode == 0, told.stderr
+    return int(orjson.loads(told.stdout)["rows"])
+
+
+def came(source: Source) -> int:
+    """Rows that a broker has for an open source, which is closed then."""
+    rows = 0
+    while batch := source.read(1.0):
+        rows += batch.rows
+        source.acknowledge(batch)
+        source.confirm()
+    source.close()
+    return rows
