@@ -61,14 +61,21 @@ def test_an_event_with_a_key_that_is_known_is_not_kept_again(tmp_path: Path) -> 
     assert numbers_in(tmp_path / "events.db") == [1, 2, 3]
 
 
+def test_events_without_a_key_are_none_of_them_the_same(tmp_path: Path) -> None:
+    with EventLog(tmp_path / "events.db", key="id") as log:
+        assert (
+            log.append([b'{"n": 1}', b'{"n": 1}', b'{"n": 1, "id": ""}', b'{"n": 2, "id": 7}', b'{"n": 3, "id": 7}'])
+            == 4
+        )
+    assert numbers_in(tmp_path / "events.db") == [1, 1, 1, 2]
+
+
 @pytest.mark.parametrize(
     ("event", "got"),
     [
         (b"[1]", "a JSON list"),
         (b'{"id": "x"', "unexpected end of data"),
         (b'{"id": NaN}', "unexpected character"),
-        (b'{"n": 1}', "no usable 'id'"),
-        (b'{"id": ""}', "no usable 'id'"),
         (b'{"id": "x", "text": "' + b"y" * 66_000 + b'"}', "66,0"),
         (b'{"id": "\xff"}', "UTF-8"),
     ],

@@ -35,8 +35,6 @@ MAX_ROW = 1 << 18
 """Bytes of a row, of events one after the other."""
 MAX_EVENTS = 10_000
 """Of one row, and of one append."""
-MAX_KEY = 256
-"""Characters of a producer's key."""
 MOST_WAITING = 256
 """Appends at once; more are refused."""
 _GROUP = 64
@@ -82,8 +80,8 @@ class EventLog:
     path
         Made if it does not exist, for its owner alone.
     key
-        The field of an event that is its producer's id. An event whose id is in the log already is not kept again.
-        Without one, all are kept.
+        The field of an event that is its producer's id. An event whose id is in the log already is not kept again; one
+        that has none is kept.
     limit_bytes
         Of the file. Beyond it appends are refused until the stream has read on.
     now
@@ -125,7 +123,7 @@ class EventLog:
         Raises
         ------
         DataError
-            If one is no object, too large or lacks its key: none of them is kept then.
+            If one is no object or too large: none of them is kept then.
         LimitExceeded
             If the log is full, too many appends wait, or no answer came in time.
         RegistryError
@@ -290,7 +288,7 @@ def _opened(path: Path, wait_s: float) -> Database:
 
 
 def checked(event: bytes, key: str | None, where: str) -> tuple[bytes, bytes]:
-    """An event on one line, and its key; raises DataError."""
+    """An event on one line, and its key, empty if it has none; raises DataError."""
     if len(event) > MAX_EVENT:
         raise DataError(where, f"{len(event):,} bytes", f"at most {MAX_EVENT:,}")
     try:
@@ -301,12 +299,8 @@ def checked(event: bytes, key: str | None, where: str) -> tuple[bytes, bytes]:
         raise DataError(where, f"a JSON {type(value).__name__}", "an object")
     if b"\n" in event or b"\r" in event:
         event = orjson.dumps(value)
-    if key is None:
-        return event, b""
-    found = value.get(key)
-    if not isinstance(found, str | int) or not 0 < len(str(found)) <= MAX_KEY:
-        raise DataError(where, f"no usable {key!r}", f"a text or whole number of at most {MAX_KEY} characters")
-    return event, blake2b(str(found).encode(), digest_size=16).digest()
+    found = None if key is None else value.get(key)
+    return event, b"" if found in (None, "") else blake2b(orjson.dumps(found), digest_size=16).digest()
 
 
 def _rows(events: Sequence[bytes]) -> Iterator[bytes]:
@@ -327,7 +321,7 @@ def _fresh(connection: sqlite3.Connection, keys: Sequence[bytes]) -> list[bool]:
     """Which keys are new; they are remembered with the row that comes next."""
     last = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'wal'").fetchone()
     row, insert = (last[0] if last else 0) + 1, "INSERT OR IGNORE INTO keys VALUES (?, ?)"
-    return [connection.execute(insert, (key, row)).rowcount == 1 for key in keys]
+    return [not key or connection.execute(insert, (key, row)).rowcount == 1 for key in keys]
 
 
 def _used(connection: sqlite3.Connection) -> int:
