@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from tocsin.cli import screens
+from tocsin.cli.api_keys import api_app
 from tocsin.cli.settings import Settings
 
 if TYPE_CHECKING:
     from tocsin.registry import Registry, Standing
 
 keys_app = typer.Typer(no_args_is_help=True, help="Make, show and rotate signing keys; choose whom to trust.")
+keys_app.add_typer(api_app, name="api")
 
 RoleName = Literal["root", "train", "channel"]
 Role = Annotated[RoleName, typer.Argument(help="Whose key.")]

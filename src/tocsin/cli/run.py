@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import signal
+from contextlib import AbstractContextManager, nullcontext
 from types import FrameType
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tocsin.cli import screens
 from tocsin.cli.settings import Settings
+from tocsin.component import optional_packages
+
+if TYPE_CHECKING:
+    from tocsin.system.service import Service
 
 Once = Annotated[bool, typer.Option("--once", help="Read files to their end, then stop.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Decide and journal as always, deliver nothing.")]
@@ -24,19 +29,32 @@ def run(context: typer.Context, *, once: Once = False, dry_run: DryRun = False) 
     if dry_run:
         stream = project.config.stream.model_copy(update={"dry_run": True})
         project.config = project.config.model_copy(update={"stream": stream})
-    service = Service(project, once=once)
+    attend(Service(project, once=once), settings)
+
+
+def attend(service: Service, settings: Settings) -> None:
+    """Let it work until it ends or a signal comes, with the REST server of its config beside it; say what became."""
 
     def stop(_number: int, _frame: FrameType | None) -> None:
         service.stop()
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        service.run()
+        with _served(service):
+            service.run()
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
     tally = service.stream.intake.tally.to_json()
     screens.document({"rows": tally, "position": None}) if settings.json else screens.say(_became(tally))
+
+
+def _served(service: Service) -> AbstractContextManager[object]:
+    if service.project.config.server is None:
+        return nullcontext()
+    with optional_packages("$.server"):
+        from tocsin.server.running import beside
+    return beside(service)
 
 
 def _became(tally: dict[str, int]) -> str:

@@ -14,6 +14,7 @@ from tocsin.errors import (
     LimitExceeded,
     NoRoom,
     NotStored,
+    RegistryError,
     TocsinError,
 )
 
@@ -44,6 +45,7 @@ _STATUS: tuple[tuple[type[TocsinError], int, str], ...] = (
     (LimitExceeded, 503, "busy"),
     (NoRoom, 503, "no_room"),
     (DataError, 422, "misfit"),
+    (RegistryError, 409, "conflict"),
 )
 
 Header = tuple[bytes, bytes]

@@ -158,7 +158,7 @@ class ApiKeys:
             file.write(orjson.dumps({"keys": [asdict(key) for key in keys]}, option=orjson.OPT_INDENT_2))
             file.flush()
             os.fsync(file.fileno())
-        self._stamp = None
+        self._read()
 
     def _refused(self, got: str, wanted: str) -> IntegrityError:
         return IntegrityError(str(self._path), got, wanted)

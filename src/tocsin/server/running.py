@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Self
 
@@ -28,10 +29,14 @@ from tocsin.server.openapi import openapi
 from tocsin.server.protocol import GuardedProtocol
 from tocsin.server.scoring import Scoring
 from tocsin.server.site import Clocks, Site
+from tocsin.sources.base_event_log import EventLog
+from tocsin.sources.sqlite_wal import SqliteWal
+from tocsin.system.service import Service
 
-STOP_S = 2
+STOP_S = 1
 """For requests that are at work to end."""
-START_S = 10.0
+APPEND_S = 5.0
+"""For events to be kept for good."""
 BACKLOG = 256
 
 
@@ -145,12 +150,31 @@ class Server:
         events = events_of(request.body, request.type)
         try:
             loop = asyncio.get_running_loop()
-            new = await loop.run_in_executor(None, self._site.log.append, events)
+            new = await loop.run_in_executor(None, self._site.log.append, events, APPEND_S)
         except LimitExceeded as full:
             problem = full.problem
             raise Fault(429, problem.got, problem.wanted, problem.hint, headers=((b"retry-after", b"1"),)) from None
         rest.events_taken(len(events))
         return Answer(orjson.dumps({"taken": len(events), "new": new}), 202)
+
+
+@contextmanager
+def beside(service: Service) -> Iterator[Server]:
+    """The server of a service's config, as long as the block lasts; events go into the log that the service reads.
+
+    Raises
+    ------
+    TocsinError
+        As `Server` does, or if the log cannot be opened.
+    """
+    config, source = service.project.config, service.stream.source
+    settings = config.server or ServerConfig()
+    log = None
+    if isinstance(source, SqliteWal) and source.message == "event":
+        keys = config.schema_.key
+        log = EventLog(Path(source.path), key=keys[0] if len(keys) == 1 else None)
+    with closing(log) if log else nullcontext(), Server(Site.of(service, log), settings, config.resolve) as server:
+        yield server
 
 
 def _hosts(settings: ServerConfig) -> frozenset[str]:

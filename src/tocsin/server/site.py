@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol, TypeVar
@@ -26,7 +26,7 @@ class Ask(Protocol):
 class Log(Protocol):
     """Where events are put for the stream to read."""
 
-    def append(self, events: list[bytes]) -> int:
+    def append(self, events: Sequence[bytes], timeout_s: float = ...) -> int:
         """Keep these for good, and return how many were new; raises LimitExceeded where there is no room."""
 
 
