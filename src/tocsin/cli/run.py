@@ -46,7 +46,7 @@ def attend(service: Service, settings: Settings) -> None:
         for number, handler in before.items():
             signal.signal(number, handler)
     tally = service.stream.intake.tally.to_json()
-    screens.document({"rows": tally, "position": None}) if settings.json else screens.say(_became(tally))
+    screens.document({"rows": tally}) if settings.json else screens.say(_became(tally))
 
 
 def _served(service: Service) -> AbstractContextManager[object]:
