@@ -1,0 +1,53 @@
+"""What a machine makes of the OpenAPI document: thousands of requests, as three roles, and not one server error."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from tests.server.conftest import Opened
+from tests.server.test_api import Kept
+
+from tocsin.log import counters
+from tocsin.server.keys import ApiKeys
+from tocsin.server.policy import Role
+from tocsin.server.site import Clocks
+
+CHECKS = (
+    "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance,"
+    "response_headers_conformance,negative_data_rejection,unsupported_method,allow_header_conformance"
+)
+BEFORE = "tocsin_rest_requests_total"
+
+
+def answered() -> dict[str, int]:
+    """Answers so far, by series."""
+    return {series: count for series, count in counters().items() if series.startswith(BEFORE)}
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("role", ["viewer", "operator", "admin"])
+def test_no_request_is_a_server_error_or_not_in_the_document(
+    opened: Opened, tmp_path: Path, seed: int, rounds: Callable[[int, int], int], role: Role
+) -> None:
+    clocks = Clocks()
+    secret = ApiKeys(tmp_path / "keys.json", clocks.now, clocks.elapsed).new(role, timedelta(days=1))
+    client = opened(log=Kept(10**9), keys="keys.json", requests_per_second=1e6)
+    (tmp_path / "openapi.json").write_bytes(
+        client.get("/openapi.json", headers={"authorization": f"Bearer {secret}"}).content
+    )
+    before = sum(answered().values())
+    command = [
+        str(Path(sys.executable).with_name("schemathesis")), "run", "openapi.json", "--url", str(client.base_url),
+        "-H", f"Authorization: Bearer {secret}", "--checks", CHECKS, "--max-examples", str(rounds(6, 1_000)),
+        "--seed", str(seed), "--phases", "coverage,fuzzing", "--suppress-health-check", "all", "--no-color",
+        "--continue-on-failure", "--warnings", "off",
+    ]  # fmt: skip
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-20_000:]
+    assert [series for series in answered() if 'status="5' in series] == []
+    assert sum(answered().values()) - before >= rounds(300, 7_000)
