@@ -96,7 +96,7 @@ class Trial:
     """Further lines of the config."""
     promise: dict[str, Any] = field(default_factory=dict)
     sent: int = 0
-    days: float = 0.0
+    days: int = 0
     served: subprocess.Popen[bytes] | None = None
 
     def train(self) -> None:
@@ -131,12 +131,12 @@ class Trial:
                 raise AssertionError((self.folder / "service.log").read_text("utf-8")[-2_000:])
         self.served = None
 
-    def simulate(self, attack: str, seed: int, strength: float, days: float = DAYS, per_day: int = PER_DAY) -> None:
+    def simulate(self, attack: str, seed: int, strength: float, days: int) -> None:
         """Send some days behind those that were sent, with the attack in them."""
         begin = START + timedelta(days=LEARNT_DAYS + self.days)
         told = self.tocsin(
             "simulate", "--attack", attack, "--seed", str(seed), "--strength", str(strength),
-            "--duration", f"{days}d", "--rate", f"{per_day}/day", "--start", begin.strftime("%Y-%m-%dT%H:%M:%S"),
+            "--duration", f"{days}d", "--rate", f"{PER_DAY}/day", "--start", begin.strftime("%Y-%m-%dT%H:%M:%S"),
             "--after", f"{LEARNT_DAYS + self.days}d", "--truth", "truth.json", "--json",
         )  # fmt: skip
         self.sent += json.loads(told.stdout)["rows"]
@@ -168,7 +168,7 @@ class Trial:
 _TOCSIN = (sys.executable, "-c", "from tocsin.cli import main; main()")
 
 
-def judge(alerts: Sequence[Alert], windows: Sequence[Window], preset: str, days: float) -> dict[str, Any]:
+def judge(alerts: Sequence[Alert], windows: Sequence[Window], preset: str, days: int) -> dict[str, Any]:
     """Hold alerts against the truth: an attack is found by an alert of its entity that begins before it is over.
 
     As long as the features remember an attack, an alert of its entity speaks of it; every other one is false.
@@ -205,16 +205,16 @@ def _figures(delays: Sequence[float | None], window_s: float) -> dict[str, Any]:
 
 
 def run(
-    preset: str, folder: Path, attacks: Sequence[str], turns: Sequence[tuple[int, float]], more: str = ""
+    variant: str, folder: Path, attacks: Sequence[str], turns: Sequence[tuple[int, float]], days: int = DAYS
 ) -> dict[str, Any]:
-    """Train, serve, and send each attack with every pair of seed and strength."""
-    trial = Trial(folder, preset, more)
+    """Train, serve, and send so many days of each attack with every pair of seed and strength."""
+    trial = Trial(folder, *VARIANTS[variant])
     trial.train()
     trial.start()
     try:
         for attack in attacks:
             for seed, strength in turns:
-                trial.simulate(attack, seed, strength)
+                trial.simulate(attack, seed, strength, days)
         trial.settle()
     finally:
         trial.stop()
@@ -226,9 +226,9 @@ def main(out: Path) -> None:
     """Measure, print, write the JSON."""
     log.configure("error")
     results: dict[str, Any] = {}
-    for name, (preset, more) in VARIANTS.items():
+    for name, (preset, _) in VARIANTS.items():
         with TemporaryDirectory() as folder:
-            results[name] = run(preset, Path(folder), ATTACKS[preset], TURNS, more)
+            results[name] = run(name, Path(folder), ATTACKS[preset], TURNS)
         print(name, orjson.dumps(results[name]).decode())
     results["bars"] = bars(results)
     out.write_bytes(orjson.dumps(results, option=orjson.OPT_INDENT_2))

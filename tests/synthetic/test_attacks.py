@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from tocsin.errors import ConfigError, DataError
+from tocsin.errors import ConfigError, DataError, LimitExceeded
 from tocsin.records import DAY, GENERATED, SECOND
 from tocsin.synthetic.attacks import ATTACKS, Scene, simulate
 from tocsin.synthetic.base import generate
@@ -77,6 +77,11 @@ def test_an_attack_that_does_not_fit_is_told_which_do() -> None:
         simulate(scene("flows", "scann"))
     with pytest.raises(ConfigError, match="one of the presets flows, services, hosts"):
         simulate(scene("kpi", "scan"))
+
+
+def test_more_attacks_than_anybody_can_read_are_refused() -> None:
+    with pytest.raises(LimitExceeded, match="5,000,000"):
+        simulate(scene("flows", "scan", attacks=10**6))
 
 
 def test_a_span_without_room_is_an_error() -> None:

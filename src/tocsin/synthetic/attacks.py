@@ -39,6 +39,8 @@ ATTACKS: Mapping[str, tuple[str, ...]] = {
     "hosts": tuple(_ON_HOSTS),
 }
 """Attacks that fit a preset."""
+_MOST_ROWS = 200
+"""Of an attack of middling strength."""
 _LASTING_S = 1_800.0
 """How long an anomaly of a service goes on, at least one row."""
 
@@ -116,6 +118,7 @@ def simulate(scene: Scene) -> Simulated:
         hint = f"{scene.attack} fits {' and '.join(elsewhere)}" if elsewhere else did_you_mean(scene.attack, fit)
         got = f'"{scene.attack}", which preset {scene.preset or "(none)"} has no traffic for'
         raise ConfigError([Problem("--attack", got, wanted, hint)])
+    scene.plan.check(scene.attacks * scene.strength * _MOST_ROWS)
     found = _WAYS[scene.preset](scene)
     if not found.incidents:
         raise DataError("simulation", "a span too short for an attack", "a longer one", "give a longer --duration")
