@@ -17,9 +17,14 @@ DOCKER = ROOT / "deploy" / "docker"
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load((DOCKER / "compose.yaml").read_text("utf-8"))["services"]
 DOCKERFILE = (DOCKER / "Dockerfile").read_text("utf-8")
 SAFE = {
-    "nats": ("sync_interval: always", "store_dir"),
-    "redis": ("appendonly yes", "appendfsync always"),
-    "mosquitto": ("persistence true", "autosave_on_changes true", "autosave_interval 1"),
+    "nats": ("sync_interval: always", "jetstream {"),
+    "redis": ("appendonly yes", "appendfsync always", "maxmemory-policy noeviction"),
+    "mosquitto": (
+        "persistence true",
+        "autosave_on_changes true",
+        "autosave_interval 1",
+        "max_queued_messages 0",
+    ),
 }
 """What a broker needs to keep what it acknowledged: see docs/brokers.md."""
 
@@ -51,6 +56,11 @@ def test_brokers_keep_what_they_acknowledge(broker: str, setting: str) -> None:
     config = DOCKER / f"{broker}.conf"
     said = config.read_text("utf-8") if config.exists() else str(SERVICES[broker]["command"]).replace("--", "")
     assert re.search(rf"(?m)^[^#]*{re.escape(setting)}", said)
+
+
+def test_what_the_brokers_are_told_is_what_their_page_tells() -> None:
+    page = (ROOT / "docs" / "brokers.md").read_text("utf-8")
+    assert [setting for settings in SAFE.values() for setting in settings if setting not in page] == []
 
 
 def test_no_password_is_written_down() -> None:

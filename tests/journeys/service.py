@@ -11,7 +11,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -246,7 +246,7 @@ class Site:
         )
 
 
-def pieces(rng: np.random.Generator, lines: list[bytes], number: int) -> Iterator[bytes]:
+def pieces(rng: np.random.Generator, lines: Sequence[bytes], number: int) -> Iterator[bytes]:
     """The lines in so many pieces of random length, cut anywhere, in the middle of a line, too."""
     whole = b"".join(lines)
     cuts = [0, *sorted(rng.integers(1, len(whole), number - 1).tolist()), len(whole)]
