@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import ssl
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx2 as httpx
 import pytest
 from fastapi.routing import APIRoute
 from tests.server.conftest import Client, Opened
+from tests.sinks.receivers import certified
 
+from tocsin.errors import TocsinError
 from tocsin.server.api import api
 from tocsin.server.door import REFUSALS
 from tocsin.server.keys import ApiKeys
@@ -152,3 +156,23 @@ def test_answers_are_neither_kept_nor_guessed_at(client: Client) -> None:
         headers = client.get(path).headers
         assert (headers["cache-control"], headers["x-content-type-options"]) == ("no-store", "nosniff")
         assert "server" not in headers
+
+
+def test_over_tls_nobody_is_served_in_the_clear(opened: Opened, tmp_path: Path) -> None:
+    _, chain = certified(tmp_path)
+    client = opened(tls={"certificate": "server.pem", "key": "server.pem"})
+    address = f"127.0.0.1:{client.port}"
+    trusting = ssl.create_default_context(cafile=chain)
+    with httpx.Client(verify=trusting, trust_env=False) as secure:
+        assert secure.get(f"https://{address}/healthz").status_code == 200
+    with httpx.Client(trust_env=False) as stranger, pytest.raises(httpx.TransportError):
+        stranger.get(f"https://{address}/healthz")
+    with pytest.raises(httpx.TransportError):
+        client.get("/healthz")
+
+
+def test_a_certificate_that_is_none_is_named(opened: Opened, tmp_path: Path) -> None:
+    (tmp_path / "no.pem").write_text("nothing", "utf-8")
+    for name in ("no.pem", "missing.pem"):
+        with pytest.raises(TocsinError, match=r"\$\.server\.tls"):
+            opened(tls={"certificate": name, "key": name})
