@@ -203,7 +203,7 @@ class Mqtt(MessageSource):
         told = [mid for place, mid in self._untold if place <= number]
         with self._or_lost():
             self._client.acknowledge(told)
-            if told:
+            if told and self._early <= 0:  # of those that came early, some may wait to be told by their digests
                 self._asked.append((self._client.ask(), number))
         while self._untold and self._untold[0][0] <= number:
             self._untold.popleft()
