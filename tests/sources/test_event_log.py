@@ -143,6 +143,20 @@ def test_a_log_that_is_read_while_it_grows_gives_every_event_once(tmp_path: Path
     assert (source.endless, source.ended) == (True, False)
 
 
+def test_a_log_that_is_being_made_is_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "events.db"
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("PRAGMA user_version = 0")
+    source = SqliteWal(path=str(path), message="event", follow=True)
+    source.open()
+    assert source.read(0.1) is None
+    with EventLog(path) as log:
+        log.append(events(1))
+    assert read_all(source)[0] == [1]
+    source.close()
+
+
 def test_reading_goes_on_within_a_row_that_was_begun(tmp_path: Path) -> None:
     path = tmp_path / "events.db"
     with EventLog(path) as log:

@@ -88,6 +88,15 @@ def ever_written(path: str) -> int | None:
     return int(found[0]) if found else 0
 
 
+def is_begun(path: str) -> bool:
+    """Whether there is any table; False while somebody is about to make the first one."""
+    try:
+        with closing(_connected(path, _WORD_BYTES)) as database:
+            return database.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is not None
+    except sqlite3.Error:
+        return True  # whoever reads it will say what is wrong
+
+
 def parts_of(path: str) -> list[Path]:
     """The files that make up a database."""
     return [Path(path), *filter(None, (_wal_beside(path),))]

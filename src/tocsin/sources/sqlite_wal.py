@@ -26,7 +26,7 @@ from tocsin.sources.base_event_log import is_event_log, prune
 from tocsin.sources.base_event_rows import MAX_EVENT_ROW, EventReader
 from tocsin.sources.base_files import MAX_COLUMNS, MAX_RAW, FileSource
 from tocsin.sources.base_messages import PLACES
-from tocsin.sources.base_wal_pages import Page, ever_written, pages, parts_of, stamp_of, whole_pages
+from tocsin.sources.base_wal_pages import Page, ever_written, is_begun, pages, parts_of, stamp_of, whole_pages
 
 MAX_ENVELOPE = 131_072
 """Bytes of an envelope, as the event bus limits them, and of whatever else a row holds."""
@@ -190,6 +190,8 @@ class SqliteWal(FileSource):
     def _appended(self, file: str, path: str, behind: dict[str, int]) -> Iterator[Batch]:
         start = behind.get(file, 0)
         for page in pages(path, self._id_before(start), self.rows, self._most_bytes):
+            if page.problems and not is_begun(path):
+                return
             for batch in self._rows_of(file, page, start):
                 behind[file] = max(start, last_row(batch)[1])
                 yield batch
