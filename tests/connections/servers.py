@@ -129,11 +129,11 @@ class RedisServer(Server):
         try:
             with socket.create_connection(("127.0.0.1", self.port), 1.0) as connection:
                 connection.settimeout(1.0)
-                connection.sendall(b"INFO server\r\n")
+                connection.sendall(b"INFO everything\r\n")
                 said = connection.recv(1 << 16)
         except OSError:
             return False
-        return f"process_id:{self.pid}\r".encode() in said or said.startswith(b"-NOAUTH")
+        return f"process_id:{self.pid}\r".encode() in said and b"loading:0\r" in said
 
 
 @contextmanager

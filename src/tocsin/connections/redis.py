@@ -15,10 +15,9 @@ from math import ceil
 from typing import Annotated, Any, NamedTuple
 from urllib.parse import urlsplit
 
-import redis
 from pydantic import Field
-from redis.backoff import NoBackoff
-from redis.retry import Retry
+from redis.connection import Connection, SSLConnection
+from redis.exceptions import RedisError, ResponseError
 
 from tocsin.component import Risk
 from tocsin.connections import Unreachable
@@ -31,7 +30,7 @@ LONGEST_WAIT_S = 1.0
 """For entries, in one command; a server that says nothing for 5 s more is lost."""
 MAX_ENTRIES, FIRST_ENTRIES = 1_000, 16
 """Entries of one command, and of the first one: nobody knows yet how large they are."""
-READ_BYTES = 1 << 25
+READ_BYTES = 1 << 24
 """Bytes of one command's entries, if they are as large as those before."""
 AT_ONCE = 1_000
 """Entries that are added or acknowledged in one go."""
@@ -113,8 +112,16 @@ class RedisClient:
     def __init__(self, url: str, credentials: Credentials) -> None:
         self._address = address(url)
         self._credentials = credentials
-        self._redis: redis.Redis | None = None
+        self._connection: Any = None  # redis-py gives its methods no types
         self._entries = FIRST_ENTRIES
+        self._held = 0
+        """Entries that the group was given over this connection and has not acknowledged."""
+        self._held_then = 0
+        """The same, when entries were asked for."""
+        self._ahead = 0
+        """Answers that have not been received, to what was asked before it was wanted."""
+        self._received: list[Any] = []
+        """Those that have."""
 
     def connect(self) -> None:
         """Connect, and be let in.
@@ -132,37 +139,31 @@ class RedisClient:
         if where.encrypted:
             who.context()  # says best what is wrong with a file
             options = {
-                "ssl": True,
                 "ssl_ca_certs": who.ca_file,
                 "ssl_certfile": who.certificate_file,
                 "ssl_keyfile": who.key_file,
                 "ssl_min_version": ssl.TLSVersion.TLSv1_2,
             }
-        self._entries = FIRST_ENTRIES
-        self._redis = redis.Redis(
-            where.host,
-            where.port,
-            where.database,
-            who.password(),
+        self._entries, self._held, self._ahead, self._received = FIRST_ENTRIES, 0, 0, []
+        kind: type[Any] = SSLConnection if where.encrypted else Connection
+        self._connection = kind(
+            host=where.host,
+            port=where.port,
+            db=where.database,
+            password=who.password(),
             username=who.user,
             protocol=2,
             socket_connect_timeout=ANSWER_WITHIN_S,
             socket_timeout=LONGEST_WAIT_S + ANSWER_WITHIN_S,
-            retry=Retry(NoBackoff(), 0),
             client_name="tocsin",
             **options,
         )
-        self._redis.response_callbacks.clear()  # answers are taken as they come
-        try:
-            self._told("PING")
-        except Unreachable:
-            self.close()
-            raise
+        self._told("PING")
 
     @property
     def alive(self) -> bool:
         """Whether there is a connection, as far as is known."""
-        return self._redis is not None
+        return self._connection is not None
 
     def last(self, stream: str) -> EntryId:
         """The id of the newest entry that a stream ever had; the smallest of all if there is no stream."""
@@ -189,20 +190,33 @@ class RedisClient:
 
     def unacknowledged(self, stream: str, group: str, consumer: str, behind: EntryId, most: int) -> list[Entry]:
         """What a consumer was given once and did not acknowledge, behind an entry."""
-        return self._read(("XREADGROUP", "GROUP", group, consumer), most, stream, behind)
+        found = self._read(("XREADGROUP", "GROUP", group, consumer), most, stream, behind)
+        self._held += len(found)
+        return found
 
     def take(self, stream: str, group: str, consumer: str, most: int, timeout_s: float) -> tuple[list[Entry], int]:
-        """Entries that the group was not given yet, and how many it was given and did not acknowledge, with these.
+        """Entries that the group was not given yet, and how many it has given to somebody else.
 
-        The first of them is awaited for so long, up to a second.
+        The first of them is awaited for so long, up to a second. While there are more than were asked for, the next
+        ones are asked for at once: the server works while these are looked at.
         """
-        told = self._pipelined(
-            [
-                self._reading(("XREADGROUP", "GROUP", group, consumer), most, timeout_s, stream, ">"),
-                ("XPENDING", stream, group),
-            ]
-        )
-        return self._found(told[0]), told[1][0]
+
+        def ask(count: int, wait_s: float) -> None:
+            words = self._reading(("XREADGROUP", "GROUP", group, consumer), count, wait_s, stream, ">")
+            self._send([words, ("XPENDING", stream, group)])
+            self._held_then, self._ahead = self._held, 2
+
+        asked = min(most, self._entries)
+        if not self._ahead and not self._received:
+            ask(most, timeout_s)
+        self._receive()
+        (told, pending), self._received = self._received, []
+        found = self._found(told)
+        self._held += len(found)
+        strangers = pending[0] - self._held_then - len(found)
+        if len(found) >= asked and most > len(found):
+            ask(most - len(found), 0.0)
+        return found, strangers
 
     def entries(self, stream: str, behind: EntryId, most: int) -> list[Entry]:
         """Entries behind another, whoever was given them."""
@@ -212,6 +226,7 @@ class RedisClient:
         """Tell a group that these are done with."""
         for first in range(0, len(ids), AT_ONCE):
             self._told("XACK", stream, group, *ids[first : first + AT_ONCE])
+        self._held -= len(ids)
 
     def add(self, stream: str, entries: Sequence[Mapping[str, bytes]], keep: int) -> None:
         """Add entries, in order, and trim the stream to about so many; returns when the server has all of them.
@@ -226,7 +241,7 @@ class RedisClient:
             for fields in entries[first : first + AT_ONCE]:
                 pairs = [part for pair in fields.items() for part in pair]
                 commands.append(("XADD", stream, "MAXLEN", "~", keep, "*", *pairs))
-            self._pipelined(commands)
+            self._all_told(commands)
 
     def risks(self) -> tuple[Risk, ...]:
         """Settings with which the server loses what it acknowledged, as far as it tells them to us."""
@@ -247,9 +262,9 @@ class RedisClient:
 
     def close(self) -> None:
         """End the connection; may be called twice."""
-        client, self._redis = self._redis, None
-        if client is not None:
-            client.close()
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.disconnect()
 
     def _read(self, how: tuple[str, ...], most: int, stream: str, behind: EntryId) -> list[Entry]:
         return self._found(self._told(*self._reading(how, most, 0.0, stream, str(behind))))
@@ -268,36 +283,53 @@ class RedisClient:
         return found
 
     def _told(self, *words: Any) -> Any:
+        return self._all_told([words])[0]
+
+    def _all_told(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+        self._receive()
+        self._send(commands)
+        return self._answers(len(commands))
+
+    def _receive(self) -> None:
+        """Take the answers to what was asked before it was wanted."""
+        if self._ahead:
+            number, self._ahead = self._ahead, 0
+            self._received = self._answers(number)
+
+    def _send(self, commands: Sequence[tuple[Any, ...]]) -> None:
+        connection = self._open
         try:
-            return self._open.execute_command(*words)
-        except redis.RedisError as error:
+            connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+        except RedisError as error:
             raise self._refused(error) from error
 
-    def _pipelined(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+    def _answers(self, number: int) -> list[Any]:
+        """That many, all of them received before the first that is a refusal is raised."""
+        connection, found = self._open, []
         try:
-            with self._open.pipeline(transaction=False) as pipeline:
-                for words in commands:
-                    pipeline.execute_command(*words)
-                # An error raised by the pipeline would show what was sent.
-                found: list[Any] = pipeline.execute(raise_on_error=False)
-        except redis.RedisError as error:
+            for _ in range(number):
+                try:
+                    found.append(connection.read_response())
+                except ResponseError as error:
+                    found.append(error)
+        except RedisError as error:
             raise self._refused(error) from error
         for answer in found:
-            if isinstance(answer, redis.RedisError):
+            if isinstance(answer, ResponseError):
                 raise self._refused(answer) from answer
         return found
 
     @property
-    def _open(self) -> Any:  # redis-py gives its commands no types
-        if self._redis is None:
+    def _open(self) -> Any:
+        if self._connection is None:
             raise Unreachable("no connection")
-        return self._redis
+        return self._connection
 
-    def _refused(self, error: redis.RedisError) -> Unreachable:
+    def _refused(self, error: RedisError) -> Unreachable:
         said = str(error) or type(error).__name__
         kind = next((kind for word, kind in _KINDS.items() if word in said), Unreachable)
         hint = next((hint for word, hint in _HINTS.items() if word in said), "is the broker up, and its url right?")
-        if not isinstance(error, redis.ResponseError):
+        if not isinstance(error, ResponseError):
             self.close()
         return kind(said, hint)
 

@@ -198,11 +198,11 @@ class RedisStream(MessageSource):
                 self._id = EntryId.of(found[-1].id)
                 return found
             self._pending = False
-        found, pending = self._client.take(*reader, most, timeout_s)
-        if pending != len(self._unconfirmed) + len(found):
+        found, strangers = self._client.take(*reader, most, timeout_s)
+        if strangers > 0:
             # A command of a lost connection can reach the server late. Were it not noticed now, what it took would
             # lie before the position when it comes, and pass for committed.
-            got = f"{pending - len(self._unconfirmed) - len(found):,} entries given to somebody else"
+            got = f"{strangers:,} entries given to somebody else"
             raise SourceLost(self._where, got, "all of the group", "does another service read as this group?")
         return found
 
