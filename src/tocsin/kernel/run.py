@@ -254,9 +254,9 @@ def _one_after_the_other(
         begins[0] = True
         return np.arange(rows), begins
     parts = [part for part in (groups, names) if part is not None]
-    keys = parts[0] if len(parts) == 1 else zip(*parts, strict=True)
-    known: dict[Any, int] = {}
-    numbers = np.fromiter((known.setdefault(key, len(known)) for key in keys), np.int64, rows)
+    keys = parts[0] if len(parts) == 1 else list(zip(*parts, strict=True))
+    known = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+    numbers = np.fromiter(map(known.__getitem__, keys), np.int64, rows)
     order = np.argsort(numbers, kind="stable")
     ordered = numbers[order]
     begins = np.ones(rows, dtype=np.uint8)

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 from tocsin.errors import SchemaError
 from tocsin.kernel.run import FeatureMatrix
@@ -38,7 +39,7 @@ _Waiting = tuple[ScoreRequest, "asyncio.Future[bytes]"]
 class _Seen:
     """What is said of some rows, and which of those asked about they are."""
 
-    places: list[int]
+    places: NDArray[np.int64]
     matrix: FeatureMatrix
     scores: Scores
     refused: dict[int, Rejected]
@@ -104,7 +105,7 @@ class Scoring:
         for place, row in seen.refused.items():
             answers[place] = _misfit(row)
         told = (seen.scores.score, seen.scores.p_value, seen.scores.flagged, seen.scores.state)
-        for place, *said in zip(seen.places, *(column.tolist() for column in told), strict=True):
+        for place, *said in zip(seen.places.tolist(), *(column.tolist() for column in told), strict=True):
             answers[place] = orjson.dumps(_said(serving, *said))
         rest.rows_scored(len(seen.places))
         return answers
@@ -155,9 +156,9 @@ def _look(
         typed, rejected = schema.split(rows.replace({ROW: np.arange(1, rows.rows + 1)}))
     except SchemaError as error:
         raise Fault.of(error) from None
-    places = (typed[ROW] - 1).tolist() if typed.rows else []
+    places = typed[ROW] - 1
     hidden = _hidden(schema, project, typed)
-    chosen = None if groups is None else [groups[place] for place in places]
+    chosen = None if groups is None else [groups[place] for place in places.tolist()]
     matrix = model.kernel.peek(hidden, state, chosen)
     return _Seen(places, matrix, model.judge(matrix, model.entities(hidden)), {row.row - 1: row for row in rejected})
 
@@ -185,7 +186,7 @@ def _misfit(row: Rejected) -> Fault:
     return Fault(422, row.detail, "a row that fits the schema", code=f"row_{row.reason}")
 
 
-def _spread(values: Vector, places: list[int], rows: int) -> Vector:
+def _spread(values: Vector, places: NDArray[np.int64], rows: int) -> Vector:
     """Values at their places among so many rows; the others are NaN."""
     if len(places) == rows:
         return values
