@@ -91,7 +91,7 @@ class Follower:
         """Follow no more."""
         self._ends.set()
         if self._thread.is_alive():
-            self._thread.join(1.0)
+            self._thread.join(0.5)
         self._alongside.close()
 
     def tick(self) -> None:
@@ -150,7 +150,7 @@ class Follower:
         try:
             serving = serving_of(self._project, self._settings.channel)
             if serving.version != step.version:
-                raise RegistryError("channel", f"version {serving.version}", f"version {step.version}")
+                raise RegistryError("channel", f"only version {serving.version}, the last good one", f"{step.version}")
             model = serving.scorer.model
             expect_fit(old, model)
             warm(model, self._alongside.recent)
