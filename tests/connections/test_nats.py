@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from base64 import b32encode
+from binascii import crc_hqx
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,8 @@ from tocsin.checks.sink import example_alert
 from tocsin.connections import Unreachable
 from tocsin.connections.credentials import Credentials
 from tocsin.connections.nats import NatsClient
-from tocsin.errors import DataError, DeliveryError, SourceLost
+from tocsin.connections.nats_keys import UserKey
+from tocsin.errors import ConfigError, DataError, DeliveryError, SourceLost
 from tocsin.sinks.nats import Nats as NatsSink
 from tocsin.sources.nats import Nats
 
@@ -41,6 +44,12 @@ def told(folder: Path, word: str) -> str:
     path = folder / word
     path.write_text(f"{word}\n", "utf-8")
     return str(path)
+
+
+def seed(raw: bytes) -> str:
+    """The seed of a user, as nsc writes it."""
+    body = bytes([18 << 3 | (20 << 3) >> 5, ((20 << 3) & 31) << 3]) + raw
+    return b32encode(body + crc_hqx(body, 0).to_bytes(2, "little")).decode().rstrip("=")
 
 
 def test_a_stream_made_again_under_its_name_is_read_from_its_beginning(broker: Bench) -> None:
@@ -161,6 +170,33 @@ def test_certificates_are_checked_on_both_sides(tmp_path: Path, need: Callable[[
             Nats(url=url, stream="events").open()
         with pytest.raises(SourceLost, match="is the broker up"):
             Nats(url=url, stream="events", ca_file=authority).open()
+
+
+def test_a_key_proves_who_we_are(tmp_path: Path, need: Callable[[bool, str], None]) -> None:
+    need(NatsServer.found() is not None, "nats-server is not installed")
+    right, wrong = seed(bytes(range(32))), seed(bytes(range(1, 33)))
+    user = UserKey.read(told(tmp_path, right)).public
+    settings = documented("NATS") + f"authorization {{ users: [ {{ nkey: {user} }} ] }}\n"
+    with running(NatsServer(tmp_path / "nats", settings)) as server:
+        with pytest.raises(SourceLost, match="stream not found"):
+            Nats(url=server.url, stream="events", credentials_file=told(tmp_path, right)).open()
+        with pytest.raises(SourceLost, match="Authorization"):
+            Nats(url=server.url, stream="events", credentials_file=told(tmp_path, wrong)).open()
+
+
+def test_a_key_is_that_of_the_specification_and_a_damaged_one_is_refused(tmp_path: Path) -> None:
+    known = "SUAMK2FG4MI6UE3ACF3FK3OIQBCEIEZV7NSWFFEW63UXMRLFM2XLAXK4GY"
+    creds = f"-----BEGIN NATS USER JWT-----\neyJh.eyJi.c_-c\n------END\n\n-----BEGIN USER NKEY SEED-----\n{known}\n"
+    (tmp_path / "creds").write_text(creds)
+    user = UserKey.read(str(tmp_path / "creds"))
+    assert user.claim == "eyJh.eyJi.c_-c"
+    assert len(user.public) == 56
+    assert user.public.startswith("U")
+    for text in ("", "SU" + "A" * 56, known[:-1] + "Q"):
+        (tmp_path / "damaged").write_text(text)
+        with pytest.raises(ConfigError, match="no seed of a user") as refusal:
+            UserKey.read(str(tmp_path / "damaged"))
+        assert not text or text not in str(refusal.value)
 
 
 def test_a_server_that_leaves_tls_out_is_told_no_password(broker: Bench, tmp_path: Path) -> None:

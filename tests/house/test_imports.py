@@ -30,7 +30,7 @@ FORBIDDEN_ARGUMENTS = {"shell", "allow_pickle"}
 # The only files that may import a package: the rest of Tocsin runs without it.
 HOME_OF = {
     "apprise": {"sinks/apprise.py"},
-    "cryptography": {"registry/keys.py"},
+    "cryptography": {"connections/nats_keys.py", "registry/keys.py"},
     "polars": {"sources/base_arrow.py", "sources/parquet.py", "training/exports/tables.py"},
     "sklearn": {"bench/peers.py"},
     "pyod": {"bench/peers.py"},

@@ -28,6 +28,7 @@ from tocsin.component import Risk
 from tocsin.connections import Unreachable
 from tocsin.connections.credentials import Credentials
 from tocsin.connections.nats_facts import ConsumerFacts, StreamFacts, check_url
+from tocsin.connections.nats_keys import UserKey
 
 EXAMPLE_SERVER = "TOCSIN_EXAMPLE_NATS"
 """Environment variable with the url of a server on which the examples of parts may make a stream."""
@@ -70,12 +71,15 @@ class NatsClient:
         `nats://host:4222`; `tls://host:4222` refuses to go on without TLS.
     credentials
         Who we are.
+    credentials_file
+        The same, proven by a key.
     """
 
-    def __init__(self, url: str, credentials: Credentials) -> None:
+    def __init__(self, url: str, credentials: Credentials, credentials_file: str | None = None) -> None:
         check_url(url)
         self._url = url
         self._credentials = credentials
+        self._credentials_file = credentials_file
         self._nats = Client()
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -103,8 +107,9 @@ class NatsClient:
             If a file of the credentials cannot be used.
         """
         self.close()
+        self._nats = Client()
         options = self._options()
-        self._nats, self._waiting, self._lost = Client(), deque(), ""
+        self._waiting, self._lost = deque(), ""
         self._asked, self._got, self._trouble = 0, 0, ""
         ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve(ready)), name="nats", daemon=True)
@@ -269,6 +274,13 @@ class NatsClient:
             found |= {"user": credentials.user, "password": lambda: self._insisted(password or "")}
         elif password is not None:
             found["token"] = lambda: self._insisted(password)
+        if self._credentials_file is not None:
+            user = UserKey.read(self._credentials_file)
+            found["signature_cb"] = user.sign
+            if user.claim is not None:
+                claim = user.claim
+                found["user_jwt_cb"] = lambda: bytearray(self._insisted(claim), "ascii")
+            self._nats._public_nkey = user.public  # nats-py sets it only with a package that it does not bring
         return found
 
     def _insist(self) -> None:

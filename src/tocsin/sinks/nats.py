@@ -38,6 +38,8 @@ class Nats(Sink):
         A stream must take it.
     user, password_file
         If the server asks who we are; a password without a user is a token.
+    credentials_file
+        In their place, an NKey: the seed of a user, or the `.creds` of nsc.
     ca_file, certificate_file, key_file
         PEM files: who signed the server's certificate if this machine does not know, and our own with its key.
     """
@@ -49,6 +51,7 @@ class Nats(Sink):
         subject: Subject = "tocsin.alerts",
         user: str | None = None,
         password_file: str | None = None,
+        credentials_file: str | None = None,
         ca_file: str | None = None,
         certificate_file: str | None = None,
         key_file: str | None = None,
@@ -58,10 +61,11 @@ class Nats(Sink):
         self.subject = subject
         self.user = user
         self.password_file = password_file
+        self.credentials_file = credentials_file
         self.ca_file = ca_file
         self.certificate_file = certificate_file
         self.key_file = key_file
-        self._client = NatsClient(url, self.credentials)
+        self._client = NatsClient(url, self.credentials, credentials_file)
         self._opened = False
 
     @property

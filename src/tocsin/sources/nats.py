@@ -54,6 +54,8 @@ class Nats(MessageSource):
         Where a consumer begins that is not there yet: `first` message of the stream, or the next `new` one.
     user, password_file
         If the server asks who we are; a password without a user is a token.
+    credentials_file
+        In their place, an NKey: the seed of a user, or the `.creds` of nsc.
     ca_file, certificate_file, key_file
         PEM files: who signed the server's certificate if this machine does not know, and our own with its key.
     in_flight
@@ -79,6 +81,7 @@ class Nats(MessageSource):
         start: Literal["first", "new"] = "first",
         user: str | None = None,
         password_file: str | None = None,
+        credentials_file: str | None = None,
         ca_file: str | None = None,
         certificate_file: str | None = None,
         key_file: str | None = None,
@@ -95,11 +98,12 @@ class Nats(MessageSource):
         self.start: Literal["first", "new"] = start
         self.user = user
         self.password_file = password_file
+        self.credentials_file = credentials_file
         self.ca_file = ca_file
         self.certificate_file = certificate_file
         self.key_file = key_file
         self.in_flight = in_flight
-        self._client = NatsClient(url, self.credentials)
+        self._client = NatsClient(url, self.credentials, credentials_file)
         self._unconfirmed: deque[tuple[int, str]] = deque()
         """Sequence, and where it is acknowledged."""
         self._created = 0
