@@ -69,7 +69,7 @@ def order_stands(held: int, watermark: int | None) -> None:
         gauge("tocsin_watermark_timestamp_seconds", watermark / _SECOND)
 
 
-def queue_length(queue: Literal["requests", "events"], waiting: int, limit: int) -> None:
+def queue_length(queue: Literal["requests"], waiting: int, limit: int) -> None:
     """How full a bounded queue between two threads is."""
     gauge("tocsin_queue_length", waiting, queue=queue)
     gauge("tocsin_queue_limit", limit, queue=queue)

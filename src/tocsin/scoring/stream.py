@@ -347,6 +347,7 @@ class Stream:
                 if self._stopping.is_set():
                     raise
                 live.journal_full(wait_s, error.problem.got)
+                systemd.alive()  # another process would find the disk as full
                 self._stopping.wait(wait_s)
                 wait_s = min(2 * wait_s, LONGEST_WAIT_S)
 
