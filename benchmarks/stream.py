@@ -115,7 +115,7 @@ def arrow_of(events: Sequence[dict[str, Any]]) -> bytes:
     return file.getvalue()
 
 
-def fitted() -> AnomalyModel:
+def fitted(config: str = CONFIG) -> AnomalyModel:
     def typed(number: int, begin: int) -> Batch:
         rows = list(made(number, begin))
         columns: dict[str, Any] = {name: np.array([row[name] for row in rows]) for name in COLUMNS}
@@ -124,7 +124,7 @@ def fitted() -> AnomalyModel:
         beside = {FILE: np.full(number, "made", dtype=object), ROW: np.arange(number) + 1}
         return Batch({"time": times, "host": hosts, **columns, **beside})
 
-    return AnomalyModel(Design.of(parse(CONFIG))).fit(typed(60_000, BEGIN), typed(30_000, BEGIN + 600))
+    return AnomalyModel(Design.of(parse(config))).fit(typed(60_000, BEGIN), typed(30_000, BEGIN + 600))
 
 
 class Way:

@@ -29,6 +29,8 @@ from tocsin.server.faults import Fault
 from tocsin.server.site import Site
 from tocsin.system.project import Project
 
+AT_ONCE = 1 << 18
+"""Bytes of a batch that is scored in the server's own thread: to wait for the interpreter would take longer."""
 REFUSED = "refused"
 """State of a row that the schema does not take."""
 _JSON = orjson.OPT_SERIALIZE_NUMPY
@@ -76,6 +78,8 @@ class Scoring:
 
     async def many(self, body: bytes, type: str) -> bytes:
         """What it says of many rows; those that the schema does not take are named."""
+        if len(body) <= AT_ONCE:
+            return self._batch(body, type)
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._batch, body, type)
 
     def _score_waiting(self) -> None:
