@@ -50,8 +50,10 @@ class Bench(ABC):
         """Connect anew; raises Unreachable if that cannot be."""
 
     @abstractmethod
-    def source(self, *, url: str | None = None, history: bool = False, **parameters: Any) -> MessageSource:
-        """A source of the stream: a service's, or one of what it holds now."""
+    def source(
+        self, *, url: str | None = None, name: str = "tocsin", history: bool = False, **parameters: Any
+    ) -> MessageSource:
+        """A source of the stream: that of the service of a name, or one of what it holds now."""
 
     @abstractmethod
     def close(self) -> None: ...
@@ -73,8 +75,10 @@ class NatsBench(Bench):
     def reconnect(self) -> None:
         self._client.connect()
 
-    def source(self, *, url: str | None = None, history: bool = False, **parameters: Any) -> MessageSource:
-        consumer = None if history else "tocsin"
+    def source(
+        self, *, url: str | None = None, name: str = "tocsin", history: bool = False, **parameters: Any
+    ) -> MessageSource:
+        consumer = None if history else name
         return Nats(url=url or self.server.url, stream="events", consumer=consumer, **parameters)
 
     def close(self) -> None:
@@ -94,8 +98,10 @@ class RedisBench(Bench):
     def reconnect(self) -> None:
         self._client.connect()
 
-    def source(self, *, url: str | None = None, history: bool = False, **parameters: Any) -> MessageSource:
-        group = None if history else "tocsin"
+    def source(
+        self, *, url: str | None = None, name: str = "tocsin", history: bool = False, **parameters: Any
+    ) -> MessageSource:
+        group = None if history else name
         return RedisStream(url=url or self.server.url, stream="events", group=group, **parameters)
 
     def close(self) -> None:
