@@ -148,9 +148,9 @@ def test_a_flood_of_names_takes_no_room_from_those_that_come_again(
     trained: Site, tmp_path: Path, rng: np.random.Generator, rounds: Callable[[int, int], int]
 ) -> None:
     flood, real = rounds(40_000, 5_000_000), 1_000
-    site = trained.copied(tmp_path / "site", STREAM.replace("record: all", "record: flagged"))
-    with (site.folder / "tocsin.yaml").open("a", encoding="utf-8") as file:
-        file.write("limits: {entities: 5_000}\n")
+    site = trained.copied(
+        tmp_path / "site", STREAM.replace("record: all", "record: flagged").replace("1_000", "10_000")
+    )
     path = site.folder / "live" / "a.jsonl"
     with site.serve() as service:
         service.ready()
@@ -169,6 +169,7 @@ def test_a_flood_of_names_takes_no_room_from_those_that_come_again(
     again.journal.close()
     assert checkpoints.recover(site.folder / ".tocsin" / "stream" / CHECKPOINT, again.scorer, "") is not None
     held = set(again.scorer.state.entities.names)
+    assert len(again.scorer.state) == again.scorer.state.entities.limit, "the flood filled every place"
     assert len(held & set(hidden.tolist())) >= 0.99 * real
 
 
