@@ -24,6 +24,7 @@ STREAM = """\
   latency: 1ms
   checkpoint: 1s
   follow: 100ms
+  watch: 3s
 """
 PER_S = 2_000
 PASSED = Verdict(passed=True, judgements=(Judgement("recall", ">= 0.9", 0.95, passed=True, reason=""),))
@@ -102,6 +103,12 @@ def serves(site: Site, digest: str) -> bool:
     return site.stored.progress().model == digest
 
 
+def is_kept(site: Site) -> bool:
+    """Whether the last version to take over was watched for its time, and the one before let go."""
+    said = (site.folder / "service.log").read_text("utf-8")
+    return said.rfind("Model kept.") > said.rfind("Model swapped.")
+
+
 def in_turn(site: Site) -> Iterator[str]:
     """The models of all rows, in the order of these, each once for as long as it served."""
     said = site.query("SELECT model FROM verdicts ORDER BY time, origin")
@@ -131,6 +138,7 @@ def test_models_follow_each_other_under_load(
                 before = before or (number == 1) * resident(service)
             record_property("rows_per_s", round(load.written / (time.monotonic() - began)))
         service.until(partial(site.has, load.written))
+        service.until(partial(is_kept, site))
         after = resident(service)
         service.stop()
     said = site.query("SELECT origin FROM verdicts")

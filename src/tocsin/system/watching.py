@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -112,6 +115,7 @@ class Watch:
         elif watched.health.over(elapsed):
             self._alongside.ask(lambda: self._let_go(watched))
             swapping.model_kept(watched.serving.version)
+            _give_back()
 
     def _canary(self, watched: _Watched) -> Result:
         seed = 1_000 * watched.step + watched.health.canaries
@@ -128,6 +132,7 @@ class Watch:
         self.probation = Probation(failed=watched.step)
         self.probation.write(self._folder)
         swapping.model_swapped_back(watched.serving.version, watched.before.version, reason)
+        _give_back()
         self._roll_back(watched)
 
     def _exchange(self, watched: _Watched) -> None:
@@ -150,3 +155,10 @@ class Watch:
             self._project.roll_back(channel)
         except TocsinError as error:
             swapping.channel_left(channel, watched.serving.version, error.problem.got)
+
+
+def _give_back() -> None:
+    """Let the system have the memory of models that are gone; glibc keeps it otherwise, in pieces."""
+    gc.collect()
+    with suppress(OSError, AttributeError):  # another C library
+        ctypes.CDLL(None).malloc_trim(0)
