@@ -82,6 +82,8 @@ def events_of(body: bytes, type: str) -> list[bytes]:
 def batch(rows: Sequence[Mapping[str, Any]]) -> Batch:
     """Columns of rows, each (n,); what a row lacks is None. Names that begin with an underscore are Tocsin's own."""
     names = dict.fromkeys(name for keys in dict.fromkeys(map(tuple, rows)) for name in keys if name[:1] != "_")
+    if not names:
+        raise Fault(422, "rows without a column", "names that do not begin with an underscore")
     return Batch({name: _column([row.get(name) for row in rows]) for name in names})
 
 

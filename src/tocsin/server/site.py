@@ -72,7 +72,7 @@ class Site:
 
         def status() -> dict[str, Any]:
             return {
-                "source": type(stream.source).__name__,
+                "source": snake_case(type(stream.source).__name__),
                 "commits": service.journal.sequence,
                 "rows": stream.intake.tally.to_json(),
                 "entities": len(service.scorer.state),
