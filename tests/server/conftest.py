@@ -41,6 +41,7 @@ features:
 detector: {type: isolation_forest, trees: 20}
 alerts: {budget: 1%}
 sinks: [{type: jsonl, path: alerts.jsonl}]
+stream: {follow: 1h}
 """
 ROWS = 1_200
 START = datetime(2026, 3, 2, tzinfo=UTC)

@@ -105,7 +105,7 @@ def test_events_ring_once_and_what_was_acknowledged_survives_a_kill(trained: Pat
 def test_an_address_that_is_taken_is_named(trained: Path) -> None:
     with served(trained) as (_, address):
         text = (trained / "tocsin.yaml").read_text("utf-8").replace("127.0.0.1:0", address.removeprefix("http://"))
-        (trained / "second.yaml").write_text(text + "stream: {journal: second}\n", "utf-8")
+        (trained / "second.yaml").write_text(text.replace("follow: 1h", "journal: second"), "utf-8")
         with command(trained, "serve", "-c", "second.yaml") as second:
             told = second.communicate()[1]
         assert second.returncode == 1
