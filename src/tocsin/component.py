@@ -33,6 +33,21 @@ Room = Literal["sources", "features", "detectors", "thresholds", "sinks"]
 
 MAX_SHOWN = 80
 """Characters of a refused value in a message."""
+_WANTED = {
+    "bool_parsing": "true or false",
+    "bool_type": "true or false",
+    "dict_type": "a mapping",
+    "int_from_float": "a whole number",
+    "int_parsing": "a whole number",
+    "int_type": "a whole number",
+    "model_type": "a mapping",
+    "string_pattern_mismatch": "text of the form {pattern}",
+    "string_too_long": "text of at most {max_length} characters",
+    "string_too_short": "text of at least {min_length} characters",
+    "string_type": "text",
+    "tuple_type": "a list",
+}
+"""What a user would call what pydantic wanted, by its kind of error."""
 _EXTRAS = {
     "polars": "data",
     "sklearn": "train",
@@ -51,7 +66,6 @@ _EXTRAS = {
     "fastapi": "serve",
     "uvicorn": "serve",
     "msgspec": "serve",
-    "prometheus_client": "serve",
     "apprise": "notify",
     "nats": "nats",
     "redis": "redis",
@@ -274,9 +288,14 @@ def _problem(detail: ErrorDetails, where: str, known: tuple[str, ...]) -> Proble
         return Problem(path, f'unknown key "{key}"', f"one of: {', '.join(known)}", did_you_mean(key, known))
     if detail["type"] == "missing":
         return Problem(path, "nothing", "a value")
-    message = detail["msg"].removeprefix("Value error, ").removeprefix("Input should be ").removeprefix("wanted ")
+    message = detail["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    got, comma, wanted = message.rpartition(", wanted ")
+    if detail["type"] == "value_error" and comma:
+        return Problem(path, got, wanted)
     shown = repr(detail["input"])
-    return Problem(path, shown if len(shown) <= MAX_SHOWN else shown[: MAX_SHOWN - 3] + "...", message)
+    ours = _WANTED.get(detail["type"])
+    wanted = ours.format(**detail.get("ctx", {})) if ours else message.removeprefix("wanted ")
+    return Problem(path, shown if len(shown) <= MAX_SHOWN else shown[: MAX_SHOWN - 3] + "...", wanted)
 
 
 def build(room: Room, spec: PartSpec, where: str = "$") -> Part:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 from contextlib import AbstractContextManager, nullcontext
 from types import FrameType
@@ -39,10 +40,13 @@ def attend(service: Service, settings: Settings) -> None:
         service.stop()
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    gc.collect()
+    gc.freeze()  # models and modules stay: every collection would walk through them once more
     try:
         with _served(service):
             service.run()
     finally:
+        gc.unfreeze()
         for number, handler in before.items():
             signal.signal(number, handler)
     tally = service.stream.intake.tally.to_json()
