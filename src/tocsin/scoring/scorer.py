@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from threading import Lock
 
 import numpy as np
 
@@ -50,8 +49,6 @@ class Scorer:
         """Holds rows back where the features wait for late ones; None where they do not."""
         self.spare: Scorer | None = None
         """Judges rows that the model fails on, by the same features; without one, such a failure is raised."""
-        self.lock = Lock()
-        """Held while the state moves, by whoever wants to look at it from another thread."""
 
     @property
     def state(self) -> KernelState:
@@ -92,8 +89,7 @@ class Scorer:
 
     def _merged(self, released: Released) -> Scored:
         """Rows that are too late are decided on where they came, so that no cut of a stream rings otherwise."""
-        with self.lock:
-            matrix = self.model.features(released.in_order, self.state) if released.in_order.rows else None
+        matrix = self.model.features(released.in_order, self.state) if released.in_order.rows else None
         alone = self.model.kernel.alone(released.too_late)
         if matrix is None:
             return self._decided(released.too_late, alone)
@@ -111,9 +107,7 @@ class Scorer:
 
     def score(self, batch: Batch) -> Scored:
         """Score typed rows in arrival order; alerts are those that ring because of them."""
-        with self.lock:
-            matrix = self.model.features(batch, self.state)
-        return self._decided(batch, matrix)
+        return self._decided(batch, self.model.features(batch, self.state))
 
     def _decided(self, batch: Batch, matrix: FeatureMatrix) -> Scored:
         try:

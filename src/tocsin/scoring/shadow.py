@@ -149,11 +149,19 @@ class Shadow:
         return model.judge(item.matrix if self._shares else self._features(item), model.entities(batch))
 
     def _features(self, item: Scored) -> FeatureMatrix:
-        scorer = self.scorer
-        if self._serving.order is not None and bool(((item.matrix.marks & TOO_LATE) != 0).all()):
-            return scorer.model.kernel.alone(item.batch)
-        with scorer.lock:
-            return scorer.model.features(item.batch, scorer.state)
+        model, state = self.scorer.model, self.scorer.state
+        late = (item.matrix.marks & TOO_LATE) != 0
+        if self._serving.order is None or not late.any():
+            return model.features(item.batch, state)
+        alone = model.kernel.alone(item.batch.take(late))
+        if late.all():
+            return alone
+        in_order = model.features(item.batch.take(~late), state)
+        values = np.empty((item.batch.rows, in_order.values.shape[1]))
+        marks = np.empty(item.batch.rows, dtype=np.uint8)
+        values[late], values[~late] = alone.values, in_order.values
+        marks[late], marks[~late] = alone.marks, in_order.marks
+        return FeatureMatrix(values, marks)
 
     def _count(self, item: Scored, scores: Scores | None) -> None:
         self._rows += item.batch.rows
