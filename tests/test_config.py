@@ -58,6 +58,26 @@ def test_an_unknown_key_in_a_section_names_that_sections_keys() -> None:
     assert "budget" in found
 
 
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("server: {listen: '0.0.0.0:8643'}", "got 0.0.0.0:8643, wanted keys where others can reach it"),
+        ("server: {listen: '127.0.0.1:99999'}", "got port 99999, wanted at most 65535"),
+        ("server: {behind_proxy: a.example}", "got 'a.example', wanted a list"),
+        ("stream: 3", "got 3, wanted a mapping"),
+        ("stream: {journal: ''}", "got '', wanted text of a length of at least 1"),
+        ("stream: {dry_run: perhaps}", "got 'perhaps', wanted true or false"),
+    ],
+)
+def test_a_mistake_is_told_in_the_words_of_a_config(line: str, told: str) -> None:
+    (found,) = problems(f"{GOOD}{line}\n")
+    assert told in found
+
+
+def test_a_shadow_is_a_channel_or_a_number() -> None:
+    assert parse(GOOD + "stream: {shadow: 3}\n").stream.shadow == "3"
+
+
 def test_an_unknown_preset_is_named() -> None:
     (found,) = problems(GOOD.replace("preset: flows\n", "preset: flow\n"))
     assert 'did you mean "flows"?' in found

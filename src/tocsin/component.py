@@ -42,8 +42,8 @@ _WANTED = {
     "int_type": "a whole number",
     "model_type": "a mapping",
     "string_pattern_mismatch": "text of the form {pattern}",
-    "string_too_long": "text of at most {max_length} characters",
-    "string_too_short": "text of at least {min_length} characters",
+    "string_too_long": "text of a length of at most {max_length}",
+    "string_too_short": "text of a length of at least {min_length}",
     "string_type": "text",
     "tuple_type": "a list",
 }

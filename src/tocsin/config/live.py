@@ -9,6 +9,8 @@ from pydantic import Field, model_validator
 from tocsin.component import Duration, Spec
 from tocsin.config.sections import PathText, Section
 
+MAX_PORT = 65_535
+
 
 class StreamConfig(Section):
     """How `tocsin run` works.
@@ -53,7 +55,7 @@ class StreamConfig(Section):
     channel: str = "champion"
     watch: Annotated[Duration, Field(le=86_400.0)] = 600.0
     warm_up: Annotated[Duration, Field(le=31 * 86_400.0)] = 86_400.0
-    shadow: str | None = None
+    shadow: Annotated[str, Field(coerce_numbers_to_str=True)] | None = None
     idle: Duration = 60.0
     dry_run: bool = False
     metrics: PathText | None = None
@@ -94,10 +96,13 @@ class ServerConfig(Section):
 
     @model_validator(mode="after")
     def _safe_elsewhere(self) -> Self:
-        host = self.listen.rpartition(":")[0].strip("[]")
+        host, _, port = self.listen.rpartition(":")
+        host = host.strip("[]")
+        if int(port) > MAX_PORT:
+            raise ValueError(f"port {port}, wanted at most {MAX_PORT}")
         here = host in ("127.0.0.1", "::1", "localhost")
         if not here and self.keys is None:
-            raise ValueError(f"listen is {self.listen}, wanted keys where others can reach it: tocsin keys api")
+            raise ValueError(f"{self.listen}, wanted keys where others can reach it: tocsin keys api")
         if not here and self.tls is None and not self.behind_proxy:
-            raise ValueError(f"listen is {self.listen}, wanted tls or behind_proxy where others can reach it")
+            raise ValueError(f"{self.listen}, wanted tls or behind_proxy where others can reach it")
         return self
