@@ -55,6 +55,23 @@ def test_redis(tmp_path: Path, tocsin: Tocsin, settings: str, broken: set[str], 
     assert len(found) >= 2
 
 
+def test_check_asks_a_broker_and_leaves_its_rows_to_the_service(tmp_path: Path, tocsin: Tocsin) -> None:
+    with running(RedisServer(tmp_path / "redis", documented("Redis"))) as server:
+        client = RedisClient(server.url, Credentials())
+        client.connect()
+        client.make_group("events", "tocsin", None)
+        client.add("events", [{"data": b"{}"}], 10)
+        findings(tocsin, tmp_path, "redis_stream", server.url)
+        told = orjson.loads(tocsin("-c", tmp_path / "tocsin.yaml", "check", "--connect", "--json").stdout)
+        (source,) = [item for item in told["dependencies"] if item["name"] == "source"]
+        assert (source["status"], source["found"]) == (
+            "valid",
+            "redis_stream, answers; its rows are left to the service",
+        )
+        assert len(client.take("events", "tocsin", "the service", 10, 1.0)[0]) == 1
+        client.close()
+
+
 def test_nats_in_a_file_is_kept_and_flushed_later(tmp_path: Path, tocsin: Tocsin) -> None:
     with running(NatsServer(tmp_path / "nats", documented("NATS"))) as server:
         make_stream(server, "file")

@@ -49,6 +49,13 @@ def test_each_thing_is_told_on_its_own_and_nothing_is_made(site: Path, tocsin: R
     assert [path for path in sorted(site.rglob("*")) if ".tocsin" not in path.parts] == before
 
 
+def test_what_is_read_live_is_asked_too(configure: Configure, asked: Asked) -> None:
+    configure(more="stream: {source: {type: csv, path: absent.csv}}\n")
+    found = asked()
+    assert [name for name, status in statuses(found).items() if status != "valid"] == ["stream.source"]
+    assert "no file matching 'absent.csv'" in found["problems"][0]["got"]
+
+
 @pytest.mark.parametrize(
     ("changes", "name", "got"),
     [

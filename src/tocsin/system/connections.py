@@ -11,7 +11,7 @@ from functools import partial as bound
 from pathlib import Path
 from typing import Literal, cast
 
-from tocsin.component import PartSpec, expect_package, part_spec
+from tocsin.component import Part, PartSpec, expect_package, part, part_spec
 from tocsin.config import Config, LabelsConfig
 from tocsin.errors import ConflictError, NotStored, Problem, RegistryError, TocsinError
 from tocsin.model.design import problems_in
@@ -77,10 +77,13 @@ def dependencies(project: Project, within_s: float = ANSWER_WITHIN_S) -> Iterato
 def _looks(project: Project) -> Iterator[tuple[str, Callable[[], _Answer]]]:
     config = project.config
     yield "packages", bound(_packages, config)
-    if config.source is not None:
-        yield "source", bound(_first_rows, project, config.source, config.labels)
-    if config.test is not None:
-        yield "test", bound(_first_rows, project, config.test, config.test_labels or config.labels)
+    for name, source, labels in (
+        ("source", config.source, config.labels),
+        ("stream.source", config.stream.source, None),
+        ("test", config.test, config.test_labels or config.labels),
+    ):
+        if source is not None:
+            yield name, bound(_server if _has_server(source) else _first_rows, project, name, source, labels)
     if variables := _variables(config):
         yield "credentials", bound(_credentials, variables)
     yield "registry", bound(_registry, project)
@@ -117,14 +120,24 @@ def _packages(config: Config) -> _Answer:
     return _Answer("some are missing" if problems else "all that a training needs are installed", problems)
 
 
-def _first_rows(project: Project, spec: PartSpec, labels: LabelsConfig | None) -> _Answer:
+def _has_server(spec: PartSpec) -> bool:
+    """Whether its rows come from a broker: reading some would take them from the service that reads it."""
+    return part("sources", spec.type).risks is not Part.risks
+
+
+def _server(project: Project, _: str, spec: PartSpec, __: LabelsConfig | None) -> _Answer:
+    project.reader.source(spec).risks()
+    return _Answer(f"{spec.type}, answers; its rows are left to the service")
+
+
+def _first_rows(project: Project, name: str, spec: PartSpec, labels: LabelsConfig | None) -> _Answer:
     tally = Tally()
     next(project.reader.batches(spec, labels, tally, keep_refused=False), None)
     found = f"{spec.type}, {tally.passed_on:,} of {tally.received:,} first rows can be used"
     if tally.passed_on or not tally.received:
         return _Answer(found)
     reasons = ", ".join(f"{number} {reason}" for reason, number in tally.reasons.items())
-    return _Answer(found, [Problem("$.source", f"no row that can be used ({reasons})", "rows that fit the schema")])
+    return _Answer(found, [Problem(f"$.{name}", f"no row that can be used ({reasons})", "rows that fit the schema")])
 
 
 def _variables(config: Config) -> tuple[str, ...]:
