@@ -110,6 +110,25 @@ def test_an_alert_waits_until_each_sink_has_taken_it(opened: Journal, clock: Clo
     }
 
 
+def test_alerts_of_one_step_wait_in_the_order_in_which_they_rang(opened: Journal) -> None:
+    rang = [replace(example_alert(), id=id) for id in ("c", "a", "b")]
+    opened.commit(Step(alerts=rang))
+    assert [alert.id for alert, _ in opened.stored.waiting("jsonl", 10)] == ["c", "a", "b"]
+
+
+def test_an_alert_that_waits_for_a_sink_that_is_gone_is_kept_no_longer_than_others(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journals, "_TIDY_EVERY", 1)
+    with Journal(tmp_path, SINKS, KeepConfig(), clock) as journal:
+        journal.commit(Step(alerts=(example_alert(),)))
+        journal.commit(Step(receipts=(Receipt(example_alert().id, "jsonl", "delivered"),)))
+    clock.now += 365 * DAY
+    with Journal(tmp_path, ("jsonl",), KeepConfig(), clock) as journal:
+        journal.commit(Step())
+        assert journal.stored.alerts() == []
+
+
 def test_accepted_rows_are_replayed_in_order_until_a_checkpoint_holds_them(opened: Journal) -> None:
     batches = [Batch({"value": np.arange(number, dtype=np.float64)}) for number in range(1, 30)]
     for number in range(0, len(batches), 2):

@@ -150,7 +150,7 @@ class Journal:
         return changed.rowcount > 0
 
     def _tidy(self, connection: sqlite3.Connection, now: int) -> None:
-        """Delete what is older than it is kept; alerts that still wait stay."""
+        """Delete what is older than it is kept; alerts that wait for a sink that the config still has stay."""
         oldest = {
             "verdicts": self._keep.verdicts,
             "letters": self._keep.dead_letters,
@@ -158,19 +158,15 @@ class Journal:
         for table, kept_s in oldest.items():
             connection.execute(f"DELETE FROM {table} WHERE committed < ?", (now - round(kept_s * SECOND),))  # noqa: S608  # our own names
         connection.execute(
-            "DELETE FROM alerts WHERE committed < ? AND id NOT IN (SELECT alert FROM deliveries WHERE outcome = '')",
-            (now - round(self._keep.alerts * SECOND),),
+            "DELETE FROM alerts WHERE committed < ? AND id NOT IN"
+            " (SELECT alert FROM deliveries WHERE outcome = '' AND sink IN (SELECT value FROM json_each(?)))",
+            (now - round(self._keep.alerts * SECOND), orjson.dumps(self._sinks).decode()),
         )
         connection.execute(
             "DELETE FROM letters WHERE committed <"
             " (SELECT committed FROM letters ORDER BY committed DESC LIMIT 1 OFFSET ?)",
             (MOST_LETTERS,),
         )
-
-
-def _next(before: Progress, step: Step, now: int) -> Progress:
-    position, tally, model = step.position or before.position, step.tally or before.tally, step.model or before.model
-    return Progress(before.sequence + 1, position, tally, model, now)
 
 
 def _advance(connection: sqlite3.Connection, progress: Progress) -> None:

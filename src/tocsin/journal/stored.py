@@ -122,10 +122,10 @@ class Stored:
         return found
 
     def waiting(self, sink: str, limit: int) -> list[tuple[Alert, int]]:
-        """Alerts that a sink has not taken yet, the oldest first, and when each was committed."""
+        """Alerts that a sink has not taken yet, in the order in which they rang, and when each was committed."""
         found = self._query(
             "SELECT body, committed FROM deliveries JOIN alerts ON alert = id WHERE sink = ? AND outcome = ''"
-            " ORDER BY committed, alerts.sequence, id LIMIT ?",
+            " ORDER BY alerts.rowid LIMIT ?",
             *(sink, limit),
         )
         return [(alert_of(body), committed) for body, committed in found]
