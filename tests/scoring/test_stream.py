@@ -242,6 +242,27 @@ def test_a_damaged_checkpoint_is_said_and_the_stream_goes_on_behind_what_was_com
     assert (stream.intake.tally.passed_on, stream.intake.tally.quarantined) == (60, 2)
 
 
+def test_a_checkpoint_that_is_gone_is_said(model: AnomalyModel, make_rows: Rows, tmp_path: Path) -> None:
+    site, rows = Site(model, tmp_path, Got()), raw(make_rows(60, 1_700_000_000))
+    before = log.counters().get("tocsin_checkpoints_refused_total", 0)
+    site.run(Listed(rows.take(slice(30)), [30], broker=False))
+    assert log.counters().get("tocsin_checkpoints_refused_total", 0) == before
+    (tmp_path / CHECKPOINT).unlink()
+    site.run(Listed(rows, [60], broker=False))
+    assert log.counters()["tocsin_checkpoints_refused_total"] == before + 1
+
+
+def test_another_source_than_before_is_said(model: AnomalyModel, make_rows: Rows, tmp_path: Path) -> None:
+    class Other(Listed):
+        """Reads elsewhere."""
+
+    site, rows = Site(model, tmp_path, Got()), raw(make_rows(30, 1_700_000_000))
+    for source in (Listed(rows, [30], broker=False), Other(rows, [30], broker=False)):
+        site.run(source)
+    changed = {name: number for name, number in log.counters().items() if "sources_changed" in name and number}
+    assert changed == {'tocsin_sources_changed_total{source="other"}': 1}
+
+
 def test_rows_that_wait_for_older_ones_are_released_when_nothing_comes_for_long(
     waiting: AnomalyModel, make_rows: Rows, tmp_path: Path
 ) -> None:

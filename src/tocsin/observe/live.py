@@ -12,6 +12,12 @@ def stream_began(source: str, replayed: int) -> None:
     count("tocsin_streams_begun_total", source=source)
 
 
+def source_changed(before: str, source: str) -> None:
+    """A folder has served another source: what the features remember of that one is gone on with."""
+    _log.warning("Another source than before; what features remember goes on.", before=before, source=source)
+    count("tocsin_sources_changed_total", source=source)
+
+
 def stream_ended(source: str, rows: int) -> None:
     """A service came to its end, or was told to stop; all that it took is committed."""
     _log.info("Stream ended.", source=source, rows=rows)

@@ -357,6 +357,10 @@ class Stream:
         known = checkpoints.recover(self._checkpoint, serving.scorer, serving.digest)
         if known is not None:
             self.intake.remember(known.keys)
+        elif progress.sequence and not self._checkpoint.exists():
+            live.checkpoint_refused("no file beside a journal that goes on")
+        if progress.position is not None and progress.position.source != self._name:
+            live.source_changed(progress.position.source, self._name)
         begun = known if known is not None and self.source.replayable else progress
         self._position, self._known = begun.position, progress.tally.get("received", 0)
         self.intake.tally.update(begun.tally)
