@@ -289,7 +289,8 @@ def _unusable(path: Path, error: Exception) -> RegistryError:
 
 
 def _damaged(path: Path, error: Exception) -> IntegrityError:
-    return IntegrityError(str(path), f"a damaged file ({error})", "a database written by Tocsin")
+    hint = "look at the disk; put a copy back, or move the file away to begin anew: docs/operating.md"
+    return IntegrityError(str(path), f"a damaged file ({error})", "a database written by Tocsin", hint)
 
 
 def _busy(path: Path, error: Exception) -> ConflictError:

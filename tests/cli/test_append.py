@@ -32,7 +32,7 @@ def test_lines_of_a_file_go_into_the_log_of_the_config(folder: Path, tocsin: Toc
     (folder / "lines").write_text('{"n": 1}\n\n{"n": 2}\n[3]\n{"n": 4}')
     done = tocsin("append", "lines")
     assert (done.returncode, done.stdout) == (1, "Events: 3 taken, 3 of them new, 1 refused.\n")
-    assert "line 4" in done.stderr
+    assert "line 4: got a JSON list, wanted an object\n" in done.stderr
     assert numbers_in(folder / "events.db") == [1, 2, 4]
 
 

@@ -53,6 +53,13 @@ def test_too_many_questions_are_refused() -> None:
         requests.ask(lambda: None)
 
 
+def test_who_asks_behind_the_end_does_not_wait() -> None:
+    requests = Requests()
+    requests.close()
+    with pytest.raises(LimitExceeded, match="came to its end"):
+        requests.ask(lambda: None, timeout_s=1e6)
+
+
 def test_at_the_end_everybody_is_told() -> None:
     requests, told = Requests(), []
 

@@ -91,7 +91,7 @@ class Silences:
         """
         if for_s > LONGEST_S:
             hint = "put what is never to ring into alerts.allow"
-            raise LimitExceeded("a silence", f"{for_s:g} s", f"at most {LONGEST_S:g} s", hint)
+            raise LimitExceeded("a silence", f"{for_s / 86_400:g} days", f"at most {LONGEST_S / 86_400:g} days", hint)
         if (longest := max(map(len, (entity, cause, reason)))) > MOST_TEXT:
             raise LimitExceeded("a silence", f"{longest} characters", f"at most {MOST_TEXT}")
         with self._changing() as known:

@@ -57,7 +57,7 @@ def append(
         )
     else:
         for problem in found.problems:
-            screens.aside(str(problem))
+            screens.aside(f"{problem.where}: got {problem.got}, wanted {problem.wanted}")
         screens.say(f"Events: {found.taken:,} taken, {found.new:,} of them new, {found.refused:,} refused.")
     raise typer.Exit(_REFUSED if found.refused else _DONE)
 

@@ -21,6 +21,7 @@ class Requests:
 
     def __init__(self) -> None:
         self._queue: Queue[tuple[Callable[[], Any], Future[Any]]] = Queue(MOST_WAITING)
+        self._closed = False
 
     def ask(self, do: Callable[[], Answer], timeout_s: float = 10.0) -> Answer:
         """What a function gives that the stream's own thread calls; whatever it raises is raised here.
@@ -36,6 +37,8 @@ class Requests:
         except Full:
             hint = "ask again in a moment"
             raise LimitExceeded("service", f"{MOST_WAITING} questions waiting", "fewer", hint) from None
+        if self._closed:
+            self.close()  # what came in behind the last look waits for nobody
         try:
             return answer.result(timeout_s)
         except (TimeoutError, CancelledError):
@@ -65,7 +68,8 @@ class Requests:
                 answer.set_result(found)
 
     def close(self) -> None:
-        """Nobody will answer any more."""
+        """Nobody will answer any more; who asks from now on is told so at once."""
+        self._closed = True
         while True:
             try:
                 _, answer = self._queue.get_nowait()

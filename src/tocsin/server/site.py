@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol, TypeVar
 
+from tocsin.component import snake_case
 from tocsin.journal.stored import Kept
 from tocsin.scoring.work import Serving
 from tocsin.system.project import Project
