@@ -85,8 +85,11 @@ class Preparation:
         return np.clip(prepared, -LARGEST, LARGEST, out=prepared)
 
     def _filled(self, x: Matrix) -> Matrix:
-        filled = np.where(np.isnan(x), self.fill, x)
-        return np.clip(filled, self.low, self.high, out=filled)
+        with np.errstate(over="ignore", invalid="ignore"):
+            lacking = np.isnan(x.sum())  # one pass where nothing is missing, as mostly
+        filled = np.where(np.isnan(x), self.fill, x) if lacking else x.copy()
+        bounded = np.isfinite(self.low).any() or np.isfinite(self.high).any()
+        return np.clip(filled, self.low, self.high, out=filled) if bounded else filled
 
     def _scaling(self, x: Matrix, q1: Vector, median: Vector, q3: Vector) -> tuple[Vector, Vector]:
         d = x.shape[1]

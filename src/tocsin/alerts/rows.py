@@ -74,7 +74,8 @@ def flagged_rows(
     if loosest > 1.0:
         ease = model.threshold.ease(scores.score, entities)
         may_ring = (ease <= loosest) & matrix.warm
-    rows = np.flatnonzero(may_ring & (scores.state != "warming_up"))
+    rows = np.flatnonzero(may_ring)
+    rows = rows[scores.state[rows] != "warming_up"]
     return FlaggedRows(
         times=batch[schema.time][rows] if schema.time else None,
         entities=None if entities is None else entities[rows],

@@ -235,10 +235,13 @@ class AnomalyModel:
         """
         score = self.detector.score(self.prepared(matrix.values))
         states = np.full(len(score), "ready", dtype=object)
-        states[np.isnan(matrix.values).mean(axis=1) > DEGRADED] = "degraded"
-        states[(matrix.marks & WARMING_UP) != 0] = "warming_up"
-        states[matrix.unsure] = "degraded"
-        if self._lost(self.latest(matrix.values)[states != "warming_up"]):
+        with np.errstate(over="ignore", invalid="ignore"):
+            lacking = np.flatnonzero(np.isnan(matrix.values.sum(axis=1)))  # most rows lack nothing, and a sum tells
+        states[lacking[np.isnan(matrix.values[lacking]).mean(axis=1) > DEGRADED]] = "degraded"
+        unsure = matrix.unsure
+        waiting = ((matrix.marks & WARMING_UP) != 0) & ~unsure
+        states[waiting], states[unsure] = "warming_up", "degraded"
+        if self._lost(self.latest(matrix.values), waiting):
             states[states == "ready"] = "degraded"
         flagged = self.threshold.flag(score, entities) & matrix.warm
         return Scores(score, self.threshold.p_value(score, entities), flagged, states)
@@ -252,11 +255,14 @@ class AnomalyModel:
         flagged = self.threshold.flag(scores, None if entities is None else entities[rows]) & chosen.warm
         return int(np.count_nonzero(flagged)), len(rows)
 
-    def _lost(self, values: Matrix) -> bool:
+    def _lost(self, values: Matrix, waiting: Mask) -> bool:
         """Whether what training had is gone: a column renamed, a collector that no longer tells."""
-        if len(values) < ENOUGH_ROWS:
+        there = np.flatnonzero(~waiting)
+        if len(there) < ENOUGH_ROWS:
             return False
-        gone = np.isnan(values).all(axis=0) & ~np.isnan(self.training.usual[0])
+        gone = np.isnan(values[there[0]]) & ~np.isnan(self.training.usual[0])
+        for column in np.flatnonzero(gone).tolist():
+            gone[column] = np.isnan(values[there, column]).all()
         if not gone.any():
             return False
         observe.columns_lost(tuple(np.asarray(self.program.outputs)[gone].tolist()))
