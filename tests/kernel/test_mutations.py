@@ -33,8 +33,8 @@ NEVER_ENDS_S = 20
 
 OTHER = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult}
 ARITHMETIC = (
-    "arithmetic", "columns", "counts", "decay", "quantiles", "rates", "recent", "repeats", "scores", "seasons",
-    "sequences", "values", "windows",
+    "arithmetic", "columns", "counts", "decay", "quantiles", "rates", "recent", "repeats", "returns", "scores",
+    "seasons", "sequences", "values", "windows",
 )  # fmt: skip
 NOT_FELT = {"panes-11-min_count", "recent-15-min_count", "share-30-bins"}
 """A count is told however small it is; three values meet in no bin."""
@@ -52,6 +52,8 @@ UNNOTICED = {
     # Cells of a ring, which may be taken in any order.
     "rates": {"pairs - 1", "at + self.words", "seconds + slack", "SLACK_SHARE * seconds"},
     "repeats": {"at + 1", "count + 1"},
+    # Of two values, one of which is the row's own.
+    "returns": {"oldest + 1"},
     # A correction for the rounding of a mean, mostly 0.
     "recent": {"rest * rest / held", "squares -= rest * rest / held"},
     # Not in the way of a row.

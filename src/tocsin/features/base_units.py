@@ -63,6 +63,7 @@ _RULES: Mapping[str, Rule] = {
     "distinct": _fixed(VALUES),
     "share": _fixed(SHARE),
     "quantiles": lambda _operation, _place, read: read[0],
+    "returns": _fixed("gaps"),
 }
 
 

@@ -17,7 +17,7 @@ from tocsin.kernel.program import Operation, Program
 from tocsin.kernel.run import FeatureMatrix, Kernel
 from tocsin.records import SECOND, Batch
 
-GOLDEN = "e717d92082e4542a066ac296a1edd3d95f940f27799aea148e5e2774f81fbd1d"
+GOLDEN = "a0642560612b67ee8ff8d1dc7ef0d314f0b09f21b6247e0c4444964a487cd8c9"
 """What `golden` returns wherever the arithmetic is right; it changes with every change of a value or a mark."""
 
 ENTITIES = 4
@@ -47,6 +47,7 @@ def program() -> Program:
     by_month = {"usual": [cell - 3.3 for cell in range(12)], "spread": [9 - cell / 2 for cell in range(12)]}
     quantiles = {"quantiles": [0.25, 0.5, 0.99], "relative_error": 0.05, "smallest": 1e-3, "largest": 1e2}
     rate = {"max_gap_us": 300 * SECOND, "bits": 32, "reset": "nan", "quality": True}
+    returns = {"window_us": 90 * SECOND, "apart_us": 2 * SECOND, "tolerance": 0.6, "gaps": 3, "values": 2}
     kinds: list[tuple[str, tuple[str, ...], int, dict[str, Any]]] = [
         ("log1p", ("x",), 1, {}),
         ("log1p", ("y",), 1, {}),
@@ -87,6 +88,8 @@ def program() -> Program:
         ("quantiles", ("y",), 3, {**window, **quantiles, "min_count": 2}),
         ("quantiles", ("x",), 3, {**window, **quantiles, "min_count": 1}),
         ("code", ("word",), 1, {"values": ["udp", "tcp"]}),
+        ("returns", ("word",), 1, {**returns, "reads": "text"}),
+        ("returns", ("sign",), 1, {**returns, "reads": "number", "values": 1}),
     ]
     named = [
         Operation(kind, inputs, PARTS if constants is calendar else _names(number, kind, width), constants)

@@ -18,6 +18,7 @@ from tocsin.kernel.quantiles import Quantiles
 from tocsin.kernel.rates import Rate
 from tocsin.kernel.recent import Recent
 from tocsin.kernel.repeats import Repeats
+from tocsin.kernel.returns import Returns
 from tocsin.kernel.scores import ZScore
 from tocsin.kernel.seasons import Residual
 from tocsin.kernel.sequences import RowSequence
@@ -78,6 +79,7 @@ _KINDS: Mapping[str, _Kind] = {
     "distinct": _Kind(Distinct, encoder=_of_values),
     "share": _Kind(Share, encoder=_of_values),
     "quantiles": _Kind(Quantiles),
+    "returns": _Kind(Returns, encoder=_of_values),
 }
 
 
