@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
 
 from tocsin.errors import ConfigError, DataError, LimitExceeded
-from tocsin.records import DAY, GENERATED, SECOND
+from tocsin.records import DAY, GENERATED, SECOND, Column
 from tocsin.synthetic.attacks import ATTACKS, Scene, simulate
 from tocsin.synthetic.base import generate
 from tocsin.synthetic.plan import Plan
@@ -60,6 +60,27 @@ def test_another_seed_is_another_attack_in_the_same_world() -> None:
     assert first.incidents == again.incidents
     calm = [found.batch.take(found.batch["label"] == "normal")["bytes_in"] for found in (first, second)]
     np.testing.assert_array_equal(calm[0], calm[1])
+
+
+@pytest.mark.parametrize("lasting", [1, 3])
+def test_devices_of_hosts_are_those_of_the_history_however_long_the_days_after_it(lasting: int) -> None:
+    history = generate("hosts", PLAN)
+    longer = replace(PLAN, days=PLAN.days + lasting)
+    later = simulate(scene("hosts", "ransomware", plan=longer, since=PLAN.end)).batch
+    for name in ("memory_total_kb", "disk_used_pct", "proc_unique_names"):
+        known, found = (
+            [np.median(batch[name][batch["device_id"] == device]) for device in np.unique(history["device_id"])]
+            for batch in (history, later)
+        )
+        np.testing.assert_allclose(found, known, rtol=0.05)
+
+
+def test_days_that_follow_each_other_are_not_the_same_days() -> None:
+    def sent(since: int) -> Column:
+        plan = replace(PLAN, start=PLAN.start + timedelta(microseconds=since))
+        return simulate(scene("hosts", "flood", plan=plan, since=plan.begin + DAY)).batch["cpu_avg_pct"]
+
+    assert (sent(0) != sent(DAY)).mean() > 0.5
 
 
 def test_a_stronger_attack_stands_out_more() -> None:

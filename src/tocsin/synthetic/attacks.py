@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tocsin.errors import ConfigError, DataError, Problem, did_you_mean
-from tocsin.records import SECOND, Batch, Column, Times
+from tocsin.records import DAY, SECOND, Batch, Column, Times
 from tocsin.synthetic import flows, hosts, services
 from tocsin.synthetic.hosts_episodes import ATTACKS as EPISODES
 from tocsin.synthetic.hosts_episodes import Episode, Happening
@@ -73,7 +74,8 @@ class Scene:
     preset, attack
         What telemetry, and which attack.
     plan
-        The world, its span and its seed; its rate of anomalies is not used.
+        The world, its span and its seed; its rate of anomalies is not used. Devices of `hosts` are those of a history
+        that ends at `since`.
     since
         UTC microseconds from which rows are given and attacks begin; what the plan holds before is left out.
     attacks
@@ -152,7 +154,9 @@ def _services(scene: Scene) -> Simulated:
 
 
 def _hosts(scene: Scene) -> Simulated:
-    plan, rng = scene.plan, np.random.default_rng([scene.seed, 1])
+    """On the devices of the days before: a world of another length would have others."""
+    plan, like = _continued(scene.plan, scene.since)
+    rng = np.random.default_rng([scene.seed, 1])
     count, step = plan.entities or hosts.DEVICES, plan.interval_s * SECOND
     episode = _ON_HOSTS[scene.attack]
     rows = max(1, round(episode.minutes * 60 / plan.interval_s))
@@ -162,7 +166,7 @@ def _hosts(scene: Scene) -> Simulated:
         for first in firsts
         if first < plan.steps
     ]
-    found = _from(hosts.hosts(plan, happenings), scene.since)
+    found = hosts.hosts(plan, happenings, like)
     incidents = tuple(
         Incident(
             int(plan.times[item.first]), int(plan.times[item.first + item.rows - 1]), hosts.name_of(item.device),
@@ -171,6 +175,16 @@ def _hosts(scene: Scene) -> Simulated:
         for item in happenings
     )  # fmt: skip
     return Simulated(found, incidents)
+
+
+def _continued(plan: Plan, since: int) -> tuple[Plan, Plan | None]:
+    """From a moment on, with random numbers of its own, and the plan of what was before."""
+    before = since - plan.begin
+    if before <= 0:
+        return plan, None
+    seed = int(np.random.default_rng([plan.seed, since // SECOND]).integers(2**31))
+    start = plan.start + timedelta(microseconds=before)
+    return replace(plan, seed=seed, start=start, days=(plan.end - since) / DAY), replace(plan, days=before / DAY)
 
 
 _WAYS: Mapping[str, Callable[[Scene], Simulated]] = {"flows": _flows, "services": _services, "hosts": _hosts}

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tocsin.records import DAY, GENERATED, Batch, Times
-from tocsin.synthetic.hosts_episodes import Happening, add, attacks, jobs
+from tocsin.synthetic.hosts_episodes import Happening, Lasting, add, attacks, jobs
 from tocsin.synthetic.hosts_readings import CORES, Demand, Devices, Grid, readings
 from tocsin.synthetic.plan import Plan
 from tocsin.synthetic.rhythm import HOUR, wandering, weekend
@@ -73,7 +73,7 @@ DEVICES = len(_ROLES)
 """Unless a plan says otherwise."""
 
 
-def hosts(plan: Plan, happenings: Sequence[Happening] | None = None) -> Batch:
+def hosts(plan: Plan, happenings: Sequence[Happening] | None = None, like: Plan | None = None) -> Batch:
     """One row per device and poll, in time order.
 
     The devices are a web server, a database, a router, a workstation, a file server, a build server, and so on from the
@@ -85,6 +85,9 @@ def hosts(plan: Plan, happenings: Sequence[Happening] | None = None) -> Batch:
     ----------
     happenings
         The attacks, in place of those that the plan asks for.
+    like
+        Another plan, whose devices and habits these are. Without it they are the plan's own, and a plan of another
+        length has other ones.
 
     Raises
     ------
@@ -94,22 +97,20 @@ def hosts(plan: Plan, happenings: Sequence[Happening] | None = None) -> Batch:
     count = plan.entities or DEVICES
     steps = plan.steps
     plan.check(steps * count)
-    roles = [_ROLES[device % len(_ROLES)] for device in range(count)]
-    times = plan.times
-    rng = plan.random(0)
-    usual, disks = _ordinary(rng, plan, roles, times)
-    rng_jobs = plan.random(2)
-    work = list(jobs(rng_jobs, plan, [role.name for role in roles], steps))
-    add(rng_jobs, usual, work, disks)
-    boots = _boots(work, steps, count)
+    lasting = Lasting()
+    if like is not None:
+        like.check(like.steps * count)
+        _world(replace(like, entities=count), lasting)
+        lasting = lasting.again()
+    rng, usual, devices = _world(replace(plan, entities=count), lasting)
     demand, rng_attacks = deepcopy(usual), plan.random(1)
-    attacked = list(attacks(rng_attacks, plan, boots) if happenings is None else happenings)
-    add(rng_attacks, demand, attacked, disks)
-    columns = readings(rng, demand, usual, _devices(rng, roles, disks, boots), plan.interval_s)
+    attacked = list(attacks(rng_attacks, plan, devices.boots) if happenings is None else happenings)
+    add(rng_attacks, demand, attacked, devices.operations_per_s)
+    columns = readings(rng, demand, usual, devices, plan.interval_s)
     names = [name_of(device) for device in range(count)]
     return Batch(
         {
-            "timestamp": np.repeat(times, count).astype("datetime64[us]"),
+            "timestamp": np.repeat(plan.times, count).astype("datetime64[us]"),
             "device_id": np.tile(np.array(names, dtype=object), steps),
             **{name: column.reshape(-1) for name, column in columns.items()},
             "label": _labels(attacked, steps, count),
@@ -123,9 +124,24 @@ def name_of(device: int) -> str:
     return f"{_ROLES[device % len(_ROLES)].name}-{device // len(_ROLES) + 1:02d}"
 
 
-def _ordinary(rng: np.random.Generator, plan: Plan, roles: list[_Role], times: Times) -> tuple[Demand, Grid]:
+def _world(plan: Plan, lasting: Lasting) -> tuple[np.random.Generator, Demand, Devices]:
+    """Devices and what they are asked for without attacks; the random numbers go on with what is read on them."""
+    roles = [_ROLES[device % len(_ROLES)] for device in range(plan.entities or DEVICES)]
+    rng, rng_jobs = plan.random(0), plan.random(2)
+    usual, disks = _ordinary(rng, plan, roles, lasting)
+    work = list(jobs(rng_jobs, plan, [role.name for role in roles], plan.steps, lasting))
+    add(rng_jobs, usual, work, disks)
+    return rng, usual, _devices(rng, roles, disks, _boots(work, plan.steps, len(roles)), lasting)
+
+
+def _ordinary(rng: np.random.Generator, plan: Plan, roles: list[_Role], lasting: Lasting) -> tuple[Demand, Grid]:
     """What the daily work asks for, and what each disk can do in operations a second."""
+    times = plan.times
     shape = len(times), len(roles)
+
+    def own(spread: float, *parts: int) -> Grid:
+        """How far each device, or each of its parts, lies from its role."""
+        return lasting(lambda: np.exp(spread * rng.standard_normal((len(roles), *parts))))
 
     def slow(hours: float) -> Grid:
         """What is forgotten after some hours."""
@@ -135,9 +151,7 @@ def _ordinary(rng: np.random.Generator, plan: Plan, roles: list[_Role], times: T
 
     def of(name: str, spread: float = 0.25) -> Grid:
         """A number of the role, and the device's own level of it."""
-        return np.array([getattr(role, name) for role in roles], np.float64) * np.exp(
-            spread * rng.standard_normal(len(roles))
-        )
+        return np.array([getattr(role, name) for role in roles], np.float64) * own(spread)
 
     def grid(level: Grid, idle: float, noise: float) -> Grid:
         """A level that falls to a share of it when the device is idle."""
@@ -145,17 +159,16 @@ def _ordinary(rng: np.random.Generator, plan: Plan, roles: list[_Role], times: T
 
     disks = of("disk", 0.1)
     always, on_top = np.array([role.memory for role in roles]).T
-    always = always * np.exp(0.08 * rng.standard_normal(len(roles)))
+    always = always * own(0.08)
     memory = always + on_top * np.minimum(activity, 1.2) + 0.015 * slow(hours=6.0)
     rates: dict[str, Grid] = {}
     for way, kind in (("in", "arriving"), ("out", "leaving")):
         packets, size = np.array([getattr(role, kind) for role in roles]).T
-        level = packets * np.exp(0.25 * rng.standard_normal(len(roles)))
+        level = packets * own(0.25)
         rates[f"packets_{way}"] = grid(level, 0.08, 0.15)
-        spread = size * np.exp(0.1 * rng.standard_normal(len(roles)))
-        rates[f"bytes_{way}"] = rates[f"packets_{way}"] * spread * np.exp(0.08 * rng.standard_normal(shape))
-    own = np.exp(0.15 * rng.standard_normal((len(roles), CORES)))
-    cores = grid(of("cores"), 0.15, 0.2)[..., None] * own * np.exp(0.1 * rng.standard_normal((*shape, CORES)))
+        rates[f"bytes_{way}"] = rates[f"packets_{way}"] * (size * own(0.1)) * np.exp(0.08 * rng.standard_normal(shape))
+    each = own(0.15, CORES)
+    cores = grid(of("cores"), 0.15, 0.2)[..., None] * each * np.exp(0.1 * rng.standard_normal((*shape, CORES)))
     crew = of("processes", 0.1) * (1 + 0.02 * slow(hours=3.0))
     return Demand(
         cores=cores,
@@ -189,12 +202,16 @@ def _boots(work: list[Happening], steps: int, count: int) -> NDArray[np.bool_]:
     return boots
 
 
-def _devices(rng: np.random.Generator, roles: list[_Role], disks: Grid, boots: NDArray[np.bool_]) -> Devices:
+def _devices(
+    rng: np.random.Generator, roles: list[_Role], disks: Grid, boots: NDArray[np.bool_], lasting: Lasting
+) -> Devices:
     def of(name: str, spread: float) -> Grid:
-        return np.array([getattr(role, name) for role in roles]) * np.exp(spread * rng.standard_normal(len(roles)))
+        return lasting(
+            lambda: np.array([getattr(role, name) for role in roles]) * np.exp(spread * rng.standard_normal(len(roles)))
+        )
 
     # Firmware and kernel keep some of what is built in.
-    kept_kb = rng.integers(30_000, 90_000, len(roles)) * 4
+    kept_kb = lasting(lambda: rng.integers(30_000, 90_000, len(roles)) * 4)
     return Devices(
         memory_kb=np.array([role.memory_gib for role in roles]) * 1_048_576 - kept_kb,
         operations_per_s=disks,
@@ -202,8 +219,8 @@ def _devices(rng: np.random.Generator, roles: list[_Role], disks: Grid, boots: N
         threads=1 + of("threads", 0.1),
         files=of("files", 0.1),
         names=of("names", 0.1),
-        disk_used=rng.uniform(25, 80, len(roles)),
-        uptime_s=np.round(rng.uniform(1, 60, len(roles)) * 86_400, 2),
+        disk_used=lasting(lambda: rng.uniform(25, 80, len(roles))),
+        uptime_s=lasting(lambda: np.round(rng.uniform(1, 60, len(roles)) * 86_400, 2)),
         boots=boots,
     )
 

@@ -7,8 +7,10 @@ it, when, and what goes with it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +19,8 @@ from tocsin.records import DAY, SECOND
 from tocsin.synthetic.hosts_readings import CORES, Demand
 from tocsin.synthetic.plan import Plan
 from tocsin.synthetic.rhythm import HOUR, weekend
+
+T = TypeVar("T")
 
 _TRIES = 50
 """Random places looked at before an attack is made shorter to fit."""
@@ -102,12 +106,37 @@ class Happening:
     strength: float
 
 
-def jobs(rng: np.random.Generator, plan: Plan, roles: list[str], steps: int) -> Iterator[Happening]:
+class Lasting:
+    """Random numbers that make a device what it is, in the order they were drawn; another world may share them.
+
+    Parameters
+    ----------
+    drawn
+        Those of another world; none: they are drawn as they are asked for.
+    """
+
+    def __init__(self, drawn: Sequence[Any] = ()) -> None:
+        self._drawn: list[Any] = []
+        self._again = iter(drawn)
+
+    def __call__(self, draw: Callable[[], T]) -> T:
+        """The next number, or array of them."""
+        found = next(self._again, None)
+        self._drawn.append(draw() if found is None else found)
+        kept: T = self._drawn[-1]
+        return kept
+
+    def again(self) -> Lasting:
+        """The same numbers, from the first."""
+        return Lasting(self._drawn)
+
+
+def jobs(rng: np.random.Generator, plan: Plan, roles: list[str], steps: int, lasting: Lasting) -> Iterator[Happening]:
     """The ordinary work of all devices. A device keeps the same hours from week to week."""
     for device, role in enumerate(roles):
         for job in JOBS:
             mine = not job.on or role in job.on
-            habit = rng.uniform(*job.hours)
+            habit = lasting(partial(rng.uniform, *job.hours))
             for _ in range(rng.poisson(job.per_week * plan.days / 7) if mine else 0):
                 day = int(rng.integers(0, int(np.ceil(plan.days))))
                 hour = np.clip(habit + rng.normal(0, 1.5), job.hours[0], job.hours[1])
