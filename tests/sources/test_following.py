@@ -330,6 +330,27 @@ def test_a_position_from_before_a_file_was_followed_goes_on_behind_its_row(tmp_p
     assert reader.arrived == Counter([3])
 
 
+def test_what_was_followed_is_read_on_behind_its_row_without_following(tmp_path: Path) -> None:
+    log = tmp_path / "app.csv"
+    log.write_text("a,b\n1,x\n2,x\n")
+    reader = reader_of(Csv(path=str(log), follow=True))
+    reader.drain()
+    with log.open("a") as file:
+        file.write("3,x\n")
+
+    def rest() -> list[str]:
+        once = Csv(path=str(log))
+        once.open(reader.position)
+        batch = once.read(0.0)
+        assert batch is not None
+        return list(batch["a"])
+
+    assert rest() == ["3"]
+    log.rename(tmp_path / "app.csv.1")
+    log.write_text("a,b\n4,x\n5,x\n6,x\n")
+    assert rest() == ["4", "5", "6"]
+
+
 def test_dates_without_a_year_go_on_from_the_last_one_or_lie_near_today(tmp_path: Path) -> None:
     log = tmp_path / "messages"
     source = Syslog(path=str(log), follow=True)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 import zlib
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from io import BufferedReader, BytesIO, FileIO
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,7 +105,7 @@ class FollowedSource(TextFileSource):
             If more than 100,000 files match.
         """
         if not self.follow:
-            super().open(resume)
+            super().open(resume and Position(resume.source, self._rows_behind(resume.offsets)))
             return
         self._expect_folder()
         self.close()
@@ -113,6 +114,15 @@ class FollowedSource(TextFileSource):
         name = snake_case(type(self).__name__)
         self._following = Following(name, self._matching, self._packed, known, self._elapsed)
         self._growing = self._rows_of(self._following)
+
+    def _rows_behind(self, offsets: Mapping[str, int]) -> dict[str, int]:
+        """How far each file was read, followed or not; a new file under the name of an old one is not known."""
+        files = self._matching()
+        return {
+            known.name: known.mark.row
+            for known in known_files(offsets)
+            if known.name in files and known.inode in (0, Path(files[known.name]).stat().st_ino)
+        }
 
     def read(self, timeout_s: float) -> Batch | None:
         """The next rows of one file; None if none came in time."""
