@@ -185,7 +185,7 @@ class Alert:
     """Where the first flagged row was read."""
     generated: bool = False
     confidence: float | None = None
-    """The part of a blend, 0 to 1, that finds the first flagged row as rare as its most surprised member; None if a
+    """The part of a blend, 0 to 1, that finds the strongest of its rows as rare as its most surprised member; None if a
     single detector says so, or if the alert stands for several."""
     cause: str = ""
     """The column of the telemetry that gave most of the first flagged row's score."""

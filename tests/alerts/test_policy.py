@@ -41,8 +41,8 @@ def test_rows_of_an_episode_are_one_alert() -> None:
     assert (first.entity, first.start, first.end, first.rows) == ("a", START, START + 100 * SECOND, 3)
     assert (first.p_value, first.score, first.origin, first.model) == (0.001 / 3, 7.0, "flows.csv:0", "edge 3")
     assert (second.start, second.rows) == (START + 400 * SECOND, 1)
-    assert explained == [0, 3]
-    assert (first.confidence, second.confidence) == (1.0, 0.25)
+    assert explained == [2, 3]  # the row whose score is told
+    assert (first.confidence, second.confidence) == (1 / 3, 0.25)
 
 
 def test_alerts_come_as_their_rows_come() -> None:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -351,3 +352,25 @@ def test_a_full_disk_holds_a_stream_up_and_loses_nothing(
         stream.journal.close()
     assert found == wanted
     assert log.counters()["tocsin_journal_full_total"] > full
+
+
+@pytest.mark.parametrize("broker", [False, True])
+def test_a_journal_that_is_gone_is_said_and_later_rows_survive_a_kill_all_the_same(
+    model: AnomalyModel, make_rows: Rows, tmp_path: Path, broker: bool
+) -> None:
+    rows = raw(make_rows(120, 1_700_000_000))
+    site, source = Site(model, tmp_path, Got()), Listed(rows, range(10, 120, 10), broker=broker)
+    source.dies_at = 5
+    with suppress(Killed):
+        site.run(source, latency=1e-9, checkpoint=1e-9, elapsed=map(float, count()).__next__)
+    for path in tmp_path.glob("journal.db*"):
+        path.unlink()
+    before = log.counters().get("tocsin_journals_lost_total", 0)
+    source.dies_at = source.reads + 4
+    with suppress(Killed):
+        site.run(source, latency=1e-9, elapsed=map(float, count(step=1e-6)).__next__)
+    assert log.counters()["tocsin_journals_lost_total"] == before + 1
+    source.dies_at = -1
+    stream = site.run(source)
+    whole = Site(model, tmp_path / "whole", Got()).run(Listed(rows, [120], broker=broker))
+    assert dump(stream.serving.scorer.state) == dump(whole.serving.scorer.state)

@@ -40,7 +40,7 @@ class Message:
 
 def alerts(rows: FlaggedRows, messages: Sequence[Message], model: str, *, generated: bool) -> list[Alert]:
     """One alert per message, explained in one go; not those that an incident stands for, as there may be thousands."""
-    told = [message.row for message in messages if message.quiet != "incident"]
+    told = [_strongest(rows, message) for message in messages if message.quiet != "incident"]
     places = np.array(told, dtype=np.intp)
     explained = zip(rows.reasons(places), rows.confidence(places), strict=True)
     every = []
@@ -49,6 +49,12 @@ def alerts(rows: FlaggedRows, messages: Sequence[Message], model: str, *, genera
         plain = alert(rows, message, model, generated=generated)
         every.append(_incident(replace(plain, reasons=reasons, confidence=confidence), message.rings))
     return every
+
+
+def _strongest(rows: FlaggedRows, message: Message) -> int:
+    """The row whose score the alert tells; the first of several."""
+    members = np.array(message.rows, dtype=np.intp)
+    return int(members[rows.score[members].argmax()])
 
 
 def alert(rows: FlaggedRows, message: Message, model: str, *, generated: bool) -> Alert:

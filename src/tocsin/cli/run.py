@@ -46,7 +46,6 @@ def attend(service: Service, settings: Settings) -> None:
         with _served(service):
             service.run()
     finally:
-        gc.unfreeze()
         for number, handler in before.items():
             signal.signal(number, handler)
     tally = service.stream.intake.tally.to_json()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Self
@@ -105,6 +106,12 @@ class Journal:
                 self._tidy(connection, now)
         self.sequence = sequence
         return tuple(alert for alert in fresh if not alert.quiet)
+
+    def go_on_from(self, sequence: int) -> None:
+        """Number steps behind this one: what was written before them is gone, and a checkpoint knows of it."""
+        with self._database.transaction() as connection:
+            _advance(connection, replace(self.stored.progress(), sequence=sequence, committed=self._now()))
+        self.sequence = sequence
 
     def accepted(self, after: int) -> Iterator[Batch]:
         """The rows of the steps behind a sequence number, in their order."""

@@ -48,6 +48,12 @@ def checkpoint_refused(reason: str) -> None:
     count("tocsin_checkpoints_refused_total")
 
 
+def journal_lost(steps: int) -> None:
+    """A checkpoint knows of steps that the journal does not: it was deleted, or an older one was put in its place."""
+    _log.error("Journal lost, alerts that waited in it are gone.", steps=steps)
+    count("tocsin_journals_lost_total")
+
+
 def journal_full(wait_s: float, reason: str) -> None:
     """There is no room to write the journal: nothing is read until there is."""
     _log.error("Journal full, reading nothing until there is room.", wait_s=round(wait_s, 1), reason=reason)

@@ -357,6 +357,9 @@ class Stream:
         known = checkpoints.recover(self._checkpoint, serving.scorer, serving.digest)
         if known is not None:
             self.intake.remember(known.keys)
+            if known.sequence > progress.sequence:
+                live.journal_lost(known.sequence - progress.sequence)
+                self.journal.go_on_from(known.sequence)
         elif progress.sequence and not self._checkpoint.exists():
             live.checkpoint_refused("no file beside a journal that goes on")
         if progress.position is not None and progress.position.source != self._name:
