@@ -14,7 +14,7 @@ from benchmarks.simulate import DELAY_WINDOWS, PER_DAY, RECALL, run
 
 FOUND = {
     "services": ("latency-spike", "error-storm", "traffic-drop"),
-    "flows, upload": ("scan", "flood", "exfiltration", "brute-force"),
+    "flows/behaviour": ("scan", "flood", "exfiltration", "beaconing", "brute-force"),
 }
 
 

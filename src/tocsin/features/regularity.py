@@ -23,8 +23,8 @@ class Regularity(Feature):
     before, 1 if it was, after another time than the one before that. A row without a value, and one that comes late,
     has none.
 
-    Much that is regular is harmless: clocks that are set, updates that are looked for, checks of a monitor. Their
-    peers belong into `alerts.allow`, or the history holds them and the level lies above them. A caller that waits for
+    Much that is regular is harmless: clocks that are set, updates that are looked for, checks of a monitor. Either the
+    history holds them and the level lies above them, or `alerts.allow` names host and column. A caller that waits for
     times between t and 2t stays unseen, and so does one that sends only when others do.
 
     An entity takes about 4.4 kB of each column: `values` times (`gaps` + 5) times 8 bytes.
