@@ -133,7 +133,7 @@ class RedisServer(Server):
                 said = connection.recv(1 << 16)
         except OSError:
             return False
-        return f"process_id:{self.pid}\r".encode() in said and b"loading:0\r" in said
+        return f"process_id:{self.pid}\r".encode() in said and b"\nloading:0\r" in said
 
 
 @contextmanager
