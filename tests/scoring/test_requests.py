@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable
 
 import pytest
 
@@ -17,6 +19,25 @@ def test_a_question_is_answered_in_the_thread_that_serves() -> None:
     while asking.is_alive():
         requests.serve()
     assert found == [threading.get_ident()]
+
+
+def test_who_asks_over_and_over_does_not_keep_the_stream_from_its_rows() -> None:
+    requests, answered = Requests(), []
+
+    def ask(do: Callable[[], None]) -> None:
+        threading.Thread(target=lambda: requests.ask(do)).start()
+        while not requests.waiting:
+            time.sleep(0.0)
+
+    def first() -> None:
+        answered.append("first")
+        ask(lambda: answered.append("second"))
+
+    ask(first)
+    requests.serve()
+    assert answered == ["first"]
+    requests.serve()
+    assert answered == ["first", "second"]
 
 
 def test_what_goes_wrong_is_raised_where_it_was_asked() -> None:

@@ -29,7 +29,8 @@ class Requests:
         Raises
         ------
         LimitExceeded
-            If too many wait already, or no answer came in time; the function is then not called any more.
+            If too many wait already, or no answer came in time; a function that was not begun is then not called any
+            more.
         """
         answer: Future[Answer] = Future()
         try:
@@ -52,12 +53,9 @@ class Requests:
         return self._queue.qsize()
 
     def serve(self) -> None:
-        """Answer all that wait; for the stream's own thread."""
-        while True:
-            try:
-                do, answer = self._queue.get_nowait()
-            except Empty:
-                return
+        """Answer those that wait by now; for the stream's own thread, which no asker can keep from its rows."""
+        for _ in range(self._queue.qsize()):
+            do, answer = self._queue.get_nowait()
             if not answer.set_running_or_notify_cancel():
                 continue
             try:
