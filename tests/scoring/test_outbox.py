@@ -99,6 +99,22 @@ def test_what_a_sink_refuses_is_tried_until_it_is_taken(begin: Callable[..., Out
     assert log.counters()['tocsin_deliveries_put_off_total{sink="sink"}'] == before + 5
 
 
+class Stuck(Moody):
+    """Cannot even be closed: a disk that is gone says so once more then."""
+
+    def close(self) -> None:
+        raise OSError("input/output error")
+
+
+def test_a_sink_that_cannot_be_closed_is_tried_on(begin: Callable[..., Outbox]) -> None:
+    sink = Stuck(fails=2)
+    outbox = begin(sink=sink)
+    outbox.offer(alerts(1), NOW)
+    assert len(settled(outbox, 1)) == 1
+    outbox.stop(5.0)
+    assert sink.got == [alert.id for alert in alerts(1)]
+
+
 def test_a_sink_that_hangs_holds_up_no_other(begin: Callable[..., Outbox]) -> None:
     hangs, works = Moody(), Moody()
     hangs.goes.clear()

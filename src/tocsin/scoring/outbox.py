@@ -81,11 +81,12 @@ class Outbox:
         return {key: carrier.queued for key, carrier in self._carriers.items()}
 
     def stop(self, timeout_s: float) -> None:
-        """Deliver what can be delivered at once, then end; the rest waits in the journal."""
+        """Deliver what can be delivered at once, within so long for all sinks; the rest waits in the journal."""
+        until = time.monotonic() + timeout_s
         for carrier in self._carriers.values():
             carrier.stop()
         for carrier in self._carriers.values():
-            carrier.thread.join(timeout_s)
+            carrier.thread.join(max(until - time.monotonic(), 0.0))
 
 
 class _Carrier:
@@ -131,7 +132,7 @@ class _Carrier:
         with self._changed:
             if self._behind:
                 return  # they come in their turn, from the journal
-            room = MOST_QUEUED - len(self._queue) - len(self._refused)
+            room = max(MOST_QUEUED - len(self._queue) - len(self._refused) - self._in_hand, 0)
             self._queue.extend(alerts[:room])
             self._behind = len(alerts) > room
             self._changed.notify()
@@ -163,15 +164,18 @@ class _Carrier:
                     is_open = True
                 self._sink.write([self._shown(alert) for alert, _ in together])
             except Exception as error:  # noqa: BLE001  # whatever a sink's library raises, the alert is not delivered
-                with suppress(DeliveryError):
-                    self._sink.close()
+                self._close()
                 is_open = False
                 self._put_off(together, _why(error))
             else:
                 observe.alerts_sent(self._key, len(together))
                 self._settle([Receipt(alert.id, self._key, "delivered") for alert, _ in together])
                 self._wait_s, self._size = self._first_wait_s, min(2 * self._size, TOGETHER)
-        self._sink.close()
+        self._close()
+
+    def _close(self) -> None:
+        with suppress(Exception):  # the thread goes on, and what was not delivered is tried once more
+            self._sink.close()
 
     def _shown(self, alert: Alert) -> Alert:
         return alert.named(self._name) if self._sink.shows_names else alert
