@@ -29,4 +29,5 @@ def test_a_running_service_rings_for_unseen_attacks_and_seldom_for_nothing(
         assert figures["incidents"] == PER_DAY * days * len(turns)
         assert figures["recall"] >= RECALL, (attack, figures)
         assert figures["delay_p95_windows"] <= DELAY_WINDOWS, (attack, figures)
-    assert found["false_alarms_per_day"] <= found["high"], found
+    # One span in ten lies outside of its interval: a single short one is held to twice as much.
+    assert found["false_alarms_per_day"] <= rounds(2, 1) * found["high"], found
