@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.server.conftest import Client, Opened
+from tests.server.conftest import Client, Opened, serving
 
+from tocsin.checks.sink import example_alert
+from tocsin.config import KeepConfig
 from tocsin.errors import LimitExceeded
+from tocsin.journal import Journal, Step
+from tocsin.journal.stored import Stored
 from tocsin.server.faults import CODES
 from tocsin.server.policy import LINES, RULES
 from tocsin.system.service import Service
@@ -55,6 +61,20 @@ def test_alerts_come_the_newest_first_page_by_page(client: Client) -> None:
         if (cursor := page["next"]) is None:
             break
     assert [alert["id"] for alert in pages] == [alert["id"] for alert in alerts]
+
+
+def test_an_alert_says_what_it_is_about_and_whether_it_rang(client: Client, tmp_path: Path) -> None:
+    whole = replace(example_alert(0), entity="", entities=("a", "b", "c"), incident="i", id="i")
+    part = replace(example_alert(1), incident="i", quiet="incident")
+    with Journal(tmp_path, (), KeepConfig(), lambda: 1) as journal:
+        journal.commit(Step(alerts=(whole, part)))
+    site = replace(client.site, alerts=Stored.beside(tmp_path).alerts)
+    with serving(site, tmp_path, None) as other:
+        alerts = {alert["id"]: alert for alert in other.get("/v1/alerts").json()["alerts"]}
+    for alert in (whole, part):
+        told = alerts[alert.id]
+        assert (told["cause"], told["incident"], told["quiet"]) == ("bytes_out", "i", alert.quiet)
+        assert tuple(told["entities"]) == alert.entities
 
 
 def test_alerts_of_an_entity_are_found_by_its_name_and_by_its_pseudonym(client: Client) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from tocsin.records import RowState, Severity
+from tocsin.records import Quiet, RowState, Severity
 
 ChannelName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9._-]{0,63}$")]
 Number = float | None
@@ -96,6 +96,13 @@ class AlertTold(Told):
     id: str
     entity: str
     """A pseudonym, where the config hides identities."""
+    entities: list[str]
+    """Of an incident, those that made it one; `entity` is empty then."""
+    cause: str
+    incident: str
+    """The id of the incident that it belongs to; of an incident, its own."""
+    quiet: Quiet
+    """Why it is kept and not delivered; empty if it is delivered."""
     start_us: int | None
     end_us: int | None
     rows: int
