@@ -95,6 +95,18 @@ def test_keys_that_others_may_read_are_refused(keys: ApiKeys, tmp_path: Path) ->
         keys.all()
 
 
+def test_while_the_file_cannot_be_used_nobody_is_let_in(keys: ApiKeys, clock: Clock, tmp_path: Path) -> None:
+    text = keys.new("viewer", DAY)
+    assert keys.find(text)
+    (tmp_path / "keys.json").chmod(0o640)
+    clock.seconds += LOOK_AGAIN_S
+    for _ in range(2):
+        with pytest.raises(IntegrityError, match="chmod 600"):
+            keys.find(text)
+    (tmp_path / "keys.json").chmod(0o600)
+    assert keys.find(text)
+
+
 @pytest.mark.parametrize("text", ["", "[]", '{"keys": [{}]}', '{"keys": [], "more": 1}', "\xff"])
 def test_a_damaged_file_is_refused(keys: ApiKeys, tmp_path: Path, text: str) -> None:
     path = tmp_path / "keys.json"

@@ -126,6 +126,7 @@ class ApiKeys:
         """The key of this text, if there is one and it has not expired."""
         if self._elapsed() - self._looked >= LOOK_AGAIN_S:
             self._read()
+            self._looked = self._elapsed()  # a file that cannot be used lets nobody in until it can
         match = _FORM.fullmatch(text)
         key = self._known.get(match[1]) if match else None
         # A key that does not exist takes as long as one that does.
@@ -133,7 +134,6 @@ class ApiKeys:
         return key if key and proven and self._now() < key.expires else None
 
     def _read(self) -> None:
-        self._looked = self._elapsed()
         try:
             with self._path.open("rb") as file:
                 facts = os.fstat(file.fileno())
