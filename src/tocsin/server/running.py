@@ -1,8 +1,4 @@
-"""The server at work: uvicorn in a thread of its own, beside the one that scores.
-
-with Server(site, config.server, config.resolve):
-service.run()
-"""
+"""The server at work: uvicorn in a thread of its own, beside the one that scores."""
 
 from __future__ import annotations
 

@@ -17,7 +17,6 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from tocsin.errors import SchemaError
 from tocsin.kernel.run import FeatureMatrix
 from tocsin.kernel.state import KernelState
 from tocsin.observe import rest
@@ -153,13 +152,10 @@ class Scoring:
 def _look(
     serving: Serving, project: Project, rows: Batch, state: KernelState | None, groups: Sequence[int] | None
 ) -> _Seen:
-    """What the model says of rows as they came; raises Fault where not even one could fit."""
+    """What the model says of rows as they came; raises SchemaError where not even one could fit."""
     model = serving.scorer.model
     schema = model.design.schema
-    try:
-        typed, rejected = schema.split(rows.replace({ROW: np.arange(1, rows.rows + 1)}))
-    except SchemaError as error:
-        raise Fault.of(error) from None
+    typed, rejected = schema.split(rows.replace({ROW: np.arange(1, rows.rows + 1)}))
     places = typed[ROW] - 1
     hidden = _hidden(schema, project, typed)
     chosen = None if groups is None else [groups[place] for place in places.tolist()]
