@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from base64 import b32encode
 from binascii import crc_hqx
 from collections.abc import Callable, Iterator
+from errno import EMFILE
 from pathlib import Path
 from typing import Any
 
@@ -240,3 +242,12 @@ def test_a_closed_client_says_so(broker: Bench) -> None:
     client.close()
     with pytest.raises(Unreachable, match="no connection"):
         client.stream("events")
+
+
+def test_a_client_without_a_loop_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> None:
+        raise OSError(EMFILE, os.strerror(EMFILE))
+
+    monkeypatch.setattr("asyncio.events.new_event_loop", refuse)
+    with pytest.raises(Unreachable, match="Too many open files"):
+        NatsClient("nats://127.0.0.1:4222", Credentials()).connect()

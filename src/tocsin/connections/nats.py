@@ -112,7 +112,7 @@ class NatsClient:
         self._waiting, self._lost = deque(), ""
         self._asked, self._got, self._trouble = 0, 0, ""
         ready = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve(ready)), name="nats", daemon=True)
+        self._thread = threading.Thread(target=self._run, args=(ready,), name="nats", daemon=True)
         self._thread.start()
         ready.wait()
         try:
@@ -247,7 +247,7 @@ class NatsClient:
         self._lose("a closed connection")
         if thread is None:
             return
-        loop, stop = self._loop, self._stop
+        loop, stop, self._loop = self._loop, self._stop, None
         if loop is not None and stop is not None:
             with suppress(RuntimeError):  # the loop ended by itself
                 loop.call_soon_threadsafe(stop.set)
@@ -292,6 +292,17 @@ class NatsClient:
     def _insisted(self, secret: str) -> str:
         self._insist()
         return secret
+
+    def _run(self, ready: threading.Event) -> None:
+        """The loop, in its thread."""
+        serving = self._serve(ready)
+        try:
+            asyncio.run(serving)
+        except OSError as error:  # no descriptor is left for a loop
+            self._lose(error.strerror or type(error).__name__)
+        finally:
+            serving.close()
+            ready.set()
 
     async def _serve(self, ready: threading.Event) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
