@@ -162,10 +162,13 @@ def test_the_rights_of_the_page_are_enough_and_no_other_user_comes_in(broker: Be
         RedisStream(url=broker.url(), stream="others", **me).open()
 
 
-def test_certificates_are_checked_on_both_sides(tmp_path: Path, need: Callable[[bool, str], None]) -> None:
+def test_certificates_are_checked_on_both_sides(
+    tmp_path: Path, need: Callable[[bool, str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
     need(RedisServer.found() is not None, "redis-server is not installed")
     _, authority = certified(tmp_path)
     own = str(tmp_path / "server.pem")
+    monkeypatch.setenv("HOME", str(tmp_path))
 
     class TlsServer(RedisServer):
         def command(self) -> list[str]:
@@ -178,7 +181,13 @@ def test_certificates_are_checked_on_both_sides(tmp_path: Path, need: Callable[[
     server.tls_port = RedisServer(tmp_path / "unused", "").port
     with running(server):
         url = f"rediss://127.0.0.1:{server.tls_port}"
-        source = RedisStream(url=url, stream="events", ca_file=authority, certificate_file=own, key_file=own)
+        source = RedisStream(
+            url=url,
+            stream="events",
+            ca_file=f"~/{Path(authority).name}",
+            certificate_file="~/server.pem",
+            key_file="~/server.pem",
+        )
         source.open()
         source.close()
         with pytest.raises(SourceLost, match="certificate verify failed"):

@@ -78,21 +78,22 @@ class Credentials:
             If a file cannot be read, or is no PEM of its kind.
         """
         try:
-            context = ssl.create_default_context(cafile=_path(self.ca_file))
+            context = ssl.create_default_context(cafile=expanded(self.ca_file))
         except OSError as error:
             raise _refused("ca_file", f"{self.ca_file}: {_why(error)}", "certificates in PEM") from None
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.sslsocket_class = _Socket
         if self.certificate_file is not None:
             try:
-                context.load_cert_chain(Path(self.certificate_file).expanduser(), _path(self.key_file))
+                context.load_cert_chain(Path(self.certificate_file).expanduser(), expanded(self.key_file))
             except OSError as error:
                 got = f"{self.certificate_file}: {_why(error)}"
                 raise _refused("certificate_file", got, "a certificate in PEM, and `key_file` with its key") from None
         return context
 
 
-def _path(text: str | None) -> Path | None:
+def expanded(text: str | None) -> Path | None:
+    """The path of a file; `~` is the home of whoever asks."""
     return None if text is None else Path(text).expanduser()
 
 

@@ -21,7 +21,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from tocsin.component import Risk
 from tocsin.connections import Unreachable
-from tocsin.connections.credentials import Credentials
+from tocsin.connections.credentials import Credentials, expanded
 
 EXAMPLE_SERVER = "TOCSIN_EXAMPLE_REDIS"
 """Environment variable with the url of a server on which the examples of parts may make a stream."""
@@ -139,9 +139,9 @@ class RedisClient:
         if where.encrypted:
             who.context()  # says best what is wrong with a file
             options = {
-                "ssl_ca_certs": who.ca_file,
-                "ssl_certfile": who.certificate_file,
-                "ssl_keyfile": who.key_file,
+                "ssl_ca_certs": expanded(who.ca_file),
+                "ssl_certfile": expanded(who.certificate_file),
+                "ssl_keyfile": expanded(who.key_file),
                 "ssl_min_version": ssl.TLSVersion.TLSv1_2,
             }
         self._entries, self._held, self._ahead, self._received = FIRST_ENTRIES, 0, 0, []
