@@ -37,8 +37,6 @@ MAX_PACKET = 1 << 24
 MAX_WAITING = 1 << 26
 """Bytes of messages that wait to be read, but for the last of them."""
 MAX_IN_FLIGHT = 10_000
-FOR_EVER = 0xFFFF_FFFF
-"""Seconds; the protocol's word for a session that never expires."""
 NOBODY = 16
 """The broker took a message that nobody has subscribed to, and forgot it."""
 EXAMPLE_SERVER = "TOCSIN_EXAMPLE_MQTT"
