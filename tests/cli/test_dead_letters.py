@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from tests.journeys.service import START, Site, event, events
 
+from tocsin.errors import DataError
 from tocsin.journal.stored import Stored
 from tocsin.records import Rejected
 from tocsin.schema.record_text import MAX_RECORD, is_cut
-from tocsin.system.replaying import REQUEST, Request, ask, rows_of
+from tocsin.system.replaying import REQUEST, Request, ask, read_request, rows_of
 
 Tocsin = Callable[..., CompletedProcess[str]]
 ROWS = 60
@@ -105,6 +106,13 @@ def test_a_request_that_is_no_request_harms_nobody(site: Site) -> None:
         service.ready()
         service.pause(1.0)
         service.stop()
+
+
+@pytest.mark.parametrize("text", ["[]", '{"id": 1}', '{"id": "1", "reason": ["not_json"]}'])
+def test_what_is_no_request_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / REQUEST).write_text(text, "utf-8")
+    with pytest.raises(DataError, match="wanted what"):
+        read_request(tmp_path)
 
 
 def test_records_come_again_as_the_source_gave_them() -> None:

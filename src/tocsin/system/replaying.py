@@ -18,6 +18,7 @@ from typing import Any
 import orjson
 
 from tocsin.errors import DataError, LimitExceeded, TocsinError
+from tocsin.kernel.checkpoint import replacing
 from tocsin.observe import live
 from tocsin.records import Batch, Rejected
 from tocsin.schema.record_text import is_cut
@@ -134,7 +135,12 @@ def _record(raw: str) -> Any:
 def read_request(folder: Path) -> Request | None:
     """What somebody wants of the service of this folder, if anybody does; raises DataError."""
     found = _read(folder / REQUEST)
-    return None if found is None else Request(str(found.get("id")), found.get("reason"))
+    if found is None:
+        return None
+    id, reason = found.get("id"), found.get("reason")
+    if not isinstance(id, str) or not isinstance(reason, str | None):
+        raise DataError(str(folder / REQUEST), "something else", "what `tocsin dead-letters replay` wrote")
+    return Request(id, reason)
 
 
 def read_answer(folder: Path, id: str) -> Answer | None:
@@ -169,20 +175,18 @@ def wait_for_answer(folder: Path, id: str, timeout_s: float) -> Answer | None:
 
 def write(path: Path, value: Request | Answer) -> None:
     """Put one of the two files there, whole."""
-    partial = path.with_suffix(".partial")
-    partial.write_bytes(orjson.dumps(asdict(value)))
-    partial.chmod(0o600)
-    partial.replace(path)
+    with replacing(path) as file:
+        file.write(orjson.dumps(asdict(value)))
 
 
 def _read(path: Path) -> dict[str, Any] | None:
     try:
         with path.open("rb") as file:
-            text = file.read(MAX_FILE + 1)
+            text = file.read(MAX_FILE)
     except FileNotFoundError:
         return None
     try:
-        value = orjson.loads(text[:MAX_FILE])
+        value = orjson.loads(text)
     except orjson.JSONDecodeError as error:
         raise DataError(str(path), str(error), "what Tocsin wrote") from None
     if not isinstance(value, dict):
