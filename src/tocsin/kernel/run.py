@@ -141,8 +141,9 @@ class Kernel:
             self._check(batch)
             names, times, rows = self._names(batch), self._times(batch), self._rows(batch)
             order, begins = _one_after_the_other(names, groups, batch.rows)
-            with self._scratch.lock, live.lock:
-                self._scratch.peek(live, order, begins, names, times, rows, values, marks)
+            scratch = self._scratch
+            with scratch.lock, live.lock:
+                scratch.peek(live, order, begins, names, times, rows, values, marks)
         return FeatureMatrix(values, marks)
 
     @cached_property
