@@ -374,3 +374,30 @@ def test_a_journal_that_is_gone_is_said_and_later_rows_survive_a_kill_all_the_sa
     stream = site.run(source)
     whole = Site(model, tmp_path / "whole", Got()).run(Listed(rows, [120], broker=broker))
     assert dump(stream.serving.scorer.state) == dump(whole.serving.scorer.state)
+
+
+@pytest.mark.parametrize("broker", [False, True])
+def test_features_that_begin_anew_lose_no_row_and_take_none_twice(
+    waiting: AnomalyModel, make_rows: Rows, tmp_path: Path, broker: bool
+) -> None:
+    """As after an upgrade that computes otherwise: the state is refused, the rest of the checkpoint counts."""
+    rows = raw(make_rows(120, 1_700_000_000))
+    site, source = Site(waiting, tmp_path, Got()), Listed(rows, range(10, 120, 10), broker=broker)
+    source.dies_at = 7
+    with suppress(Killed):
+        site.run(source, latency=1e-9, checkpoint=1e-9, elapsed=map(float, count()).__next__)
+    path = tmp_path / CHECKPOINT
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(bytes(data))
+    known = checkpoints.read(path)
+    assert known is not None
+    held = {f"{file}:{row}" for file, row in zip(known.held[FILE].tolist(), known.held[ROW].tolist(), strict=True)}
+    assert held
+    source.dies_at = -1
+    stream = site.stream(source, record="all")
+    stream.run()
+    judged = {row["origin"] for row in stream.journal.stored.verdicts()}
+    stream.journal.close()
+    assert stream.intake.tally.passed_on == 120
+    assert held <= judged

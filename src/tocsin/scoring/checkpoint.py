@@ -135,24 +135,31 @@ def read(path: Path) -> Checkpoint | None:
 
 
 def recover(path: Path, scorer: Scorer, digest: str) -> Checkpoint | None:
-    """Bring a scorer, whose model has this digest, to where one of these features stood; None if none did."""
+    """Bring a scorer, whose model has this digest, to where a stream stood; None if nothing tells.
+
+    What its features remember is of these features, of this kernel's arithmetic, and has a hash of its own: where it is
+    refused, as after an upgrade, they begin anew, and rows held back, open episodes and keys are taken up all the same.
+    """
     try:
         checkpoint = read(path)
         if checkpoint is None:
             return None
-        _restore(path, checkpoint, scorer, same=checkpoint.model == digest)
+        _restore(checkpoint, scorer, same=checkpoint.model == digest)
     except IntegrityError as error:
         live.checkpoint_refused(error.problem.got)
         return None
+    try:
+        with path.open("rb") as file:
+            file.seek(checkpoint.state_at)
+            size = path.stat().st_size - checkpoint.state_at
+            scorer.state = read_state(scorer.model.kernel, file, size, str(path))
+    except IntegrityError as error:
+        live.checkpoint_refused(error.problem.got)
     return checkpoint
 
 
-def _restore(path: Path, checkpoint: Checkpoint, scorer: Scorer, *, same: bool) -> None:
-    """What features remember is of them, and serves another model, too; a budget controller is of the model."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        file.seek(checkpoint.state_at)
-        scorer.state = read_state(scorer.model.kernel, file, size - checkpoint.state_at, str(path))
+def _restore(checkpoint: Checkpoint, scorer: Scorer, *, same: bool) -> None:
+    """A budget controller is of its model."""
     scorer.policy.restore(checkpoint.policy if same else {**checkpoint.policy, "controller": None})
     if scorer.order is not None and checkpoint.order is not None:
         scorer.order.restore(checkpoint.order, checkpoint.held)
