@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -93,6 +94,18 @@ def test_keys_that_others_may_read_are_refused(keys: ApiKeys, tmp_path: Path) ->
     (tmp_path / "keys.json").chmod(0o640)
     with pytest.raises(IntegrityError, match="chmod 600"):
         keys.all()
+
+
+def test_keys_that_are_made_at_once_are_all_kept(tmp_path: Path, clock: Clock) -> None:
+    def make() -> None:
+        ApiKeys(tmp_path / "keys.json", clock.now, clock.elapsed).new("viewer", DAY)
+
+    makers = [threading.Thread(target=make) for _ in range(12)]
+    for maker in makers:
+        maker.start()
+    for maker in makers:
+        maker.join()
+    assert len(ApiKeys(tmp_path / "keys.json", clock.now, clock.elapsed).all()) == len(makers)
 
 
 def test_while_the_file_cannot_be_used_nobody_is_let_in(keys: ApiKeys, clock: Clock, tmp_path: Path) -> None:

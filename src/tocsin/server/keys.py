@@ -24,7 +24,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tocsin.errors import IntegrityError, LimitExceeded, NotStored
-from tocsin.kernel.checkpoint import replacing
+from tocsin.registry import private_files
 from tocsin.server.policy import Role
 
 MOST_KEYS = 1_000
@@ -101,20 +101,22 @@ class ApiKeys:
         LimitExceeded
             If there are a thousand already.
         """
-        known = self.all()
-        if len(known) >= MOST_KEYS:
-            raise LimitExceeded(str(self._path), f"{MOST_KEYS} keys", "fewer", "revoke those that are not used")
         prefix, secret = secrets.token_hex(PREFIX_BYTES), secrets.token_urlsafe(SECRET_BYTES)
         now = self._now().replace(microsecond=0)
-        self._write([*known, ApiKey(prefix, _hash(secret), role, now, now + lasts, note)])
+        with private_files.locked(self._path):
+            known = self.all()
+            if len(known) >= MOST_KEYS:
+                raise LimitExceeded(str(self._path), f"{MOST_KEYS} keys", "fewer", "revoke those that are not used")
+            self._write([*known, ApiKey(prefix, _hash(secret), role, now, now + lasts, note)])
         return f"{prefix}.{secret}"
 
     def revoke(self, prefix: str) -> ApiKey:
         """Forget a key; raises NotStored if there is none."""
-        known = {key.prefix: key for key in self.all()}
-        if prefix not in known:
-            raise NotStored(str(self._path), f'no key "{prefix}"', f"one of: {', '.join(known) or 'none is there'}")
-        self._write([key for key in known.values() if key.prefix != prefix])
+        with private_files.locked(self._path):
+            known = {key.prefix: key for key in self.all()}
+            if prefix not in known:
+                raise NotStored(str(self._path), f'no key "{prefix}"', f"one of: {', '.join(known) or 'none is there'}")
+            self._write([key for key in known.values() if key.prefix != prefix])
         return known[prefix]
 
     def all(self) -> Sequence[ApiKey]:
@@ -154,10 +156,8 @@ class ApiKeys:
         self._stamp = stamp
 
     def _write(self, keys: Sequence[ApiKey]) -> None:
-        with replacing(self._path) as file:
-            file.write(orjson.dumps({"keys": [asdict(key) for key in keys]}, option=orjson.OPT_INDENT_2))
-            file.flush()
-            os.fsync(file.fileno())
+        data = orjson.dumps({"keys": [asdict(key) for key in keys]}, option=orjson.OPT_INDENT_2)
+        private_files.replace(self._path, data)
         self._read()
 
     def _refused(self, got: str, wanted: str) -> IntegrityError:
