@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import signal
+import threading
 from contextlib import AbstractContextManager, nullcontext
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +14,7 @@ import typer
 from tocsin.cli import screens
 from tocsin.cli.settings import Settings
 from tocsin.component import optional_packages
+from tocsin.observe import live
 
 if TYPE_CHECKING:
     from tocsin.system.service import Service
@@ -40,16 +42,23 @@ def attend(service: Service, settings: Settings) -> None:
         service.stop()
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    hook, threading.excepthook = threading.excepthook, tell_of_thread
     gc.collect()
     gc.freeze()  # models and modules stay: every collection would walk through them once more
     try:
         with _served(service):
             service.run()
     finally:
+        threading.excepthook = hook
         for number, handler in before.items():
             signal.signal(number, handler)
     tally = service.stream.intake.tally.to_json()
     screens.document({"rows": tally}) if settings.json else screens.say(_became(tally))
+
+
+def tell_of_thread(died: threading.ExceptHookArgs) -> None:
+    """A thread that dies is said in the log, where secrets are hidden, and counted."""
+    live.thread_died(died.thread.name if died.thread else "", died.exc_value)
 
 
 def _served(service: Service) -> AbstractContextManager[object]:

@@ -60,6 +60,12 @@ def journal_full(wait_s: float, reason: str) -> None:
     count("tocsin_journal_full_total")
 
 
+def thread_died(thread: str, error: BaseException | None) -> None:
+    """A thread met a defect of Tocsin, or of a library: what it did is done no more until the next start."""
+    _log.error("Thread died; please report it, and start the service again.", thread=thread, exc_info=error)
+    count("tocsin_threads_died_total")
+
+
 def metrics_not_written(reason: str) -> None:
     """The file of metrics could not be written; it is tried again."""
     _log.warning("Metrics not written.", reason=reason)
