@@ -75,15 +75,13 @@ class Stored:
         before
             When the last one that is known was committed, and its id.
         """
-        chosen = self._query(
-            "SELECT id, committed, body FROM alerts WHERE committed >= ? AND (committed, id) < (?, ?)"
+        found = self._query(
+            "SELECT body, committed, (SELECT json_group_object(sink, outcome) FROM deliveries WHERE alert = alerts.id)"
+            " FROM alerts WHERE committed >= ? AND (committed, id) < (?, ?)"
             " AND (? IS NULL OR entity = ?) ORDER BY committed DESC, id DESC LIMIT ?",
             *(since, *before, entity, entity, min(limit, MOST_ROWS)),
         )
-        return [Kept(alert_of(body), committed, self._outcomes(id)) for id, committed, body in chosen]
-
-    def _outcomes(self, alert: str) -> dict[str, str]:
-        return dict(self._query("SELECT sink, outcome FROM deliveries WHERE alert = ?", alert))
+        return [Kept(alert_of(body), committed, orjson.loads(outcomes)) for body, committed, outcomes in found]
 
     def letters(self, reason: str | None = None, limit: int = 100) -> list[Rejected]:
         """What was refused, the newest first."""
