@@ -31,7 +31,7 @@ def test_it_is_healthy_and_ready(client: Client) -> None:
     assert client.get("/healthz").json() == client.get("/readyz").json() == {"status": "ok"}
 
 
-def test_a_service_whose_thread_is_stuck_is_healthy_and_not_ready(
+def test_a_service_whose_thread_is_stuck_is_healthy_tells_its_alerts_and_is_not_ready(
     client: Client, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tocsin.server.api.READY_S", 0.1)
@@ -42,7 +42,7 @@ def test_a_service_whose_thread_is_stuck_is_healthy_and_not_ready(
         answers = [client.get("/readyz") for _ in range(5)]
         assert answers[-1].status_code == 503
         assert answers[-1].json()["error"]["code"] == "busy"
-        assert client.get("/healthz").status_code == 200
+        assert client.get("/healthz").status_code == client.get("/v1/alerts").status_code == 200
     finally:
         let_go.set()
         stuck.join()

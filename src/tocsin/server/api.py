@@ -106,7 +106,7 @@ def _add_facts(app: FastAPI, site: Site) -> None:
         """The newest first."""
         moment, _, last = (before or f"{LATEST}.").partition(".")
         whose = None if entity is None else _pseudonym(site, entity)
-        found = site.ask(lambda: site.alerts(since_us, limit + 1, whose, (int(moment), last)))
+        found = site.alerts(since_us, limit + 1, whose, (int(moment), last))
         page = found[:limit]
         more = f"{page[-1].committed}.{page[-1].alert.id}" if len(found) > limit else None
         return AlertsTold(alerts=[_told(kept) for kept in page], next=more)

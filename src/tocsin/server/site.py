@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Protocol, TypeVar
 
 from tocsin.component import snake_case
-from tocsin.journal.stored import Kept
+from tocsin.journal.stored import Kept, Stored
 from tocsin.scoring.work import Serving
 from tocsin.system.project import Project
 from tocsin.system.service import Service
@@ -54,7 +54,7 @@ class Site:
     status
         How the stream stands, in JSON values; called by the scoring thread.
     alerts
-        As `Stored.alerts`; called by the scoring thread.
+        As `Stored.alerts`; read beside the scoring thread, which a page of them would hold up.
     log
         None where no events are taken.
     """
@@ -69,7 +69,7 @@ class Site:
     @classmethod
     def of(cls, service: Service, log: Log | None = None) -> Site:
         """What a running service offers."""
-        stream = service.stream
+        stream, config = service.stream, service.project.config
 
         def status() -> dict[str, Any]:
             return {
@@ -85,6 +85,6 @@ class Site:
             serving=lambda: stream.serving,
             ask=service.requests.ask,
             status=status,
-            alerts=service.journal.stored.alerts,
+            alerts=Stored.beside(config.resolve(config.stream.journal)).alerts,
             log=log,
         )
