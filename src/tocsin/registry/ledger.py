@@ -59,6 +59,11 @@ class Version:
     summary: Mapping[str, Any]
     """Figures of the report and short notes, at most 100."""
 
+    @property
+    def shown(self) -> str:
+        """As alerts name it."""
+        return f"{self.name} {self.version} ({self.digest[:12]})"
+
 
 @dataclass(frozen=True, slots=True)
 class ChannelEntry:

@@ -336,9 +336,8 @@ class Project:
         self.reader.begin(spec)
         model, entry = self.model(version)
         tally = tally or Tally()
-        shown = f"{entry.name} {entry.version} ({entry.digest[:12]})"
         restraint = restraint_of(self.config, self.privacy, self.clock)
-        policy = policy_of(model, self.config.alerts, shown, generated=entry.generated, restraint=restraint)
+        policy = policy_of(model, self.config.alerts, entry.shown, generated=entry.generated, restraint=restraint)
         scorer = Scorer(model, policy)
         sinks = [cast("Sink", local_part("sinks", sink, self.config)) for sink in self.config.sinks]
         with Delivery(sinks, self.privacy.name) as delivery:

@@ -120,22 +120,10 @@ class Service:
             known = checkpoints.read(self._folder / CHECKPOINT)
             if known is not None:
                 version = version_to_begin_with(self._folder, known.version, self._clocks.now(), settings.watch)
-                return self.serve(version, known.model if version == known.version else "")
+                return serving_of(self.project, version, known.model if version == known.version else "")
         except (IntegrityError, RegistryError):
             pass  # damaged, as the stream will say, or the version was retired: that of the channel begins anew
-        return self.serve(settings.channel)
-
-    def serve(self, version: int | str, digest: str = "") -> Serving:
-        """A version of the registry, verified and ready to score.
-
-        Raises
-        ------
-        NotStored
-            If there is none, or it has another digest.
-        TocsinError
-            If it cannot be trusted or loaded.
-        """
-        return serving_of(self.project, version, digest)
+        return serving_of(self.project, settings.channel)
 
 
 def _source(config: Config, project: Project, *, once: bool) -> Source:

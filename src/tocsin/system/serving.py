@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from tocsin.errors import NotStored
-from tocsin.registry import Version
 from tocsin.scoring.policy import policy_of, restraint_of
 from tocsin.scoring.scorer import Scorer
 from tocsin.scoring.work import Serving
@@ -25,10 +24,5 @@ def serving_of(project: Project, version: int | str, digest: str = "") -> Servin
         raise NotStored(f"version {version}", f"digest {entry.digest[:12]}", f"digest {digest[:12]}")
     config = project.config
     restraint = restraint_of(config, project.privacy, project.clock, dry_run=config.stream.dry_run)
-    policy = policy_of(model, config.alerts, shown(entry), generated=entry.generated, restraint=restraint)
+    policy = policy_of(model, config.alerts, entry.shown, generated=entry.generated, restraint=restraint)
     return Serving(Scorer(model, policy), entry.version, entry.digest, entry.created)
-
-
-def shown(entry: Version) -> str:
-    """A version as alerts name it."""
-    return f"{entry.name} {entry.version} ({entry.digest[:12]})"
