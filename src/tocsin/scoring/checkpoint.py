@@ -35,6 +35,7 @@ from tocsin.kernel.checkpoint import write as write_state
 from tocsin.observe import live
 from tocsin.records import Batch, Position
 from tocsin.scoring.scorer import Scorer
+from tocsin.storage.local import flush_folder
 
 MAX_PART = 1 << 30
 """Bytes of header, rows or keys."""
@@ -113,7 +114,7 @@ def _written(path: Path, parts: Sequence[bytes], scorer: Scorer) -> int:
         file.flush()
         os.fsync(file.fileno())
         size = file.tell()
-    _flush_folder(path.parent)
+    flush_folder(path.parent)
     return size
 
 
@@ -185,11 +186,3 @@ def _read(file: BinaryIO, path: Path) -> Checkpoint:
 
 def _damaged(path: Path, why: str) -> IntegrityError:
     return IntegrityError(str(path), why, "a checkpoint that Tocsin wrote")
-
-
-def _flush_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
