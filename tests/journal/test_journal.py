@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tocsin import log
 from tocsin.checks.sink import example_alert
 from tocsin.config import KeepConfig
 from tocsin.errors import ConflictError, NotStored
@@ -171,10 +172,12 @@ def test_what_is_kept_no_longer_goes_but_never_an_alert_that_waits(
 def test_refused_rows_are_bounded(opened: Journal, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(journals, "_TIDY_EVERY", 1)
     monkeypatch.setattr(journals, "MOST_LETTERS", 3)
+    before = log.counters().get("tocsin_letters_given_up_total", 0)
     for row in range(1, 10):
         clock.now += 1
         opened.commit(Step(refused=(Rejected("a.csv", row, "not_json", "", "{"),)))
     assert [item.row for item in opened.stored.letters()] == [9, 8, 7, 6]
+    assert log.counters()["tocsin_letters_given_up_total"] == before + 5
 
 
 def test_names_that_are_no_text_are_kept_as_escapes(opened: Journal) -> None:

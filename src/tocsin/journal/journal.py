@@ -21,6 +21,7 @@ from tocsin.journal.rows_as_bytes import from_bytes, to_bytes
 from tocsin.journal.step import Progress, Step
 from tocsin.journal.stored import FILE, Stored, alert_text, as_text, position_text
 from tocsin.journal.tables import APPLICATION, MIGRATIONS
+from tocsin.observe import live
 from tocsin.records import SECOND, Alert, Batch, Rejected
 
 MOST_LETTERS = 1_000_000
@@ -169,11 +170,13 @@ class Journal:
             " (SELECT alert FROM deliveries WHERE outcome = '' AND sink IN (SELECT value FROM json_each(?)))",
             (now - round(self._keep.alerts * SECOND), orjson.dumps(self._sinks).decode()),
         )
-        connection.execute(
+        beyond = connection.execute(
             "DELETE FROM letters WHERE committed <"
             " (SELECT committed FROM letters ORDER BY committed DESC LIMIT 1 OFFSET ?)",
             (MOST_LETTERS,),
-        )
+        ).rowcount
+        if beyond:
+            live.letters_given_up(beyond)
 
 
 def _advance(connection: sqlite3.Connection, progress: Progress) -> None:

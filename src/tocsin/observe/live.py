@@ -175,6 +175,12 @@ def event_log_begun_anew(source: str, log: str) -> None:
     count("tocsin_event_logs_begun_anew_total", source=source)
 
 
+def letters_given_up(rows: int) -> None:
+    """More rows were refused than are kept: the oldest of them are gone before their time."""
+    _log.warning("Dead letters given up, there are too many.", rows=rows)
+    count("tocsin_letters_given_up_total", rows)
+
+
 def letters_replayed(rows: int, passed_on: int) -> None:
     """Refused rows were given to the stream once more, since somebody asked for it."""
     _log.info("Dead letters replayed.", rows=rows, passed_on=passed_on)
