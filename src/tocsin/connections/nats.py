@@ -24,7 +24,6 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js import api
 
-from tocsin.component import Risk
 from tocsin.connections import Unreachable
 from tocsin.connections.credentials import Credentials
 from tocsin.connections.nats_facts import ConsumerFacts, StreamFacts, check_url
@@ -144,10 +143,6 @@ class NatsClient:
             return self._call(self._nats.jetstream().find_stream_name_by_subject(subject))
         except _NotFound as error:
             raise _no_stream() from error
-
-    def risks(self, stream: str) -> tuple[Risk, ...]:
-        """Settings with which the server loses what it acknowledged, as far as a client can tell."""
-        return self.stream(stream).risks
 
     def make_stream(self, name: str, subjects: Sequence[str], storage: Literal["file", "memory"] = "file") -> None:
         """Begin a stream."""
@@ -299,7 +294,7 @@ class NatsClient:
         try:
             asyncio.run(serving)
         except OSError as error:  # no descriptor is left for a loop
-            self._lose(error.strerror or type(error).__name__)
+            self._lose(_said(error))
         finally:
             serving.close()
             ready.set()

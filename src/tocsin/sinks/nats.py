@@ -76,7 +76,7 @@ class Nats(Sink):
     def risks(self) -> tuple[Risk, ...]:
         try:
             self._client.connect()
-            return self._client.risks(self._client.stream_of(self.subject))
+            return self._client.stream(self._client.stream_of(self.subject)).risks
         except Unreachable as error:
             raise self._undelivered(error) from error
         finally:

@@ -124,7 +124,7 @@ class Nats(MessageSource):
     def risks(self) -> tuple[Risk, ...]:
         try:
             self._client.connect()
-            return self._client.risks(self.stream)
+            return self._client.stream(self.stream).risks
         except Unreachable as error:
             raise self._lost(error) from error
         finally:
