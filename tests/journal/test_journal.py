@@ -73,11 +73,12 @@ def test_all_of_a_step_is_told_afterwards(opened: Journal, tmp_path: Path) -> No
 
 def test_what_comes_again_enters_once(opened: Journal) -> None:
     refused = Rejected("a.csv", 6, "out_of_range", "bytes: got -1", "-1")
-    verdict = RowVerdict(5, "e", "a.csv:7", 3.5, 0.25, True, "ready")
-    step = Step(alerts=(example_alert(),), refused=(refused,), verdicts=(verdict,))
+    verdicts = [RowVerdict(time, "e", f"a.csv:{row}", 3.5, 0.25, True, "ready") for row, time in ((7, 5), (8, None))]
+    step = Step(alerts=(example_alert(),), refused=(refused,), verdicts=verdicts)
     assert len(opened.commit(step)) == 1
     assert opened.commit(step) == ()
-    assert len(opened.stored.alerts()) == len(opened.stored.letters()) == len(opened.stored.verdicts()) == 1
+    assert len(opened.stored.alerts()) == len(opened.stored.letters()) == 1
+    assert len(opened.stored.verdicts()) == 2
 
 
 def test_a_quiet_alert_is_kept_and_waits_for_no_sink(opened: Journal) -> None:

@@ -44,9 +44,9 @@ MIGRATIONS = (
         p_value REAL NOT NULL,
         flagged INTEGER NOT NULL,
         state TEXT NOT NULL,
-        model TEXT NOT NULL,
-        UNIQUE (origin, time)
+        model TEXT NOT NULL
     );
+    CREATE UNIQUE INDEX verdicts_once ON verdicts (origin, coalesce(time, 0));
     CREATE INDEX verdicts_by_time ON verdicts (committed);
     CREATE TABLE letters (
         id BLOB PRIMARY KEY,
