@@ -42,7 +42,7 @@ MISTAKES = {
     ),
     "an unknown sink": (
         [("type: jsonl", "type: json")],
-        ("tocsin.yaml:16  $.sinks[0].type", '"json"', "one of: console, jsonl", 'did you mean "jsonl"?'),
+        ("tocsin.yaml:16  $.sinks[0].type", '"json"', "one of: apprise, console, eve_json, ", 'did you mean "jsonl"?'),
     ),
     "a preset that does not exist": (
         [("name: small", "name: small\npreset: flow")],

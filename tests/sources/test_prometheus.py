@@ -267,7 +267,7 @@ def test_a_redirect_does_not_carry_the_token_away(tmp_path: Path) -> None:
         ({"url": "file://host/folder"}, "a url of another form"),
         ({"url": "host:9090"}, "a url of another form"),
         ({"queries": {}}, "at least 1"),
-        ({"queries": {"_row": "up"}}, "match pattern"),
+        ({"queries": {"_row": "up"}}, "text of the form"),
         ({"queries": "up"}, "a mapping from columns to PromQL"),
         ({"queries": {"timestamp": "time()"}}, "the column timestamp twice"),
         ({"queries": {"job": "up"}, "entity": "job"}, "the column job twice"),

@@ -33,6 +33,8 @@ def began(source: str, sinks: Sequence[str]) -> None:
     count("tocsin_commits_total", 0)
     count("tocsin_checkpoints_refused_total", 0)
     count("tocsin_threads_died_total", 0)
+    count("tocsin_channels_left_total", 0)
+    count("tocsin_models_swapped_back_total", 0)
     count("tocsin_sources_lost_total", 0, source=source)
     count("tocsin_entities_evicted_total", 0, reason="limit")
     for sink in sinks:
