@@ -219,3 +219,35 @@ def test_the_page_on_gates_tells_what_a_slow_poison_did() -> None:
         assert shown in page, (what, shown)
     crept = sorted(cell["gated_alerts"][-1] for cell in cells if cell["what"] in results("poisoning")["missed"][QUIET])
     assert " and ".join(f"{share:.2%}".replace("%", " %") for share in crept) + " of 1 %" in page
+
+
+def thousands(figure: float) -> str:
+    return f"{figure / 1e3:,.0f},000"
+
+
+def test_events_a_second() -> None:
+    found = results("stream")
+    ours = f"{thousands(found['json_events_per_s'])} / {thousands(found['arrow_events_per_s'])}"
+    assert f"| {ours} | {found['by_hand_events_per_s']:.0f}, deque and scikit-learn |" in README
+    for broker, client in (("nats", "nats-py"), ("redis_stream", "redis-py")):
+        found = results("brokers")[broker]
+        ours = f"{thousands(found['service_singles_per_s'])} / {thousands(found['service_envelopes_per_s'])}"
+        assert f"| {ours} | {thousands(found['client_singles_per_s'])}, {client} alone, single messages |" in README
+
+
+def test_answers_over_http() -> None:
+    found = results("rest")
+    ours, peer = found["single"], found["peer_single"]
+    assert (
+        f"| {ours['per_s']:,.0f} / {ours['p99_ms']:.0f} ms | {peer['per_s']:.0f} / {peer['p99_ms']:,.0f} ms," in README
+    )
+    batches = found["batches_of_48_features"]
+    rows = " / ".join(thousands(batches[form]["rows_per_s"]) for form in ("json", "arrow"))
+    assert f"rows a second as JSON / Arrow (400,000 wanted) | {rows} |" in README
+
+
+def test_a_service_as_a_process() -> None:
+    found = results("service")
+    ours = f"{found['memory_mb']:.0f} MB / {max(found['recovery_s']):.1f} s / {found['stop_s']:.1f} s"
+    assert f"| {ours} | {found['numpy_and_scikit_learn_alone_mb']:.0f} MB, numpy and scikit-learn loaded |" in README
+    assert f"against a quiet time | {results('swap')['ratio_p99']:.2f} times |" in README
