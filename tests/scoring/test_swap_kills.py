@@ -51,7 +51,7 @@ def dies(step: str, stream: Stream, monkeypatch: pytest.MonkeyPatch) -> None:
     places: dict[str, tuple[Any, str]] = {
         "before anything": (checkpoints, "write"),
         "while the checkpoint is written": (checkpoints, "write_state"),
-        "when it has its name": (checkpoints, "_flush_folder"),
+        "when it has its name": (checkpoints, "flush_folder"),
         "before what it holds is forgotten": (stream.journal, "forget_accepted"),
     }
     if step in places:
