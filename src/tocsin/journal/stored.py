@@ -132,7 +132,7 @@ class Stored:
         """What was said of rows, the newest first, as far as `stream.record` keeps it."""
         names = ("committed", "time", "entity", "origin", "score", "p_value", "flagged", "state", "model")
         found = self._query(
-            f"SELECT {', '.join(names)} FROM verdicts WHERE committed >= ? ORDER BY committed DESC LIMIT ?",  # noqa: S608  # our own names
+            f"SELECT {', '.join(names)} FROM verdicts WHERE committed >= ? ORDER BY committed DESC, rowid DESC LIMIT ?",  # noqa: S608  # our own names
             *(since, min(limit, MOST_ROWS)),
         )
         return [dict(zip(names, row, strict=True)) for row in found]
