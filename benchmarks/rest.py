@@ -60,7 +60,7 @@ def main(out: Path) -> None:
         "one row: p99 <= 15 ms": single["p99_ms"] <= 15,
         "one row: >= 50 x the usual service": figures["times_peer"] >= 50,
         "1,000 rows as JSON, 48 features: >= 100,000 rows/s": many["json"]["rows_per_s"] >= 100_000,
-        "1,000 rows as Arrow, 12 features: >= 400,000 rows/s": few["arrow"]["rows_per_s"] >= 400_000,
+        "1,000 rows as Arrow, 48 features: >= 400,000 rows/s": many["arrow"]["rows_per_s"] >= 400_000,
         "every answer right": not any(
             one["wrong"] or one["broken"] for one in (single, alone, *many.values(), *few.values())
         ),
