@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +20,7 @@ from tocsin.alerts import AlertPolicy
 from tocsin.config import KeepConfig, StreamConfig
 from tocsin.errors import IntegrityError, SourceLost
 from tocsin.journal import Journal
+from tocsin.journal.stored import Stored
 from tocsin.kernel.checkpoint import dump
 from tocsin.model.anomaly_model import AnomalyModel
 from tocsin.records import FILE, ROW, Alert, Batch, Position, Rejected
@@ -45,8 +46,17 @@ class Killed(BaseException):
 class Listed(Source):
     """Rows of a batch, some at a time; a broker gives again what nobody confirmed, a file is read where one likes."""
 
-    def __init__(self, rows: Batch, cuts: Sequence[int], *, broker: bool, dies_at: int = -1, lost_at: int = -1) -> None:
-        self.rows, self.cuts = rows, cuts
+    def __init__(
+        self,
+        rows: Batch,
+        cuts: Sequence[int],
+        *,
+        broker: bool,
+        dies_at: int = -1,
+        lost_at: int = -1,
+        ends: bool = True,
+    ) -> None:
+        self.rows, self.cuts, self.ends = rows, cuts, ends
         self.broker, self.dies_at, self.lost_at = broker, dies_at, lost_at
         self.behind = self.given = self.confirmed = self.reads = 0
 
@@ -72,7 +82,7 @@ class Listed(Source):
 
     @property
     def ended(self) -> bool:
-        return self.given >= self.rows.rows
+        return self.ends and self.given >= self.rows.rows
 
     def acknowledge(self, batch: Batch) -> Position:
         self.behind = self.given
@@ -194,6 +204,49 @@ def test_killed_anywhere_a_stream_goes_on_to_the_same_alerts_and_bits(
     stream.journal.close()
     assert found == wanted
     assert sorted(set(site.sink.ids)) == wanted["alerts"]
+
+
+def test_a_replay_takes_back_nothing_and_makes_ready_at_its_end(
+    model: AnomalyModel, make_rows: Rows, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows, ready = raw(make_rows(240, 1_700_000_000)), []
+    site, source = Site(model, tmp_path, Got()), Listed(rows, range(20, 240, 20), broker=False)
+    received = []
+    for reads in (8, 3, 0):  # far behind the checkpoint, then within the replay, then to the end
+        source.dies_at = source.reads + reads if reads else -1
+        ticks = iter(range(10**9))
+        stream = site.stream(source, checkpoint=3_600.0, latency=0.5, elapsed=lambda ticks=ticks: float(next(ticks)))
+        monkeypatch.setattr(
+            "tocsin.observe.systemd.ready", lambda stream=stream: ready.append(stream.intake.tally.received)
+        )
+        with closing(stream.journal), suppress(Killed):
+            stream.run()
+        received.append(Stored.beside(tmp_path).progress().tally["received"])
+    assert received[0] == received[1] < received[2]
+    first, behind_the_replay = ready
+    assert first < behind_the_replay == received[0]
+
+
+def test_a_file_that_was_cut_meanwhile_keeps_nobody_waiting(
+    model: AnomalyModel, make_rows: Rows, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows, ready = raw(make_rows(240, 1_700_000_000)), []
+    site, source = Site(model, tmp_path, Got()), Listed(rows, range(20, 240, 20), broker=False)
+    source.dies_at, ticks = 8, iter(range(10**9))
+    stream = site.stream(source, checkpoint=3_600.0, latency=0.5, elapsed=lambda: float(next(ticks)))
+    with closing(stream.journal), suppress(Killed):
+        stream.run()
+    cut = Listed(rows.take(slice(0, 60)), [60], broker=False, ends=False)
+    stream = site.stream(cut)
+
+    def note_and_stop() -> None:
+        ready.append(stream.replaying)
+        stream.stop()
+
+    monkeypatch.setattr("tocsin.observe.systemd.ready", note_and_stop)
+    with closing(stream.journal):
+        stream.run()
+    assert ready == [False]
 
 
 def test_a_source_that_is_lost_is_opened_again_and_nothing_is_missing(

@@ -81,7 +81,7 @@ class Stream:
         self.tap: Callable[[Scored], None] = lambda _: None
         """Told of every batch that was scored; must neither wait nor raise."""
         self._known = 0
-        """Rows that an earlier process had received."""
+        """Rows that an earlier process had received, as far as the source may still give them again."""
         self._letters = letters
         self._settings = settings
         self._checkpoint = folder / CHECKPOINT
@@ -90,6 +90,7 @@ class Stream:
         self._stopping = threading.Event()
         self._position: Position | None = None
         self._opened = False
+        self._announced = False
         self._wait_s = FIRST_WAIT_S
         self._again_at = 0.0
         self._written_at = self._clocks.elapsed()
@@ -113,7 +114,6 @@ class Stream:
         self.outbox.start()
         metrics.began(self._name, tuple(self.outbox.waiting))
         live.stream_began(self._name, replayed)
-        systemd.ready()
         try:
             while not self._stopping.is_set() and not (self._opened and self.source.ended):
                 self._turn()
@@ -176,6 +176,8 @@ class Stream:
         """One round: what others ask, rows if there are any, and whatever is due."""
         self.requests.serve()
         raw = self._read(POLL_S)
+        if raw is None and self._opened:
+            self._known = 0
         if raw is not None:
             self._commit(self._gathered(raw))
         elif receipts := self.outbox.receipts():
@@ -187,6 +189,9 @@ class Stream:
     def _tell(self) -> None:
         """How everything stands, for whoever watches."""
         scorer = self.serving.scorer
+        if not self._announced and not (self._opened and self.replaying):
+            self._announced = True
+            systemd.ready()
         systemd.alive()
         metrics.entities_held(len(scorer.state), scorer.state.entities.limit)
         metrics.queue_length("requests", self.requests.waiting, MOST_WAITING)
@@ -306,9 +311,10 @@ class Stream:
     def _commit(self, work: Work) -> None:
         """Keep all of it or, while there is no room, none of it: nothing more is read meanwhile."""
         self._position = work.position or self._position
+        again = self.replaying  # the journal is farther already
         step = Step(
-            position=self._position,
-            tally=self.intake.tally.to_json(),
+            position=None if again else self._position,
+            tally={} if again else self.intake.tally.to_json(),
             model=self.serving.digest,
             accepted=work.accepted,
             alerts=work.alerts,
