@@ -11,6 +11,7 @@ from hashlib import blake2b
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 LATE = 1
 """The row came after a later one of its entity: it enters windows at its own time, and they end at the later."""
@@ -196,6 +197,29 @@ class Entities:
             self.names.append(name)
             self.places[name] = place
             self.link(place)
+
+    def keep(self) -> tuple[list[Any], list[NDArray[Any]]]:
+        """All that is known of them now, for `give_back`."""
+        return list(self.names), [np.array(column) for column in self.columns()]
+
+    def give_back(self, names: list[Any], columns: list[NDArray[Any]]) -> None:
+        """Stand as when `keep` was asked; those that were given up since stay counted."""
+        self.names[:] = names
+        self.places.clear()
+        self.places.update((name, place) for place, name in enumerate(names))
+        for column, kept in zip(self.columns(), columns, strict=True):
+            column[:] = kept
+
+    def columns(self) -> list[NDArray[Any]]:
+        """Every array of numbers, as a view."""
+        return [
+            np.asarray(self.before),
+            np.asarray(self.after),
+            np.asarray(self.last),
+            np.asarray(self.late_rows),
+            np.asarray(self.cold_until),
+            np.asarray(self.refused),
+        ]
 
     def imitate(self, other: Entities, name: Any) -> int:
         """Hold at the one place what others hold of a name, or would give up for it; its place there, -1 if none.

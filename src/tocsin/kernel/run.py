@@ -16,7 +16,7 @@ from tocsin.kernel.encoders import keys
 from tocsin.kernel.entities import COLD, LATE, NOT_ADMITTED, STEPPED_BACK, TOO_LATE
 from tocsin.kernel.plan import WORD_BYTES, Plan
 from tocsin.kernel.program import Program
-from tocsin.kernel.state import REPEATED, WARMING_UP, KernelState
+from tocsin.kernel.state import REPEATED, WARMING_UP, Kept, KernelState
 from tocsin.records import Batch, Column, Mask, Matrix
 
 ENTITY_BYTES = 220
@@ -111,6 +111,16 @@ class Kernel:
             matrix = self._compute(batch, state)
             _tell(matrix.marks, state, given_up)
         return matrix
+
+    def keep(self, batch: Batch, state: KernelState) -> Kept:
+        """What `run` may change of a state with these rows, for `give_back`; raises as `run` does."""
+        self._expect_own(state)
+        return state.keep(self._names(batch) or ("",))
+
+    def give_back(self, kept: Kept, state: KernelState) -> None:
+        """Let the state be as when `keep` was asked, however far rows have gone through since."""
+        with state.lock:
+            state.give_back(kept)
 
     def peek(
         self, batch: Batch, state: KernelState | None = None, groups: Sequence[Any] | None = None

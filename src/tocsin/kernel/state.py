@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from threading import Lock
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,15 @@ WARMING_UP = 32
 REPEATED = 64
 """The row's key is one of the last of its entity: it moves nothing, and none of its values is told."""
 NAN = float("nan")
+
+
+class Kept(NamedTuple):
+    """What some entities were, and all names and places."""
+
+    names: list[Any]
+    columns: list[NDArray[Any]]
+    places: list[int]
+    slabs: NDArray[np.int64]
 
 
 class KernelState:
@@ -59,6 +68,22 @@ class KernelState:
     def slabs(self) -> NDArray[np.int64]:
         """A row of words for every place, the last for rows that leave no trace; a view."""
         return self.memory[SCRATCH:].reshape(self.entities.limit + 1, self.words)
+
+    def keep(self, names: Iterable[Any]) -> Kept:
+        """What rows of these entities may change, to be given back if they are not to have come.
+
+        That is what is known of them, and of as many that may be given up for them.
+        """
+        entities, wanted = self.entities, set(names)
+        places = [entities.places[name] for name in wanted if name in entities.places]
+        if len(entities.names) + len(wanted) - len(places) > entities.limit:
+            places = list({*places, *entities.by_silence()[: len(wanted)]})
+        return Kept(*entities.keep(), places, self.slabs[places])
+
+    def give_back(self, kept: Kept) -> None:
+        """Remember what `keep` told, and nothing that came since."""
+        self.entities.give_back(kept.names, kept.columns)
+        self.slabs[kept.places] = kept.slabs
 
     def step(self, name: Any, time: int, row: Sequence[float]) -> int:
         """Take one row; its features are in `outputs` until the next one, the answer are its marks.
