@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from io import BytesIO
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import orjson
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tocsin.records import ROW, Batch
+from tocsin.records import ROW, Batch, Rejected
+from tocsin.sources import base_json
 from tocsin.sources.base import last_row
 from tocsin.sources.base_arrow import read_arrow
 from tocsin.sources.base_files import MAX_RAW, BrokenFile
-from tocsin.sources.base_messages import MAX_MESSAGE, PLACES, Message, MessageReader
+from tocsin.sources.base_json import text_of
+from tocsin.sources.base_messages import MAX_MESSAGE, PLACES, Message, MessageReader, _loaded
 from tocsin.sources.base_text_files import MAX_LINE, Problem
 
 
@@ -140,6 +143,79 @@ def test_any_bytes_become_rows_or_are_refused(content: bytes) -> None:
     batches = read(content)
     rows = [*values(batches, ROW), *(item[0] for item in refused(batches))]
     assert len(rows) == len(set(rows)) >= 1
+
+
+ODD = st.one_of(
+    st.text(st.characters(exclude_characters="\n"), max_size=20).map(str.encode),
+    st.binary(max_size=20).map(lambda junk: junk.replace(b"\n", b"")),
+    st.dictionaries(st.sampled_from("abcd"), st.none() | st.integers() | st.text(max_size=3), max_size=4).map(
+        orjson.dumps
+    ),
+    st.sampled_from(
+        [
+            b'{"n": {"in": 1, "out": [2]}}',
+            b'{"n": 1, "a": [1, {"b": 2}]}',
+            b"[1, 2]",
+            b"null",
+            b"{}",
+            b" \t",
+            b'{"n": NaN}',
+            b'{"n": 1} ',
+            b'{"n": 1',
+            b'{"n": ' + b"[" * 300 + b"]" * 300 + b"}",
+            orjson.dumps({str(number): number for number in range(1_025)}),
+            b'{"n": "' + b"x" * MAX_LINE + b'"}',
+        ]
+    ),
+)
+
+
+def shown(batches: list[Batch]) -> tuple[list[dict[str, Any]], list[Rejected]]:
+    """Every row with the values that it has, and every refusal, as they follow each other."""
+    rows = []
+    for batch in batches:
+        names = list(batch)
+        values = zip(*(batch[name].tolist() for name in names), strict=True)
+        rows += [{name: value for name, value in zip(names, row, strict=True) if value is not None} for row in values]
+    return rows, [item for batch in batches for item in batch.rejected]
+
+
+@settings(deadline=None)
+@given(st.data(), st.integers(0, 80), st.lists(ODD, max_size=4), st.sampled_from([1, 7, 10_000]))
+def test_an_envelope_is_read_as_if_every_line_came_alone(
+    data: st.DataObject, alike: int, odd: list[bytes], rows: int
+) -> None:
+    lines = [b'{"n": %d, "who": "a"}' % number for number in range(alike)]
+    for line in odd:
+        lines.insert(data.draw(st.integers(0, len(lines))), line)
+    there = [line for line in lines if line and not line.isspace()]
+    cuts = sorted(data.draw(st.sets(st.integers(1, max(len(there) - 1, 1)), max_size=3)))
+    envelopes = [there[start:end] for start, end in pairwise([0, *cuts, len(there)]) if there[start:end]]
+    for envelope in envelopes:  # of one line that is an array, and of several that are one value, other tests tell
+        envelope.insert(0, b'{"first": 1}')
+    reader = MessageReader(path="EVENTS", rows=rows)
+    places = [
+        (number * PLACES + place, line)
+        for number, envelope in enumerate(envelopes, 1)
+        for place, line in enumerate(envelope, 1)
+    ]
+    alone = reader.read_objects("EVENTS", [(row, _loaded(line), text_of(line)) for row, line in places])
+    assert shown(read(*map(b"\n".join, envelopes), rows=rows)) == shown(list(alone))
+
+
+def test_lines_that_are_alike_are_never_read_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = [b'{"n": %d}' % number for number in range(100)]
+    lines[50] = b"{"
+    monkeypatch.delattr(base_json, "_flat")
+    for messages in ([b"\n".join(lines)], lines):
+        assert len(values(read(*messages), "n")) == 99
+
+
+def test_an_array_that_is_deeper_than_can_be_written_is_refused_and_the_others_go_on() -> None:
+    deep = b"[" * 300 + b"]" * 300
+    batches = read(deep, b'[{"n": 1}, {"n": %b}, {"n": 3}]' % deep, b'{"n": 4}')
+    assert values([batch for batch in batches if batch.rows], "n") == [1, 3, 4]
+    assert [item[:2] for item in refused(batches)] == [(100_001, "not_an_object"), (200_002, "too_deep")]
 
 
 @given(st.data())

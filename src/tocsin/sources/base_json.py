@@ -8,7 +8,8 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import chain, islice
+from itertools import chain
+from operator import itemgetter
 from os import SEEK_END
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import numpy as np
 import orjson
 
 from tocsin.records import Batch, Column, Rejected
-from tocsin.sources.base_files import MAX_COLUMNS, MAX_RAW, BrokenFile, object_column
+from tocsin.sources.base_files import MAX_COLUMNS, MAX_RAW, BrokenFile
 from tocsin.sources.base_followed import FollowedSource
 from tocsin.sources.base_text_files import Lines, Problem, Records, Stream, gathered
 
@@ -35,6 +36,7 @@ Keys = tuple[str | tuple[str, ...], ...]
 """Of an object, in order; of one within it, its own name and those inside."""
 Layout = tuple[str, ...]
 """Columns in the order of a row's values."""
+_BLANK = Problem("blank", "a line with nothing in it, of which nobody is told")
 
 
 class JsonSource(FollowedSource):
@@ -61,14 +63,14 @@ class JsonSource(FollowedSource):
         objects
             Place, value and text, the places ascending from 1 or more; a value that is no object is refused.
         """
-        yield from self._grouped(name, gathered(name, self._rows(Layouts(self._named), objects)))
+        yield from self._grouped(name, self._one_by_one(Layouts(self._named), name, objects))
 
     def _records(self, stream: Stream, file: str) -> Iterator[Records | Rejected]:
         if not _is_array(stream.peek(MAX_RAW)):
             yield from self._continued(stream, file)
             return
-        layouts = Layouts(self._named)
-        yield from gathered(file, self._rows(layouts, ((*item, "") for item in enumerate(_array(stream), 1))))
+        objects = ((*item, "") for item in enumerate(_array(stream), 1))
+        yield from self._one_by_one(Layouts(self._named), file, objects)
 
     def _continued(self, stream: Stream, file: str) -> Iterator[Records | Rejected]:
         layouts = Layouts(self._named)
@@ -87,65 +89,86 @@ class JsonSource(FollowedSource):
         self, layouts: Layouts, file: str, row: int, lines: Sequence[Line], refused: dict[int, Problem]
     ) -> Iterator[Records | Rejected]:
         """The records of lines, the first of which has this number; those in `refused` are taken out of it."""
-        if not lines:
+        values = parsed(lines)
+        for number in tuple(refused):
+            values[number - row] = refused.pop(number)
+        yield from self.values_as_records(layouts, file, range(row, row + len(lines)), values, lines)
+
+    def values_as_records(
+        self, layouts: Layouts, file: str, rows: Sequence[int], values: Sequence[Any], lines: Sequence[Line]
+    ) -> Iterator[Records | Rejected]:
+        """The records of values: those that are alike, as most are, all at once, and the others one by one.
+
+        Parameters
+        ----------
+        layouts
+            Of what is read in one go.
+        file
+            Where they come from.
+        rows
+            The number of each, ascending.
+        values
+            What was parsed, or the problem with it.
+        lines
+            How each was written.
+        """
+        if not values:
             return
-        keys, values, odd = self._sifted(lines, {number - row for number in refused})
-        if len(odd) * FEW > len(lines):
-            yield from gathered(file, self._rows(layouts, _objects(row, lines, refused)))
+        made = list(map(self._made, values))
+        keys, flat, odd = _sifted(made)
+        if len(odd) * FEW > len(made):
+            yield from gathered(file, self._rows(layouts, zip(rows, made, map(text_of, lines), strict=True)))
             return
         layout, known, first = layouts.of(keys), layouts.known, 0
-        for place in [*odd, len(lines)]:
+        for place in [*odd, len(made)]:
             if place > first:
-                alike = [(layout, value) for value in values[first:place]]
-                yield Records(range(row + first, row + place), known, alike, sum(map(len, lines[first:place])))
-            yield from gathered(file, self._rows(layouts, _objects(row + place, lines[place : place + 1], refused)))
+                alike = [(layout, row) for row in flat[first:place]]
+                yield Records(rows[first:place], known, alike, sum(map(len, lines[first:place])))
+            if place < len(made):
+                yield from gathered(file, self._rows(layouts, [(rows[place], made[place], text_of(lines[place]))]))
             first = place + 1
 
-    def _sifted(self, lines: Sequence[Line], odd: set[int]) -> tuple[Keys, list[tuple[Any, ...]], list[int]]:
-        """The keys that most lines have as flat objects, the values of all, and the places of those that are odd."""
-        objects = _parsed(lines)
-        if set(map(type, objects)) != {dict}:
-            odd |= {place for place, item in enumerate(objects) if type(item) is not dict}
-            objects = [item if type(item) is dict else {} for item in objects]
-        rows: list[Any] = list(map(self._row, objects))
-        if set(map(type, rows)) != {dict}:
-            odd |= {place for place, row in enumerate(rows) if type(row) is not dict}
-            rows = [row if type(row) is dict else {} for row in rows]
-        keys = list(map(tuple, rows))
-        (usual, _), *others = Counter(keys).most_common(2)
-        if others:
-            odd |= {place for place, key in enumerate(keys) if key != usual}
-        values = [tuple(row.values()) for row in rows]
-        if not _LEAVES.issuperset(map(type, chain.from_iterable(values))):
-            odd |= {place for place, row in enumerate(values) if not _LEAVES.issuperset(map(type, row))}
-        none_fit = not 0 < len(usual) <= MAX_COLUMNS
-        return usual, values, list(range(len(lines))) if none_fit else sorted(odd)
+    def _one_by_one(
+        self, layouts: Layouts, file: str, objects: Iterable[tuple[int, Any, str]]
+    ) -> Iterator[Records | Rejected]:
+        made = ((place, self._made(value), text) for place, value, text in objects)
+        yield from gathered(file, self._rows(layouts, made))
 
-    def _rows(self, layouts: Layouts, objects: Iterable[tuple[int, Any, str]]) -> Iterator[tuple[int, Any, Any, str]]:
-        for place, value, text in objects:
-            row = self._row(value) if isinstance(value, dict) else _no_object(value)
+    def _made(self, value: Any) -> Object | Problem:
+        """What becomes of a value; asked once, since a row may be the value itself, changed."""
+        return self._row(value) if isinstance(value, dict) else _no_object(value)
+
+    def _rows(
+        self, layouts: Layouts, made: Iterable[tuple[int, Object | Problem, str]]
+    ) -> Iterator[tuple[int, Any, Any, str]]:
+        for place, row, text in made:
             flat = row if isinstance(row, Problem) else _flat(row)
             if isinstance(flat, Problem):
-                yield place, None, flat, text
+                if flat is not _BLANK:
+                    yield place, None, flat, text
             else:
                 layout = layouts.of(flat[0])
                 yield place, layouts.known, (layout, flat[1]), text
 
     def _columns(self, header: Any, values: Sequence[Any]) -> dict[str, Column]:
-        alike: dict[int, tuple[Layout, list[int], list[Any]]] = {}
-        for place, (layout, row) in enumerate(values):
-            _, places, rows = alike.setdefault(id(layout), (layout, [], []))
-            places.append(place)
-            rows.append(row)
+        kinds = [id(layout) for layout, _ in values]
+        alike: dict[int, list[int]] = {kind: [] for kind in kinds}
+        if len(alike) == 1:
+            alike[kinds[0]] = list(range(len(kinds)))
+        else:
+            for place, kind in enumerate(kinds):
+                alike[kind].append(place)
         columns: dict[str, Column] = {}
-        for layout, places, rows in alike.values():
-            for name, column in zip(layout, zip(*rows, strict=True), strict=True):
+        for places in alike.values():
+            rows = [values[place][1] for place in places]
+            for item, name in enumerate(values[places[0]][0]):
+                column = np.fromiter(map(itemgetter(item), rows), object, len(rows))
                 if len(rows) == len(values):
-                    columns[name] = object_column(column)
+                    columns[name] = column
                     continue
                 if name not in columns:
                     columns[name] = np.full(len(values), None, dtype=object)
-                columns[name][places] = object_column(column)
+                columns[name][places] = column
         return columns
 
 
@@ -200,30 +223,40 @@ def _no_object(value: Any) -> Problem:
     return Problem("not_an_object", f"a JSON {type(value).__name__}, wanted an object")
 
 
-def _parsed(lines: Sequence[Line]) -> list[Any]:
+def parsed(lines: Sequence[Line]) -> list[Any]:
     """What lines hold; a problem where one holds no JSON."""
     found: list[Any] = []
+    waiting = iter(lines)
     while len(found) < len(lines):
         try:
-            found.extend(map(orjson.loads, islice(lines, len(found), None)))
+            found.extend(map(orjson.loads, waiting))
         except orjson.JSONDecodeError as error:  # what came before it is in the list already
-            found.append(Problem("not_json", str(error)))
+            blank = lines[len(found)].isspace()
+            found.append(_BLANK if blank else Problem("not_json", str(error)))
     return found
 
 
-def _objects(row: int, lines: Sequence[Line], refused: dict[int, Problem]) -> Iterator[tuple[int, Any, str]]:
-    for number, line in enumerate(lines, row):
-        problem = refused.pop(number, None)
-        if problem or not line.isspace():
-            text = line if isinstance(line, str) else line[:MAX_RAW].decode("utf-8", "backslashreplace")
-            yield number, problem or _loaded(line), text
+def _sifted(made: Sequence[Object | Problem]) -> tuple[Keys, list[tuple[Any, ...]], list[int]]:
+    """The keys that most rows have as flat objects, the values of all, and the places of those that are odd."""
+    odd: set[int] = set()
+    rows: list[Any] = list(made)
+    if set(map(type, made)) != {dict}:
+        odd = {place for place, row in enumerate(made) if type(row) is not dict}
+        rows = [row if type(row) is dict else {} for row in made]
+    keys = list(map(tuple, rows))
+    (usual, _), *others = Counter(keys).most_common(2)
+    if others:
+        odd |= {place for place, key in enumerate(keys) if key != usual}
+    values = [tuple(row.values()) for row in rows]
+    if not _LEAVES.issuperset(map(type, chain.from_iterable(values))):
+        odd |= {place for place, row in enumerate(values) if not _LEAVES.issuperset(map(type, row))}
+    none_fit = not 0 < len(usual) <= MAX_COLUMNS
+    return usual, values, list(range(len(made))) if none_fit else sorted(odd)
 
 
-def _loaded(line: Line) -> Any:
-    try:
-        return orjson.loads(line)
-    except orjson.JSONDecodeError as error:
-        return Problem("not_json", str(error))
+def text_of(line: Line) -> str:
+    """The beginning of a line that is bytes, and one that is text."""
+    return line if isinstance(line, str) else line[:MAX_RAW].decode("utf-8", "backslashreplace")
 
 
 def _is_array(beginning: bytes) -> bool:

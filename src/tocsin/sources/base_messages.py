@@ -23,14 +23,16 @@ from tocsin.errors import DataError
 from tocsin.observe import live
 from tocsin.records import Batch, Position, Rejected
 from tocsin.sources.base import RowsPerBatch, Source, last_row
-from tocsin.sources.base_files import MAX_RAW, BrokenFile
-from tocsin.sources.base_json import JsonSource, Object
-from tocsin.sources.base_text_files import MAX_LINE, Problem
+from tocsin.sources.base_files import BrokenFile
+from tocsin.sources.base_json import JsonSource, Layouts, Object, parsed, text_of
+from tocsin.sources.base_text_files import MAX_LINE, Problem, Records
 
 PLACES = 100_000
 """A row is numbered `message * PLACES + place in the message`: 17, 42 is 1,700,042."""
 MAX_MESSAGE = 1 << 24
 """Bytes."""
+AT_ONCE, AT_ONCE_BYTES = 2_000, 1 << 20
+"""Values and bytes, after which those of no further message are looked at together with them."""
 MESSAGES, WHOLE = "messages", "whole"
 """In a position beside the last row: how many messages are done with, and the number of the last of them."""
 _ARROW = b"\xff\xff\xff\xff"
@@ -200,24 +202,31 @@ class MessageReader(JsonSource):
         return numbers
 
     def batches(self, file: str, messages: Sequence[Message]) -> Iterator[Batch]:
-        """The rows of messages, those of one are made when they are asked for."""
+        """The rows of messages, those of a few at a time are made when they are asked for."""
         for tabular, group in groupby(messages, lambda message: _is_arrow(message.content)):
             if not tabular:
-                yield from self.read_objects(file, self._objects(group))
+                yield from self._grouped(file, self._records_of(file, group))
                 continue
             for number, content in group:
                 if _is_arrow(content):
                     yield from self._table(file, number, content)
 
-    def _objects(self, messages: Iterator[Message]) -> Iterator[tuple[int, Any, str]]:
+    def _records_of(self, file: str, messages: Iterator[Message]) -> Iterator[Records | Rejected]:
+        layouts = Layouts(self._named)
+        rows, values, lines, size = list[int](), list[Any](), list[bytes](), 0
         for number, content in messages:
-            row = number * PLACES
-            values = _values(content)
-            self._ends.append((row + len(values), number))
-            for value, text in values:
-                row += 1
-                if row > self._behind_row:
-                    yield row, value, text
+            found, written = _values(content)
+            first = number * PLACES + 1
+            self._ends.append((first + len(found) - 1, number))
+            known = max(self._behind_row - first + 1, 0)
+            rows += range(first + known, first + len(found))
+            values += found[known:] if known else found
+            lines += written[known:] if known else written
+            size += len(content)
+            if len(rows) >= AT_ONCE or size >= AT_ONCE_BYTES:
+                yield from self.values_as_records(layouts, file, rows, values, lines)
+                rows, values, lines, size = [], [], [], 0
+        yield from self.values_as_records(layouts, file, rows, values, lines)
 
     def _table(self, file: str, number: int, stream: bytes) -> Iterator[Batch]:
         from tocsin.sources.base_arrow import read_arrow  # Polars is large
@@ -227,7 +236,7 @@ class MessageReader(JsonSource):
             columns, left_out = read_arrow(stream, PLACES - 1)
         except BrokenFile as error:
             self._ends.append((first, number))
-            rejected = Rejected(file, first, error.reason, error.detail, _text(stream))
+            rejected = Rejected(file, first, error.reason, error.detail, text_of(stream))
             yield self._marked(file, {}, np.arange(0), [rejected])
             return
         self._leave_out(left_out, "unsupported_type")
@@ -246,54 +255,52 @@ def _is_arrow(content: bytes | Object | Problem) -> TypeGuard[bytes]:
     return isinstance(content, bytes) and content.startswith(_ARROW) and len(content) <= MAX_MESSAGE
 
 
-def _values(content: bytes | Object | Problem) -> list[tuple[Any, str]]:
-    """The values in a message, at least one, each with its text; a problem stands for one that is broken."""
+def _values(content: bytes | Object | Problem) -> tuple[list[Any], list[bytes]]:
+    """The values in a message, at least one, and how each was written; a problem stands for one that is broken."""
     if not isinstance(content, bytes):
-        return [(content, "")]
+        return [content], [b""]
     if len(content) > MAX_MESSAGE:
-        return [(Problem("too_long", f"{len(content):,} bytes, at most {MAX_MESSAGE:,}"), _text(content))]
-    if b"\n" in content:
-        lines = [line for line in content.split(b"\n") if line and not line.isspace()]
-    else:
-        lines = [] if content.isspace() or not content else [content]
-    return _of_lines(lines, content) if lines else [(Problem("empty", "nothing in the message"), "")]
+        return [Problem("too_long", f"{len(content):,} bytes, at most {MAX_MESSAGE:,}")], [content]
+    lines = content.split(b"\n") if b"\n" in content else [content]
+    lines = [line for line in lines if line and not line.isspace()]
+    return _of_lines(lines, content) if lines else ([Problem("empty", "nothing in the message")], [b""])
 
 
-def _of_lines(lines: Sequence[bytes], content: bytes) -> list[tuple[Any, str]]:
+def _of_lines(lines: list[bytes], content: bytes) -> tuple[list[Any], list[bytes]]:
     """Each line is a value, unless one value is written over all of them."""
     first = _loaded(lines[0])
-    if len(lines) == 1:
-        return _elements(first, content) if isinstance(first, list) else [(first, _text(content))]
-    if isinstance(first, Problem):
-        whole = _loaded(content)
-        if not isinstance(whole, Problem):
-            return _elements(whole, content) if isinstance(whole, list) else [(whole, _text(content))]
+    several = len(lines) > 1
+    whole = _loaded(content) if several and isinstance(first, Problem) else first
+    if not several or (whole is not first and not isinstance(whole, Problem)):
+        return _elements(whole, content) if isinstance(whole, list) else ([whole], [content])
     if len(lines) >= PLACES:
-        return [_too_many(lines, content)]
-    return [(first, _text(lines[0])), *((_loaded(line), _text(line)) for line in lines[1:])]
+        return _too_many(lines, content)
+    rest = parsed(lines[1:]) if len(content) <= MAX_LINE else map(_loaded, lines[1:])
+    return [first, *rest], lines
 
 
-def _elements(values: list[Any], content: bytes) -> list[tuple[Any, str]]:
+def _elements(values: list[Any], content: bytes) -> tuple[list[Any], list[bytes]]:
     """Those of an array."""
     if not values:
-        return [(Problem("empty", "an empty array"), "[]")]
+        return [Problem("empty", "an empty array")], [b"[]"]
     if len(values) >= PLACES:
-        return [_too_many(values, content)]
-    return [(value, orjson.dumps(value).decode()) for value in values]
+        return _too_many(values, content)
+    return values, [_written(value, content) for value in values]
 
 
-def _too_many(values: Sequence[Any], content: bytes) -> tuple[Problem, str]:
-    return Problem("too_many_rows", f"{len(values):,} rows, at most {PLACES - 1:,}"), _text(content)
+def _written(value: Any, content: bytes) -> bytes:
+    """An element of an array as a line; the array itself if that cannot be."""
+    try:
+        return orjson.dumps(value)
+    except orjson.JSONEncodeError:  # more can be read than written, see `too_deep`
+        return content
+
+
+def _too_many(values: Sequence[Any], content: bytes) -> tuple[list[Any], list[bytes]]:
+    return [Problem("too_many_rows", f"{len(values):,} rows, at most {PLACES - 1:,}")], [content]
 
 
 def _loaded(line: bytes) -> Any:
     if len(line) > MAX_LINE:
         return Problem("too_long", f"{len(line):,} bytes in one value, at most {MAX_LINE:,}")
-    try:
-        return orjson.loads(line)
-    except orjson.JSONDecodeError as error:
-        return Problem("not_json", str(error))
-
-
-def _text(line: bytes) -> str:
-    return line[:MAX_RAW].decode("utf-8", "backslashreplace")
+    return parsed([line])[0]
