@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import tracemalloc
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 
@@ -12,12 +13,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tocsin import log, privacy
 from tocsin.errors import IntegrityError
 from tocsin.privacy import KEY_BYTES, Mode, Privacy
 from tocsin.records import Batch
 from tocsin.schema import Field, Schema
 
 SCHEMA = Schema(fields={"host": Field(dtype="address", identity=True), "load": Field()})
+HOSTS = Schema(fields={"host": Field(dtype="category", identity=True)})
 NAMES = np.array(["10.0.0.1", "10.0.0.2", "", "10.0.0.1"], dtype=object)
 
 
@@ -170,6 +173,52 @@ def test_forgetting_leaves_no_copy_behind_that_a_kill_left(tmp_path: Path, monke
     assert sorted(path.name for path in tmp_path.iterdir()) == ["names.jsonl", "site.key"]
     assert "10.0.0" not in (tmp_path / "names.jsonl").read_text()
     assert stat.S_IMODE((tmp_path / "names.jsonl").stat().st_mode) == 0o600
+
+
+def many(first: int, count: int) -> Batch:
+    return Batch({"host": np.array([f"host-{n}" for n in range(first, first + count)], dtype=object)})
+
+
+@pytest.mark.parametrize("size", [1, 6, 300])
+def test_every_name_of_a_long_table_leads_back_and_stands_there_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    monkeypatch.setattr(privacy, "_LOOSE", 20)
+    monkeypatch.setattr(privacy, "_AT_HAND", 50)
+    first = Privacy("pseudonym", tmp_path / "site.key")
+    hidden = [first.apply(HOSTS, many(row, size))["host"].tolist() for row in range(0, 300, size) for _ in range(2)]
+    assert len({pseudonym for batch in hidden for pseudonym in batch}) == 300
+    for one in (first, Privacy("pseudonym", tmp_path / "site.key")):
+        assert {one.name(pseudonym) for batch in hidden for pseudonym in batch} == {f"host-{n}" for n in range(300)}
+        one.apply(HOSTS, many(0, 300))
+    assert len((tmp_path / "names.jsonl").read_bytes().split()) == 300
+
+
+def test_a_name_that_was_forgotten_elsewhere_is_not_told_and_others_are(tmp_path: Path) -> None:
+    here = Privacy("pseudonym", tmp_path / "site.key")
+    first, second, third = here.apply(HOSTS, many(0, 3))["host"].tolist()
+    assert Privacy("pseudonym", tmp_path / "site.key").forget("host-0") == 1
+    assert [here.name(pseudonym) for pseudonym in (first, second, third)] == [first, "host-1", "host-2"]
+    (tmp_path / "names.jsonl").unlink()
+    (tmp_path / "names.jsonl").mkdir()
+    assert here.name(second) == second, "an alert is told without a name rather than not at all"
+
+
+def test_a_flood_of_names_takes_little_memory_and_what_has_no_room_is_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, limit in (("NAMES_LIMIT", 40_000), ("_LOOSE", 1_000), ("_AT_HAND", 1_000)):
+        monkeypatch.setattr(privacy, name, limit)
+    one, before = Privacy("pseudonym", tmp_path / "site.key"), log.counters().get("tocsin_names_not_kept_total", 0)
+    tracemalloc.start()
+    try:
+        hidden = [one.apply(HOSTS, many(first, 1_000))["host"][0] for first in range(0, 42_000, 1_000)]
+        held = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert held < 40 * 40_000
+    assert log.counters()["tocsin_names_not_kept_total"] - before == 2_000
+    assert [one.name(pseudonym) for pseudonym in hidden[39:]] == ["host-39000", *hidden[40:]]
 
 
 @given(st.ip_addresses(v=4), st.ip_addresses(v=4))

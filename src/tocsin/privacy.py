@@ -14,7 +14,8 @@ import hmac
 import os
 import secrets
 import tempfile
-from collections.abc import Iterable, Iterator
+import threading
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -23,6 +24,7 @@ from typing import Literal
 
 import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 from tocsin import observe
 from tocsin.errors import IntegrityError
@@ -36,6 +38,11 @@ PSEUDONYM_BYTES = 16
 KEY_BYTES = 32
 NAMES_LIMIT = 1_000_000
 """Names kept in the table of one site; beyond it pseudonyms are still made, but lead back to nothing."""
+_AT_HAND = 65_536
+"""Names whose pseudonyms need not be made again, and pseudonyms that need not be looked for in the table."""
+_LOOSE = 32_768
+"""Lines of the table that are not sorted in yet."""
+_LAST = np.iinfo(np.int64).max
 
 
 class Privacy:
@@ -58,21 +65,18 @@ class Privacy:
         self.mode = mode
         self._table = key_file.with_name("names.jsonl")
         self._key = b"" if mode == "plain" else _site_key(key_file, self._table)
-        self._names = {} if mode == "plain" else _read_names(self._table)
-        self._pseudonym = lru_cache(maxsize=200_000)(self._make)
+        self._names = _Names(None if mode == "plain" else self._table)
+        self._pseudonym = lru_cache(maxsize=_AT_HAND)(self._make)
 
     def apply(self, schema: Schema, batch: Batch) -> Batch:
         """The batch with every identity field replaced; a missing value stays missing."""
         if self.mode == "plain" or not schema.identities:
             return batch
-        before = len(self._names)
-        replaced = batch.replace({name: self._column(batch[name]) for name in schema.identities})
-        self._keep(list(self._names.items())[before:])
-        return replaced
+        return batch.replace({name: self._column(batch[name]) for name in schema.identities})
 
     def name(self, pseudonym: str) -> str:
         """The name behind a pseudonym, or the pseudonym itself where none is known."""
-        return self._names.get(pseudonym, pseudonym)
+        return self._names.find(pseudonym) or pseudonym
 
     def pseudonym(self, name: str) -> str:
         """What stands for a name in the data."""
@@ -80,28 +84,21 @@ class Privacy:
 
     def forget(self, name: str) -> int:
         """Erase a name, or what a pseudonym stands for, from the table; how many entries went."""
-        names = _read_names(self._table)  # others may have written since
+        names = {pseudonym: known for _, pseudonym, known in _entries(self._table)}  # others may have written since
         kept = {pseudonym: known for pseudonym, known in names.items() if name not in (pseudonym, known)}
         with _access_to(self._table):
             _clear_unfinished(self._table)
             if len(kept) < len(names):
                 _written(self._table, _lines(kept.items())).replace(self._table)
-        self._names = kept
+        self._names = _Names(self._table)
         return len(names) - len(kept)
 
     def _column(self, column: Column) -> Column:
         names, positions = np.unique(column.astype(str), return_inverse=True)
-        pseudonyms = np.array([self._remember(name) if name else "" for name in names.tolist()], dtype=object)
-        return np.asarray(pseudonyms[positions], dtype=object)
-
-    def _remember(self, name: str) -> str:
-        pseudonym = self._pseudonym(name)
-        if pseudonym not in self._names:
-            if len(self._names) < NAMES_LIMIT:
-                self._names[pseudonym] = name
-            else:
-                observe.name_not_kept()
-        return pseudonym
+        known = names.tolist()
+        pseudonyms = [self._pseudonym(name) if name else "" for name in known]
+        self._names.keep(zip(pseudonyms, known, strict=True))
+        return np.asarray(np.array(pseudonyms, dtype=object)[positions], dtype=object)
 
     def _make(self, name: str) -> str:
         if self.mode == "subnet":
@@ -111,11 +108,97 @@ class Privacy:
                 pass  # not an address: only a plain pseudonym hides it
         return hmac.digest(self._key, name.encode(), hashlib.sha256)[:PSEUDONYM_BYTES].hex()
 
-    def _keep(self, fresh: list[tuple[str, str]]) -> None:
-        if fresh:
-            with _access_to(self._table), os.fdopen(os.open(self._table, _APPEND, 0o600), "ab") as file:
-                file.write(b"\n")  # ends a line that a kill cut short
-                file.writelines(_lines(fresh))
+
+class _Names:
+    """The table: names are on the disk, and here where the line of each begins, so that a million take 16 MB.
+
+    Parameters
+    ----------
+    path
+        Lines of JSON. Others may add to it meanwhile, or write it anew without a name. None: there is no table.
+
+    Raises
+    ------
+    IntegrityError
+        If it cannot be read.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._met = {""}
+        """Pseudonyms that were dealt with lately."""
+        self._read()
+
+    def __len__(self) -> int:
+        return len(self._hashes) - 1 + len(self._loose)
+
+    def keep(self, pairs: Iterable[tuple[str, str]]) -> None:
+        """Write down those pseudonyms and names that the table lacks; without room they are counted."""
+        if self._path is None:
+            return
+        with self._lock:
+            new = [pair for pair in pairs if pair[0] not in self._met]
+            if not new:
+                return
+            starts = self._starts([pseudonym for pseudonym, _ in new])
+            lacking = [pair for pair, start in zip(new, starts, strict=True) if start < 0]
+            room = max(0, NAMES_LIMIT - len(self))
+            if lacking[:room]:
+                self._append(self._path, lacking[:room])
+            for _ in lacking[room:]:
+                observe.name_not_kept()
+            if len(self._met) > _AT_HAND:
+                self._met = {""}
+            self._met.update(pseudonym for pseudonym, _ in new)
+
+    def find(self, pseudonym: str) -> str | None:
+        """The name; None if the table lacks it or cannot be read now."""
+        with self._lock, suppress(IntegrityError):
+            for _ in range(2):
+                (start,) = self._starts([pseudonym])
+                if start < 0 or self._path is None:
+                    return None
+                _, found, name = next(_entries(self._path, start), (start, "", ""))
+                if found == pseudonym:
+                    return name
+                self._read()  # somebody wrote the table anew
+        return None
+
+    def _read(self) -> None:
+        entries = () if self._path is None else _entries(self._path)
+        lines = np.fromiter(((hash(pseudonym), start) for start, pseudonym, _ in entries), dtype=np.dtype("i8, i8"))
+        hashes, places = np.unique(lines["f0"], return_index=True)
+        self._hashes: NDArray[np.int64] = np.append(hashes, _LAST)
+        self._begins: NDArray[np.int64] = np.append(lines["f1"][places], -1)
+        self._loose: dict[int, int] = {}
+
+    def _starts(self, pseudonyms: Sequence[str]) -> list[int]:
+        """Where the line of each begins, -1 without one."""
+        hashes = np.fromiter(map(hash, pseudonyms), np.int64, len(pseudonyms))
+        places = np.searchsorted(self._hashes, hashes)
+        starts = np.where(self._hashes[places] == hashes, self._begins[places], -1)
+        return [self._loose.get(*line) for line in zip(hashes.tolist(), starts.tolist(), strict=True)]
+
+    def _append(self, path: Path, pairs: Sequence[tuple[str, str]]) -> None:
+        lines = list(_lines(pairs))
+        with _access_to(path), os.fdopen(os.open(path, _APPEND, 0o600), "ab") as file:
+            file.write(b"\n" + b"".join(lines))  # at once; what a kill cut short ends before it
+            file.flush()
+            start = file.tell() - sum(map(len, lines))
+        for (pseudonym, _), line in zip(pairs, lines, strict=True):
+            self._loose[hash(pseudonym)] = start
+            start += len(line)
+        if len(self._loose) > _LOOSE:
+            self._sort_in()
+
+    def _sort_in(self) -> None:
+        hashes, begins = (np.fromiter(part, np.int64) for part in (self._loose, self._loose.values()))
+        order = hashes.argsort()
+        places = np.searchsorted(self._hashes, hashes[order])
+        self._hashes = np.insert(self._hashes, places, hashes[order])
+        self._begins = np.insert(self._begins, places, begins[order])
+        self._loose = {}
 
 
 def _prefix_preserving(address: IPv4Address | IPv6Address, key: bytes) -> IPv4Address | IPv6Address:
@@ -193,18 +276,19 @@ def _access_to(path: Path) -> Iterator[None]:
         raise IntegrityError(str(path), got, "a file that its owner may read and write", hint) from error
 
 
-def _read_names(path: Path) -> dict[str, str]:
-    names: dict[str, str] = {}
+def _entries(path: Path, start: int = 0) -> Iterator[tuple[int, str, str]]:
+    """Where each line of the table begins from a place on, its pseudonym and its name."""
     with _access_to(path), suppress(FileNotFoundError), path.open("rb") as file:
+        file.seek(start)
         for line in file:
+            begin, start = start, start + len(line)
             try:
                 entry = orjson.loads(line)
             except orjson.JSONDecodeError:
                 continue  # cut short when the writer was killed: the name comes again with its next row
             pair = (entry.get("pseudonym"), entry.get("name")) if isinstance(entry, dict) else (None, None)
             if isinstance(pair[0], str) and isinstance(pair[1], str):
-                names[pair[0]] = pair[1]
-    return names
+                yield begin, pair[0], pair[1]
 
 
 def _lines(names: Iterable[tuple[str, str]]) -> Iterator[bytes]:
