@@ -244,8 +244,9 @@ class MqttClient:
     def publish(self, topic: str, payloads: Sequence[bytes]) -> None:
         """Publish all, and return when the broker has them: on its disk, if it is set to write after every change.
 
-        mosquitto acknowledges a message first and writes it down then, before it listens again. So its answer to one
-        more question tells that it has written.
+        mosquitto acknowledges first and writes then, before it listens again. A message that goes straight on to a
+        reader is no change to it, a question is: it writes with the first one, and has done so when it answers the
+        second.
 
         Raises
         ------
@@ -258,7 +259,8 @@ class MqttClient:
                 answer = self._answered("publish", info.rc, info.mid)[0]
                 if answer.is_failure or answer.value == NOBODY:
                     raise _unreachable(f"{answer} as its answer to a message for {topic}")
-        self._awaited(_QUESTION, self.ask())
+        for _ in range(2):
+            self._awaited(_QUESTION, self.ask())
 
     def ask(self) -> int:
         """Ask something that changes nothing: when the broker answers, it has done all that it was told before.
