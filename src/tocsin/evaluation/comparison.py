@@ -67,6 +67,12 @@ class Comparison:
         sign, number, written, condition = match.groups()
         return cls(sign, number, written, units[written], condition is not None)
 
+    def expect_within(self, least: float, most: float) -> None:
+        """Raise ValueError if no value from `least` to `most` meets it, or its number is none of them."""
+        number = float(Fraction(self.number) * self.factor)
+        if not least <= number <= most or not (self.holds(least) or self.holds(most)):
+            raise ValueError(f"a bound that can be met: values go from {least:g} to {most:g}")
+
     def holds(self, value: float) -> bool:
         """Whether a value in the figure's own unit is on the right side."""
         return _COMPARE[self.sign](value, float(Fraction(self.number) * self.factor))

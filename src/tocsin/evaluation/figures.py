@@ -58,6 +58,9 @@ UNITS: Mapping[str, Unit] = {
     "peak_memory_bytes": "bytes",
 }
 """Every figure of a report, in its unit."""
+_UNBOUNDED = ("budget_factor", "calibration_tail", "deletion_gain")
+MOST: Mapping[str, float] = {name: 1.0 for name, unit in UNITS.items() if unit == "ratio" and name not in _UNBOUNDED}
+"""The most that a figure can be, where that is not without end: shares of something."""
 NEED_LABELS = frozenset(_LABELLED)
 NO_EVENTS = "no clock to find runs by, and no names of anomalies"
 

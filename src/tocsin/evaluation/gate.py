@@ -14,11 +14,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 from tocsin.errors import Problem, did_you_mean
 from tocsin.evaluation.comparison import Comparison
-from tocsin.evaluation.figures import NEED_LABELS, UNITS
+from tocsin.evaluation.figures import MOST, NEED_LABELS, UNITS
 from tocsin.evaluation.report import Report
 from tocsin.records import Judgement
 
@@ -80,6 +81,7 @@ def targets_in(
             continue
         try:
             bound = Comparison.parse(str(text), UNITS[known[name]], needs_unit=name in short)
+            bound.expect_within(0.0, MOST.get(known[name], inf))
         except ValueError as error:
             problems.append(Problem(where, repr(text), str(error)))
         else:

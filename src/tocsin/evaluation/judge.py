@@ -87,6 +87,7 @@ def _bound(text: str, gate: Gate) -> Comparison:
     bound, usual = Comparison.parse(text, gate.unit), Comparison.parse(gate.wanted, gate.unit)
     if bound.sign[0] != usual.sign[0]:
         raise ValueError(f"a bound that begins with {usual.sign}, as {gate.wanted} does")
+    bound.expect_within(*gate.within)
     return bound
 
 

@@ -218,6 +218,35 @@ def test_no_bound_turns_a_gate_round(limits: dict[str, str]) -> None:
         Wanted.parse(limits)
 
 
+@pytest.mark.parametrize(
+    ("name", "bound"),
+    [
+        ("golden", ">= 2"),
+        ("golden", "> 100%"),
+        ("golden_loss", "< 0"),
+        ("incident", "<= 110%"),
+        ("agreement", ">= 1.01"),
+        ("shadow", "<= 0.9"),
+        ("drift", "< 0"),
+        ("roc_auc", ">= 1.5"),
+        ("recall", "> 100%"),
+        ("alerts_per_day", "< 0"),
+    ],
+)
+def test_a_bound_that_no_model_could_meet_is_refused_before_any_is_trained(name: str, bound: str) -> None:
+    with pytest.raises(ConfigError, match="a bound that can be met: values go from") as refused:
+        Wanted.parse({name: bound})
+    assert [problem.where for problem in refused.value.problems] == [f"$.gate.{name}"]
+
+
+@pytest.mark.parametrize(
+    ("name", "bound"),
+    [("golden", ">= 100%"), ("clean", "<= 4"), ("shadow", "<= 1"), ("budget_factor", "<= 3"), ("recall", ">= 1")],
+)
+def test_a_bound_at_the_end_of_what_can_be_is_taken(name: str, bound: str) -> None:
+    assert Wanted.parse({name: bound})
+
+
 def test_a_target_of_a_preset_is_taken_away_by_off() -> None:
     assert [target.name for target in Wanted.parse({"recall": "off", "precision": ">= 0.5"}).targets] == ["precision"]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from math import inf
 from typing import Any
 
 from numpy.typing import NDArray
@@ -19,6 +20,8 @@ from tocsin.records import Judgement
 NO_CHAMPION = "there is no champion to compare with"
 NO_PINS = "no rows are pinned yet"
 NO_CLOCK = "the telemetry has no clock"
+SHARE, EITHER_WAY = (0.0, 1.0), (-1.0, 1.0)
+"""The least and the most that some values can be."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,6 +91,8 @@ class Gate:
         The comparison that is asked by default.
     unit
         Of the value.
+    within
+        The least and the most that the value can be.
     soft
         Missed, it asks for a person's approval and refuses nothing.
     why, measure
@@ -99,17 +104,21 @@ class Gate:
     name: str
     wanted: str
     unit: Unit
+    within: tuple[float, float]
     soft: bool
     why: str
     measure: str
     judge: Judge
 
 
-def gate(wanted: str, *, unit: Unit = "ratio", soft: bool = False) -> Callable[[Judge], Gate]:
+def gate(
+    wanted: str, *, unit: Unit = "ratio", within: tuple[float, float] = (0.0, inf), soft: bool = False
+) -> Callable[[Judge], Gate]:
     """Make a gate of a function: its name, and its docstring as reason (first paragraph) and as what is measured."""
 
     def made(judge: Judge) -> Gate:
         why, _, measure = (judge.__doc__ or "").partition("\n\n")
-        return Gate(judge.__name__, wanted, unit, soft, " ".join(why.split()), " ".join(measure.split()), judge)
+        why, measure = " ".join(why.split()), " ".join(measure.split())
+        return Gate(judge.__name__, wanted, unit, within, soft, why, measure, judge)
 
     return made

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from tocsin.evaluation.gates.base import NO_CHAMPION, NO_PINS, Asked, Case, gate
+from tocsin.evaluation.gates.base import NO_CHAMPION, NO_PINS, SHARE, Asked, Case, gate
 from tocsin.evaluation.subject import OnPins
 from tocsin.records import Judgement, Mask
 from tocsin.synthetic.injection import Kind
@@ -17,7 +17,7 @@ FEWEST = 20
 """Anomalies of which a recall can be told."""
 
 
-@gate("<= 0.1")
+@gate("<= 0.1", within=SHARE)
 def injected(case: Case, asked: Asked) -> Iterator[Judgement]:
     """Attacks that are made afresh for every candidate: who knows the pinned ones could spare them.
 
@@ -26,7 +26,7 @@ def injected(case: Case, asked: Asked) -> Iterator[Judgement]:
     yield _lost(case, asked, ("spike", "shift", "ramp", "drop"))
 
 
-@gate("<= 0.1")
+@gate("<= 0.1", within=SHARE)
 def held_out(case: Case, asked: Asked) -> Iterator[Judgement]:
     """Usual values that do not belong together, as no pinned attack has them: what no golden set holds is lost first.
 

@@ -6,14 +6,14 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from tocsin.evaluation.gates.base import NO_CHAMPION, NO_PINS, Asked, Case, gate
+from tocsin.evaluation.gates.base import NO_CHAMPION, NO_PINS, SHARE, Asked, Case, gate
 from tocsin.records import Judgement
 
 NAMED = 3
 """Attacks named in a sentence."""
 
 
-@gate(">= 0.9")
+@gate(">= 0.9", within=SHARE)
 def golden(case: Case, asked: Asked) -> Iterator[Judgement]:
     """Poison moves a model so slowly that neither false alarms nor the last champion show it; these rows never move.
 
@@ -37,7 +37,7 @@ def golden(case: Case, asked: Asked) -> Iterator[Judgement]:
     yield asked.judged(float(on_pins.rung.mean()), told)
 
 
-@gate("<= 0.02")
+@gate("<= 0.02", within=SHARE)
 def golden_loss(case: Case, asked: Asked) -> Iterator[Judgement]:
     """A floor alone would let a model sink to it, a step at a time.
 

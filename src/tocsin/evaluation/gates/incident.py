@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tocsin.evaluation.gates.base import NO_CHAMPION, Asked, Case, gate
+from tocsin.evaluation.gates.base import NO_CHAMPION, SHARE, Asked, Case, gate
 from tocsin.records import Judgement
 
 USUAL = 2.0
 """Times the share of the champion's own rows: a detector that remembers rows rings half as often for those."""
 
 
-@gate("<= 0.02")
+@gate("<= 0.02", within=SHARE)
 def incident(case: Case, asked: Asked) -> Iterator[Judgement]:
     """Whoever learns from an incident takes it for normal, and is silent when it comes again.
 

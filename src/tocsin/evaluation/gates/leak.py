@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tocsin.evaluation.comparison import Comparison
-from tocsin.evaluation.gates.base import Asked, Case, gate
+from tocsin.evaluation.gates.base import SHARE, Asked, Case, gate
 from tocsin.records import Judgement
 
 
-@gate("< 0.9999")
+@gate("< 0.9999", within=SHARE)
 def leak(case: Case, asked: Asked) -> Iterator[Judgement]:
     """A column that ranks every anomaly before every normal row is the label itself: all figures are then worthless.
 

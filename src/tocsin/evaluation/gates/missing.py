@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tocsin.evaluation.gates.base import NO_CHAMPION, Asked, Case, gate
+from tocsin.evaluation.gates.base import EITHER_WAY, NO_CHAMPION, Asked, Case, gate
 from tocsin.records import Judgement
 
 
-@gate("<= 0.1")
+@gate("<= 0.1", within=EITHER_WAY)
 def missing(case: Case, asked: Asked) -> Iterator[Judgement]:
     """A field that a collector no longer fills becomes normal when it is missing, and no attack on it is seen."""
     if case.champion is None:

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tocsin.evaluation.gates.base import NO_CHAMPION, NO_PINS, Asked, Case, gate
+from tocsin.evaluation.gates.base import EITHER_WAY, NO_CHAMPION, NO_PINS, Asked, Case, gate
 from tocsin.records import Judgement, Vector
 
 
-@gate(">= 0.8", soft=True)
+@gate(">= 0.8", within=EITHER_WAY, soft=True)
 def agreement(case: Case, asked: Asked) -> Iterator[Judgement]:
     """Columns in another order, another scale, or a better idea: who ranks rows otherwise is for a person to see."""
     if case.champion is None or not len(case.champion.scores):
@@ -20,7 +20,7 @@ def agreement(case: Case, asked: Asked) -> Iterator[Judgement]:
     yield asked.judged(found, f"rank correlation with the champion on {len(case.candidate.scores):,} test rows")
 
 
-@gate(">= 0.5", soft=True)
+@gate(">= 0.5", within=EITHER_WAY, soft=True)
 def anchor(case: Case, asked: Asked) -> Iterator[Judgement]:
     """Twenty steps that are small each can lead anywhere: the sum of them is held against where they began."""
     now = case.candidate.on_pins

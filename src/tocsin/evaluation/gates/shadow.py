@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import inf
 
 from tocsin.evaluation.gates.base import NO_CHAMPION, Asked, Case, gate
 from tocsin.records import Judgement
@@ -11,7 +12,7 @@ FEWEST = 10
 """Alerts of both together of which a ratio can be told."""
 
 
-@gate("<= 2")
+@gate("<= 2", within=(1.0, inf))
 def shadow(case: Case, asked: Asked) -> Iterator[Judgement]:
     """Today's telemetry is not the history that a candidate was judged on: whoever rings for nothing there, or no more.
 
