@@ -59,14 +59,28 @@ def openapi(document: dict[str, Any]) -> dict[str, Any]:
     return document
 
 
+def _refusals(rule: Rule, *, asks: bool) -> list[int]:
+    """Statuses that a request to a route may be refused with; `asks`: it has parameters."""
+    names_models = rule.path.startswith("/v1/models")
+    where = {
+        401: rule.roles is not None,
+        404: names_models or rule.path == "/v1/events",
+        409: names_models,
+        415: bool(rule.types),
+        422: bool(rule.types) or asks,
+    }
+    return [status for status in _WHY if where.get(status, True)]
+
+
 def _describe(document: dict[str, Any], rule: Rule, refusal: dict[str, Any]) -> None:
     if rule.path == "/openapi.json":
         document["paths"][rule.path] = {"get": {"summary": "This document", "responses": {"200": _response("It", {})}}}
     operation = document["paths"][rule.path][rule.method.lower()]
     responses = operation["responses"]
     responses.pop("422", None)
-    for status, why in _WHY.items():
-        responses[str(status)] = _response(why, refusal)
+    responses |= {
+        str(status): _response(_WHY[status], refusal) for status in _refusals(rule, asks="parameters" in operation)
+    }
     if rule.roles is not None:
         operation["security"] = [{"key": []}]
         operation["description"] = (
