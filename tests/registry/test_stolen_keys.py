@@ -14,8 +14,9 @@ from tocsin.errors import GateRefused, IntegrityError, RegistryError, TocsinErro
 from tocsin.model.documents import Shelf
 from tocsin.registry import CANDIDATE, CHAMPION, Registry, Version
 from tocsin.registry.keys import Role
-from tocsin.registry.ledger import Record
+from tocsin.registry.ledger import Heirloom, Record
 from tocsin.registry.root import Root, Roots
+from tocsin.registry.seen import MAX_ALIKE, Seen
 from tocsin.storage import LocalStore
 
 EVIL = 666
@@ -246,3 +247,54 @@ def test_rows_that_were_pinned_by_the_gate_do_not_give_way_to_those_of_a_trainer
         theft.honest.pinboard(NAME).load()
     with pytest.raises(RegistryError, match="no channel key to pin anew with"):
         theft.attacker().pinboard(NAME).keep(example_bundle(EVIL), "anchor")
+
+
+def test_the_last_judgement_that_somebody_takes_away_is_missed_where_it_was_given(theft: Theft) -> None:
+    failed = theft.honest.judgements(NAME, 2)[0]
+    theft.honest.add_judgement(NAME, 2, FAILED, example_report(2))
+    theft.store.delete(f"models/{NAME}/judgements/000002/000001.json")
+    with pytest.raises(IntegrityError, match="(?s)@judgements/000002.*step 0 as the last"):
+        theft.honest.promote(NAME, 2)
+    assert any("judgements" in problem.where for problem in theft.honest.verify(NAME))
+    assert theft.honest.channels(NAME)[CHAMPION] == 1
+    assert theft.reader().judgements(NAME, 2) == (failed,)  # who never saw it cannot tell
+    theft.honest.trust.accept()
+    theft.honest.promote(NAME, 2)
+
+
+def test_a_reader_misses_a_judgement_that_it_has_seen(theft: Theft) -> None:
+    theft.honest.add_judgement(NAME, 2, PASSED, example_report(2))
+    theft.honest.add_judgement(NAME, 2, FAILED, example_report(2))
+    assert not theft.reader().verdict(NAME, 2).passed
+    theft.store.delete(f"models/{NAME}/judgements/000002/000002.json")
+    with pytest.raises(IntegrityError, match="step 1 as the last, wanted step 2"):
+        theft.reader().verdict(NAME, 2)
+    assert theft.reader("another").verdict(NAME, 2).passed
+
+
+def test_a_judgement_that_is_missing_in_between_is_noticed_by_all(theft: Theft) -> None:
+    for _ in range(2):
+        theft.honest.add_judgement(NAME, 2, PASSED, example_report(2))
+    theft.store.delete(f"models/{NAME}/judgements/000002/000001.json")
+    with pytest.raises(IntegrityError, match="every number from 1 to the last"):
+        theft.reader().verdict(NAME, 2)
+
+
+def test_an_heirloom_that_somebody_takes_away_is_missed(theft: Theft) -> None:
+    heirlooms = [Heirloom("Networking Tester", name, "1.0.8", "", "", {}, {}, "0" * 64) for name in ("gmm", "svm")]
+    theft.honest.luggage(NAME).keep(heirlooms)
+    theft.store.delete(f"models/{NAME}/heirlooms/000002.json")
+    with pytest.raises(IntegrityError, match="(?s)@heirlooms.*step 1 as the last"):
+        theft.honest.luggage(NAME).heirlooms()
+    assert [item.name for item in theft.reader().luggage(NAME).heirlooms()] == ["gmm"]
+
+
+def test_of_many_judged_versions_the_latest_are_remembered_and_every_channel_is(theft: Theft) -> None:
+    memory, registry = theft.honest.trust.memory, theft.id
+    for number in range(1, MAX_ALIKE + 3):
+        memory.remember(registry, f"{NAME}/@judgements/{number:06d}", Seen(1, "0" * 64, ""), f"{NAME}/@judgements/")
+    pin = memory.recall()
+    assert pin is not None
+    judged = [key for key in pin.channels if "@judgements" in key]
+    assert (len(judged), judged[0]) == (MAX_ALIKE, f"{NAME}/@judgements/000003")
+    assert f"{NAME}/{CHAMPION}" in pin.channels

@@ -29,8 +29,7 @@ class Judged:
 
 def judgements(ledger: Ledger, roots: Roots, record: Signed[Record]) -> tuple[Judged, ...]:
     """All verdicts on a version, the one that it was added with first; raises IntegrityError if one is of another."""
-    shelf = ledger.judgements(record.document.version.version)
-    return collected(roots, record, map(shelf.signed, shelf.numbers()))
+    return collected(roots, record, ledger.assessments(record.document.version.version))
 
 
 def collected(roots: Roots, record: Signed[Record], later: Iterable[Signed[Assessment]]) -> tuple[Judged, ...]:

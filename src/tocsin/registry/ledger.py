@@ -32,8 +32,8 @@ CANDIDATE, CHAMPION = "candidate", "champion"
 ARCHIVED = "archived"
 """The version that served before the champion: no steps of its own, those of the champion say it."""
 Step = Literal["added", "promoted", "rolled_back", "renewed"]
-_PINS = "@pins"
-"""No channel can have this name."""
+_PINS, _HEIRLOOMS, _JUDGEMENTS = "@pins", "@heirlooms", "@judgements"
+"""No channel can have such a name."""
 MAX_SUMMARY = 100
 MAX_NOTE = 500
 """Characters of an approval."""
@@ -156,6 +156,8 @@ class Heirloom:
     """Names of its files, and why they are not read."""
     source: str
     """SHA-256 of the file that said so."""
+    issued: str = ""
+    """When it was taken in, ISO 8601, UTC; empty where that was not noted."""
 
     @property
     def identity(self) -> tuple[str, str, str]:
@@ -213,8 +215,19 @@ class Ledger:
         """The pinned rows that count; raises as `signed_last` does."""
         return self._watch.last(self.pins, _PINS)
 
+    def assessments(self, number: int) -> tuple[Signed[Assessment], ...]:
+        """What gates said of a version after it was added, first to last; raises as `signed_last` does."""
+        shelf = self.judgements(number)
+        self._watch.last(shelf, f"{_JUDGEMENTS}/{number:06d}")
+        return tuple(map(shelf.signed, shelf.numbers()))
+
+    def inherited(self) -> tuple[Heirloom, ...]:
+        """What other systems wrote down, the first one first; raises as `signed_last` does."""
+        self._watch.last(self.heirlooms, _HEIRLOOMS)
+        return tuple(map(self.heirlooms.read, self.heirlooms.numbers()))
+
     def judgements(self, number: int) -> Shelf[Assessment]:
-        """What gates said of a version after it was added."""
+        """The shelf of what gates said of a version."""
         folder = f"{self._folder}/judgements/{number:06d}"
         return Shelf(self._store, folder, Assessment, self._trust.signatory(folder, "channel", "train"))
 
@@ -232,7 +245,7 @@ class Ledger:
 
     def seen(self) -> list[str]:
         """Names of the channels that this machine has seen a step of."""
-        return [channel for channel in self._watch.seen if channel != _PINS]
+        return [channel for channel in self._watch.seen if not channel.startswith("@")]
 
     def steps(self, channel: str) -> tuple[ChannelEntry, ...]:
         """Every step of a channel, first to last; raises IntegrityError unless each names the one before."""
@@ -301,7 +314,7 @@ class Ledger:
 
     def stale(self, entry: ChannelEntry) -> bool:
         """Whether a step is past its time, by a clock that may stand still: what was seen tells the time, too."""
-        issued = (step.issued for channel, step in self._watch.seen.items() if channel not in (CANDIDATE, _PINS))
+        issued = (self._watch.seen[channel].issued for channel in self.seen() if channel != CANDIDATE)
         return max([timestamp(self._trust.clock()), *issued]) >= entry.expires
 
     def filled(self) -> dict[str, Filled]:
@@ -351,8 +364,7 @@ class Ledger:
 
     def objects(self, number: int) -> frozenset[str]:
         """Names of all objects of a version, the reports of later judgements among them."""
-        judgements = self.judgements(number)
-        later = (judgements.read(judged).report.name for judged in judgements.numbers())
+        later = (judged.document.report.name for judged in self.assessments(number))
         return frozenset((*(item.name for item in self.record(number).objects.values()), *later))
 
     def living(self, retired_before: datetime | None = None) -> list[int]:

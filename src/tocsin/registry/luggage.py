@@ -10,11 +10,12 @@ key, and never a model: nothing of it can be loaded, judged or promoted.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import partial
 
 from tocsin.errors import LimitExceeded
 from tocsin.model.bundle import LIMITS
-from tocsin.model.documents import MAX_DOCUMENT_BYTES
+from tocsin.model.documents import MAX_DOCUMENT_BYTES, timestamp
 from tocsin.registry.ledger import Heirloom, Ledger
 from tocsin.registry.objects import MAX_REPORT_BYTES, REPORT
 from tocsin.registry.trust import MARKER, Trust
@@ -65,8 +66,7 @@ class Luggage:
     def heirlooms(self) -> tuple[Heirloom, ...]:
         """What other systems wrote down, the first one first; none where there is no registry yet."""
         self._trust.open()
-        shelf = self._ledger.heirlooms
-        return tuple(map(shelf.read, shelf.numbers()))
+        return self._ledger.inherited()
 
     def keep(self, heirlooms: Iterable[Heirloom]) -> tuple[Heirloom, ...]:
         """Write down those that are not yet; returns them.
@@ -84,10 +84,12 @@ class Luggage:
         new = {item.identity: item for item in heirlooms if item.identity not in known}
         if len(there) + len(new) > MAX_HEIRLOOMS:
             raise LimitExceeded(self._ledger.heirlooms.folder, f"{len(there) + len(new)}", f"at most {MAX_HEIRLOOMS}")
+        now = timestamp(self._trust.clock())
         for item in new.values():
-            self._ledger.heirlooms.append(partial(_as_it_is, item))
+            self._ledger.heirlooms.append(partial(_taken_in, item, now))
+        self._ledger.inherited()  # and fewer count no more here
         return tuple(new.values())
 
 
-def _as_it_is(item: Heirloom, _number: int) -> Heirloom:
-    return item
+def _taken_in(item: Heirloom, now: str, _number: int) -> Heirloom:
+    return replace(item, issued=now)

@@ -187,6 +187,7 @@ class Registry:
         stored = self._objects.keep_report(report)
         judged = Assessment(version, manifest, timestamp(self._clock()), judging.writable(verdict), stored)
         ledger.judgements(version).append(lambda _: judged)
+        ledger.assessments(version)  # and fewer count no more here
 
     def promote(
         self,

@@ -1,4 +1,4 @@
-"""What this machine has seen of a registry: its root, and how far every channel had come.
+"""What this machine has seen of a registry: its root, and how far every channel and every other shelf had come.
 
 Signatures say who wrote a document, not that it is the last one. Whoever can write to a store can put an old state
 back; only who remembers a later one can tell.
@@ -20,16 +20,18 @@ from tocsin.registry import private_files
 
 FORMAT = 1
 MAX_CHANNELS = 1_000
+MAX_ALIKE = 200
+"""Shelves of one kind; of more, those with the lowest numbers are forgotten."""
 MAX_BYTES = 2**20
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """The last step of a channel that was accepted here."""
+    """The last step of a channel, or document of another shelf, that was accepted here."""
 
     number: int
     digest: str
-    """SHA-256 of the step's bytes."""
+    """SHA-256 of its bytes."""
     issued: str
     """ISO 8601, UTC."""
 
@@ -45,7 +47,7 @@ class Pin:
     digest: str
     """SHA-256 of that root."""
     channels: Mapping[str, Seen] = field(default_factory=dict)
-    """By `name/channel`."""
+    """By `name/channel`, and `name/@shelf` for what is no channel."""
 
 
 _PIN = TypeAdapter(Pin)
@@ -79,8 +81,10 @@ class Memory:
 
         self._change(change)
 
-    def remember(self, registry: str, channel: str, seen: Seen) -> None:
+    def remember(self, registry: str, channel: str, seen: Seen, among: str = "") -> None:
         """Note a step that was accepted, unless a later one is noted.
+
+        Of keys that begin with `among`, where it says something, the last `MAX_ALIKE` stay.
 
         Raises
         ------
@@ -92,7 +96,11 @@ class Memory:
             known = pin.channels.get(channel) if pin else None
             if pin is None or pin.registry != registry or (known and known.number >= seen.number):
                 return pin
-            return replace(pin, channels={**pin.channels, channel: seen})
+            channels = {**pin.channels, channel: seen}
+            if among:
+                for forgotten in sorted(key for key in channels if key.startswith(among))[:-MAX_ALIKE]:
+                    del channels[forgotten]
+            return replace(pin, channels=channels)
 
         self._change(change)
 

@@ -13,9 +13,10 @@ from tocsin.registry.pins import Pinboard
 
 def verify(ledger: Ledger, objects: Objects, pinboard: Pinboard) -> list[Problem]:
     """Everything that is wrong with the versions, channels and pinned rows of a name; an empty list is a clean bill."""
-    problems = [*ledger.versions.gaps(), *ledger.heirlooms.gaps(), *_problems_of(pinboard.load)]
+    problems = [*ledger.versions.gaps(), *_problems_of(ledger.inherited), *_problems_of(pinboard.load)]
     for number in ledger.versions.numbers():
         problems += _problems_of(partial(_verify_version, ledger, objects, number))
+        problems += _problems_of(partial(ledger.assessments, number))
         for judged in ledger.judgements(number).numbers():
             problems += _problems_of(partial(_verify_judgement, ledger, objects, number, judged))
     for number in ledger.retired():

@@ -61,7 +61,9 @@ class Watch:
     def remember(self, what: str, number: int, document: Any, digest: str) -> None:
         """Accept nothing before this document from now on."""
         seen = Seen(number, digest, document.issued)
-        self._trust.memory.remember(self._trust.roots.last.registry, f"{self._name}/{what}", seen)
+        kind = what.rpartition("/")[0]
+        among = f"{self._name}/{kind}/" if kind else ""
+        self._trust.memory.remember(self._trust.roots.last.registry, f"{self._name}/{what}", seen, among)
 
     def refusal(self, what: str, reason: str, got: str, wanted: str) -> IntegrityError:
         """What to raise, once it was said and counted."""
