@@ -62,7 +62,8 @@ def test_what_the_anchor_rings_for_is_pinned_and_it_finds_all_of_it(
     on_pins = tried_on(model, pins, fresh_anomalies(pins, 1))
     assert on_pins is not None
     assert on_pins.rung.all()
-    assert on_pins.alerts == pins.alerts
+    assert (on_pins.alerts, on_pins.in_reach) == (pins.alerts, pins.in_reach)
+    assert pins.in_reach > 2 * pins.alerts
 
 
 def test_nobody_is_named_in_what_is_kept(model: AnomalyModel, rng: np.random.Generator) -> None:
@@ -74,11 +75,17 @@ def test_nobody_is_named_in_what_is_kept(model: AnomalyModel, rng: np.random.Gen
 def test_pins_come_back_as_they_went(model: AnomalyModel, rng: np.random.Generator) -> None:
     pins = pin(model, rows(rng, 1_000))
     again = Pins.from_bundle(pins.bundle())
-    assert (again.attacks, again.uncovered, again.alerts, again.anchor) == (
-        pins.attacks, pins.uncovered, pins.alerts, pins.anchor,
+    assert (again.attacks, again.uncovered, again.alerts, again.in_reach, again.anchor) == (
+        pins.attacks, pins.uncovered, pins.alerts, pins.in_reach, pins.anchor,
     )  # fmt: skip
     for was, now in zip((pins.clean, *pins.attacked), (again.clean, *again.attacked), strict=True):
         assert all(np.array_equal(was[name], now[name]) for name in was)
+
+
+def test_pins_that_were_written_before_more_was_counted_are_read(model: AnomalyModel, rng: np.random.Generator) -> None:
+    bundle = pin(model, rows(rng, 1_000)).bundle()
+    content = {key: value for key, value in bundle.content.items() if key != "in_reach"}
+    assert Pins.from_bundle(replace(bundle, content=content)).in_reach == 0
 
 
 @pytest.mark.parametrize("change", ["kind", "attacks", "codes", "usual"])

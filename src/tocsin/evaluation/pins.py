@@ -26,6 +26,7 @@ from tocsin.model.profile import Profile, described
 from tocsin.records import CLASS, FILE, LABEL, ROW, Batch, Column, Mask, Scores, Vector
 from tocsin.schema import Schema, describe
 from tocsin.synthetic.injection import Attack, Kind, disturbable, stage
+from tocsin.thresholds.base import REACH
 
 MOST_ROWS, MOST_CELLS = 2_000, 200_000
 """Clean rows, and values in them; the attacked copies have as many each."""
@@ -68,6 +69,8 @@ class Pins:
     """Scores that the anchor gives to the clean rows, (n,); NaN where a window was not full."""
     alerts: int
     """That the anchor rings on them."""
+    in_reach: int = 0
+    """That it would with `REACH` times its budget; 0 where that was not counted when they were pinned."""
 
     def rung(self, flags: Callable[[Batch, Mask], Mask]) -> Mask:
         """Which golden attacks ring, (k,); `flags` says which of the chosen rows of a copy are flagged."""
@@ -80,6 +83,7 @@ class Pins:
     def bundle(self) -> Bundle:
         """The pins as JSON values and arrays, without anything that is executed."""
         content: dict[str, Any] = {"kind": KIND, "anchor": self.anchor, "alerts": self.alerts}
+        content["in_reach"] = self.in_reach
         content["schema"] = describe(self.schema)
         content |= {"attacks": list(self.attacks), "uncovered": list(self.uncovered)}
         rows = Batch.concatenate([_marked(copy, number) for number, copy in enumerate((self.clean, *self.attacked))])
@@ -111,6 +115,7 @@ class Pins:
                 attacks=tuple(map(str, content["attacks"])),
                 uncovered=tuple(map(str, content["uncovered"])),
                 alerts=int(content["alerts"]),
+                in_reach=int(content.get("in_reach", 0)),
                 anchor=str(content["anchor"]),
                 profile=Profile.restore(arrays, len(described(schema))),
                 usual=arrays["anchor.usual"],
@@ -155,8 +160,8 @@ def pin(model: AnomalyModel, test: Batch) -> Pins:
         names += real[1]
     scores = model.score(clean)
     usual = np.where(scores.state == "warming_up", np.nan, scores.score)
-    rang = alerts(model, clean, scores.flagged)
-    tried = Pins(schema, clean, tuple(copies), tuple(names), (), model.digest, model.profile, usual, rang)
+    rang = alerts(model, clean, scores.flagged), alerts(model, clean, in_reach(model, clean, scores))
+    tried = Pins(schema, clean, tuple(copies), tuple(names), (), model.digest, model.profile, usual, *rang)
     found = tried.rung(lambda copy, attacked: _firmly(model, copy, attacked, usual))
     numbers = np.append(np.where(found, np.cumsum(found) - 1, -1), -1)  # the last one is that of rows without an attack
     pinned = [name for name, rings in zip(names, found.tolist(), strict=True) if rings]
@@ -182,6 +187,12 @@ def _firmly(model: AnomalyModel, rows: Batch, chosen: Mask, usual: Vector) -> Ma
     above = scores.score - middle >= MARGIN * (float(model.promise["level"]) - middle)
     ease = model.threshold.ease(scores.score, None if entities is None else entities[chosen])
     return np.asarray(scores.flagged & above & (ease <= FIRM))
+
+
+def in_reach(model: AnomalyModel, rows: Batch, scores: Scores) -> Mask:
+    """Rows that would ring with `REACH` times the budget, (n,)."""
+    ease = model.threshold.ease(scores.score, model.entities(rows))
+    return np.asarray((scores.state != "warming_up") & (ease <= REACH))
 
 
 def alerts(model: AnomalyModel, rows: Batch, flagged: Mask) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tocsin.errors import SchemaError
-from tocsin.evaluation.pins import Pins, alerts, judged_at
+from tocsin.evaluation.pins import Pins, alerts, in_reach, judged_at
 from tocsin.model.anomaly_model import AnomalyModel
 from tocsin.model.profile import Profile
 from tocsin.model.training_rows import TrainingRows
@@ -44,6 +44,8 @@ class OnPins:
     """Which of them may ring, (n,)."""
     alerts: int
     """Of the clean rows, each entity's flagged rows that lie close together being one."""
+    in_reach: int
+    """How often it would ring there with `REACH` times its budget."""
     promised: float
     """How many the model's own budget allows there."""
     rung: Mask
@@ -92,7 +94,8 @@ def tried_on(model: AnomalyModel, pins: Pins, fresh: Sequence[Injected]) -> OnPi
     except SchemaError:
         return None
     rang = alerts(model, pins.clean, scores.flagged)
-    return OnPins(scores.score, ready, rang, _promised(model, pins.clean, ready), rung, peaks)
+    more = alerts(model, pins.clean, in_reach(model, pins.clean, scores))
+    return OnPins(scores.score, ready, rang, more, _promised(model, pins.clean, ready), rung, peaks)
 
 
 def _peaks(model: AnomalyModel, copy: Injected) -> Vector:

@@ -58,6 +58,7 @@ def subject(rng: np.random.Generator) -> Subject:
         usual=usual,
         ready=np.ones(CLEAN, dtype=bool),
         alerts=10,
+        in_reach=40,
         promised=10.0,
         rung=np.ones(ATTACKS, dtype=bool),
         peaks=np.full(FRESH, 10.0),
@@ -81,7 +82,7 @@ def make_case(subject: Subject, rng: np.random.Generator) -> Callable[..., Case]
     attacked = clean.replace({"_window": np.arange(CLEAN, dtype=np.int64) % ATTACKS})
     names = tuple(f"spike of load, number {number}" for number in range(ATTACKS))
     assert subject.on_pins is not None
-    pins = Pins(SCHEMA, clean, (attacked,), names, (), "0" * 64, subject.profile, subject.on_pins.usual, 10)
+    pins = Pins(SCHEMA, clean, (attacked,), names, (), "0" * 64, subject.profile, subject.on_pins.usual, 10, 40)
     base = Case(
         report=REPORT,
         candidate=subject,

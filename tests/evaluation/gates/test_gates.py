@@ -284,6 +284,15 @@ def test_a_model_that_has_gone_quiet_is_for_a_person_to_see(make_case: Make) -> 
     assert verdict.needs_approval
 
 
+@pytest.mark.parametrize(("had", "has", "asked"), [(40, 30, False), (40, 29, True), (39, 0, False), (0, 0, False)])
+def test_a_level_that_creeps_up_is_seen_where_more_rows_are_in_reach(
+    make_case: Make, had: int, has: int, *, asked: bool
+) -> None:
+    verdict = judge(make_case(on_pins={"in_reach": has}, pins=replace(_pins(make_case), in_reach=had)), {})
+    assert missed(verdict) == ["clean"] * asked
+    assert (verdict.passed, verdict.needs_approval) == (True, asked)
+
+
 def _pins(make_case: Make) -> Any:
     return make_case().pins
 
