@@ -253,7 +253,7 @@ def test_the_last_judgement_that_somebody_takes_away_is_missed_where_it_was_give
     failed = theft.honest.judgements(NAME, 2)[0]
     theft.honest.add_judgement(NAME, 2, FAILED, example_report(2))
     theft.store.delete(f"models/{NAME}/judgements/000002/000001.json")
-    with pytest.raises(IntegrityError, match="(?s)@judgements/000002.*step 0 as the last"):
+    with pytest.raises(IntegrityError, match=r"(?s)@judgements/000002.*step 0 as the last"):
         theft.honest.promote(NAME, 2)
     assert any("judgements" in problem.where for problem in theft.honest.verify(NAME))
     assert theft.honest.channels(NAME)[CHAMPION] == 1
@@ -284,7 +284,7 @@ def test_an_heirloom_that_somebody_takes_away_is_missed(theft: Theft) -> None:
     heirlooms = [Heirloom("Networking Tester", name, "1.0.8", "", "", {}, {}, "0" * 64) for name in ("gmm", "svm")]
     theft.honest.luggage(NAME).keep(heirlooms)
     theft.store.delete(f"models/{NAME}/heirlooms/000002.json")
-    with pytest.raises(IntegrityError, match="(?s)@heirlooms.*step 1 as the last"):
+    with pytest.raises(IntegrityError, match=r"(?s)@heirlooms.*step 1 as the last"):
         theft.honest.luggage(NAME).heirlooms()
     assert [item.name for item in theft.reader().luggage(NAME).heirlooms()] == ["gmm"]
 
