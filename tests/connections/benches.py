@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from time import monotonic
 from typing import Any, ClassVar
 
 from tests.connections.servers import NatsServer, RedisServer, Server, documented
@@ -21,7 +22,7 @@ from tocsin.sources.nats import Nats
 from tocsin.sources.redis_stream import RedisStream
 
 NOTHING_LEFT = 3
-"""Reads in a row without a row, after which all is read."""
+"""Reads in a row without a row, and times as long as one may wait, after which all is read."""
 
 
 class Bench(ABC):
@@ -163,9 +164,12 @@ class Reader:
         return batch.rows + len(batch.rejected)
 
     def read_all(self, timeout_s: float = 0.1, **how: bool) -> None:
-        empty = 0
-        while empty < NOTHING_LEFT:
-            empty = 0 if self.read(timeout_s, **how) else empty + 1
+        """A read that leaves out what came once more has no row either, and does not wait."""
+        empty, until = 0, monotonic() + NOTHING_LEFT * timeout_s
+        while empty < NOTHING_LEFT or monotonic() < until:
+            empty += 1
+            if self.read(timeout_s, **how):
+                empty, until = 0, monotonic() + NOTHING_LEFT * timeout_s
 
     def close(self) -> None:
         self.source.close()

@@ -7,8 +7,9 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
+from time import monotonic
 from uuid import uuid4
 
 import numpy as np
@@ -80,12 +81,15 @@ class Reader:
         return batch.rows + len(batch.rejected)
 
     def read_all(self, timeout_s: float = 0.1, *, confirm: bool = True) -> None:
-        quiet = 0
-        while quiet < 3:
-            quiet = 0 if self.read(timeout_s, confirm=confirm) else quiet + 1
+        """A read that leaves out what came once more has no row either, and does not wait."""
+        quiet, until = 0, monotonic() + 3 * timeout_s
+        while quiet < 3 or monotonic() < until:
+            quiet += 1
+            if self.read(timeout_s, confirm=confirm):
+                quiet, until = 0, monotonic() + 3 * timeout_s
 
-    def read_until_lost(self) -> None:
-        with suppress(SourceLost):
+    def read_until_lost(self, *, raising: bool = False) -> None:
+        with nullcontext() if raising else suppress(SourceLost):
             while True:
                 self.read(0.05)
 
@@ -206,6 +210,31 @@ def test_poison_is_refused_with_a_reason_and_does_not_come_again(broker: Mosquit
 
 
 @pytest.mark.soak
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_client_whose_thread_dies_is_a_lost_source_and_nothing_is_lost(broker: Mosquitto) -> None:
+    reader = Reader(source_of(broker.url, rows=10))
+    publish(broker, reader.source, numbered(range(50)))
+    reader.open()
+    reader.read()
+    paho = reader.source._client._open
+
+    def defect(*_: object) -> None:
+        raise KeyError("a defect")
+
+    paho.on_message = defect
+    publish(broker, reader.source, numbered(range(50, 60)))
+    socket = paho.socket()
+    with pytest.raises(SourceLost, match="KeyError in the thread that reads"):
+        reader.read_until_lost(raising=True)
+    reader.source.close()
+    assert socket is not None
+    assert socket.fileno() == -1, "a descriptor is left behind"
+    reader.open()
+    reader.read_all()
+    reader.source.close()
+    assert reader.kept == list(range(60))
+
+
 def test_a_killed_broker_loses_nothing_that_it_acknowledged(
     tmp_path: Path, rng: np.random.Generator, rounds: Callable[[int, int], int]
 ) -> None:

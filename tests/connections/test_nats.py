@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from base64 import b32encode
 from binascii import crc_hqx
@@ -73,6 +74,25 @@ def test_a_stream_made_again_under_its_name_is_read_from_its_beginning(broker: B
         second.close()
     assert again.kept == list(range(100, 105))
     assert counted(FORGOTTEN, "nats") == before + 1
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_a_client_whose_thread_dies_is_a_lost_source_and_nothing_is_lost(broker: Bench) -> None:
+    broker.publish(numbered(range(10)))
+    source = broker.source()
+    assert isinstance(source, Nats)
+    reader = Reader(source)
+    reader.read_all()
+    loop = source._client._loop
+    assert loop is not None
+    loop.call_soon_threadsafe(loop.stop)
+    reader.read_all()
+    assert reader.losses == 1
+    broker.publish(numbered(range(10, 20)))
+    reader.read_all()
+    reader.close()
+    assert reader.kept == list(range(20))
+    gc.collect()  # what the dead loop left open
 
 
 def test_a_consumer_of_another_kind_is_refused_and_left_alone(broker: Bench) -> None:

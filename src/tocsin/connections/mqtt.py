@@ -11,11 +11,10 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf
-from typing import Annotated, Any
-from urllib.parse import urlsplit
+from typing import Any
 
 from paho.mqtt.client import Client, ConnectFlags, MQTTMessage, MQTTv5
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
@@ -23,10 +22,10 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
-from pydantic import AfterValidator, Field
 
 from tocsin.connections import Unreachable
 from tocsin.connections.credentials import Credentials
+from tocsin.connections.mqtt_address import Address
 from tocsin.observe import live
 
 KEEPALIVE_S = 8
@@ -44,7 +43,6 @@ EXAMPLE_SERVER = "TOCSIN_EXAMPLE_MQTT"
 _FAREWELL_S = 1.0
 _LAST_ANSWER_S = 1.0
 """For a broker to do what it was told last, before the connection ends: a service stops within 2 s."""
-_PORTS = {"mqtt": 1883, "mqtts": 8883}
 _QUESTION = "unsubscribe"
 _NOWHERE = "tocsin/nowhere"
 """A subscription that is never made; to end it is a question that a broker has to answer."""
@@ -60,59 +58,9 @@ def _unreachable(got: str) -> Unreachable:
     return Unreachable(got, next((hint for word, hint in _HINTS.items() if word in got), usual))
 
 
-def _filter(topic: str) -> str:
-    """`+` stands for one level and `#` for all that follow; each fills a level, and `#` is the last."""
-    *before, last = topic.split("/")
-    if any("#" in level or ("+" in level and level != "+") for level in before) or (
-        len(last) > 1 and ("#" in last or "+" in last)
-    ):
-        raise ValueError("wanted + for a whole level and # for the last one")
-    return topic
-
-
-Filter = Annotated[str, Field(min_length=1, max_length=1_000, pattern=r"^[^\x00]+$"), AfterValidator(_filter)]
-"""Topics that are subscribed to."""
-Topic = Annotated[str, Field(min_length=1, max_length=1_000, pattern=r"^[^\x00+#]+$")]
-"""One to publish to."""
-ClientId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
-
-
 def example_url() -> str:
     """Where the broker is on which examples may publish and subscribe."""
     return os.environ.get(EXAMPLE_SERVER, "mqtt://127.0.0.1:1883")
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """Where a broker listens."""
-
-    host: str
-    port: int
-    encrypted: bool
-
-    @classmethod
-    def of(cls, url: str) -> Address:
-        """`mqtt://host:1883`, or `mqtts://host:8883` for TLS; without a port the usual one.
-
-        Raises
-        ------
-        ValueError
-            If it has another form. The message does not show it: what is wrong with it may be its password.
-
-        >>> Address.of("mqtts://broker.example")
-        Address(host='broker.example', port=8883, encrypted=True)
-        """
-        wanted = "wanted mqtt://host:port or mqtts://host:port"
-        try:
-            parts = urlsplit(url)
-            port = parts.port
-        except ValueError:
-            raise ValueError(f"a url that cannot be read, {wanted}") from None
-        if parts.username is not None or parts.password is not None:
-            raise ValueError("a url with a password, wanted it in a `password_file`")
-        if parts.scheme not in _PORTS or not parts.hostname or parts.path.strip("/") or parts.query or parts.fragment:
-            raise ValueError(f"a url of another form, {wanted}")
-        return cls(parts.hostname, port or _PORTS[parts.scheme], parts.scheme == "mqtts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +73,19 @@ class Delivered:
     payload: bytes
     repeated: bool
     """Whether the broker says that it gives it once more; if not, it may do so all the same."""
+
+
+class _Client(Client):
+    """Of paho; it is told if an error ends the thread that reads, in which nobody else would notice it."""
+
+    died: Callable[[BaseException], None]
+
+    def loop_forever(self, *how: Any, **more: Any) -> MQTTErrorCode:
+        try:
+            return super().loop_forever(*how, **more)
+        except BaseException as error:
+            self.died(error)
+            raise
 
 
 class MqttClient:
@@ -305,9 +266,8 @@ class MqttClient:
             self._changed.wait_for(lambda: self._lost or not self._asked, _LAST_ANSWER_S)
         client.disconnect()
         with self._changed:
-            heard = self._changed.wait_for(lambda: self._lost, _FAREWELL_S)
-        socket = client.socket()
-        if not heard and socket is not None:  # it takes nothing any more
+            self._changed.wait_for(lambda: self._lost, _FAREWELL_S)
+        if (socket := client.socket()) is not None:  # the broker takes nothing any more, or the thread that reads died
             socket.close()
         self._lose("a closed connection")
         client.loop_stop()
@@ -320,7 +280,8 @@ class MqttClient:
 
     def _made(self) -> Client:
         version = CallbackAPIVersion.VERSION2
-        client = Client(version, self._id, protocol=MQTTv5, reconnect_on_failure=False, manual_ack=True)
+        client = _Client(version, self._id, protocol=MQTTv5, reconnect_on_failure=False, manual_ack=True)
+        client.died = lambda error: self._lose(f"{type(error).__name__} in the thread that reads")
         client.on_connect, client.on_message = self._connected, self._received
         client.on_disconnect = lambda _client, _data, _flags, code, _: self._lose(
             f"{code} as the end of the connection"

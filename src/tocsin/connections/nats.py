@@ -293,7 +293,7 @@ class NatsClient:
         serving = self._serve(ready)
         try:
             asyncio.run(serving)
-        except OSError as error:  # no descriptor is left for a loop
+        except Exception as error:  # noqa: BLE001  # no descriptor is left for a loop, or whatever else ends one
             self._lose(_said(error))
         finally:
             serving.close()

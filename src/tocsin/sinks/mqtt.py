@@ -15,7 +15,8 @@ import orjson
 from tocsin.component import Risk
 from tocsin.connections import Unreachable
 from tocsin.connections.credentials import Credentials
-from tocsin.connections.mqtt import EXAMPLE_SERVER, Address, ClientId, MqttClient, Topic, example_url
+from tocsin.connections.mqtt import EXAMPLE_SERVER, MqttClient, example_url
+from tocsin.connections.mqtt_address import Address, ClientId, Topic
 from tocsin.connections.mqtt_risks import risks
 from tocsin.errors import DeliveryError
 from tocsin.records import Alert

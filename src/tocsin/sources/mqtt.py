@@ -18,16 +18,8 @@ from pydantic import Field
 from tocsin.component import Duration, Risk
 from tocsin.connections import Unreachable
 from tocsin.connections.credentials import Credentials
-from tocsin.connections.mqtt import (
-    EXAMPLE_SERVER,
-    MAX_IN_FLIGHT,
-    Address,
-    ClientId,
-    Delivered,
-    Filter,
-    MqttClient,
-    example_url,
-)
+from tocsin.connections.mqtt import EXAMPLE_SERVER, MAX_IN_FLIGHT, Delivered, MqttClient, example_url
+from tocsin.connections.mqtt_address import Address, ClientId, Filter
 from tocsin.connections.mqtt_risks import risks
 from tocsin.errors import SourceLost
 from tocsin.observe import live
