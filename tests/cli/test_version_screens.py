@@ -53,6 +53,22 @@ def show(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
     return call
 
 
+LOTS = (
+    ("what", "how many", "size", "oldest", "why"),
+    ("unfinished runs", "0", "", "", "written before 2026-11-28 17:07 UTC, and never finished"),
+    ("**features**", "1,203", "3.4 MB", "2026-10-28 17:07", "not used since then, computed again when needed"),
+)
+
+
+@pytest.mark.parametrize("characters", [40, 60, 80, 200])
+def test_no_word_of_a_table_is_broken_at_any_width(characters: int, show: Callable[..., str]) -> None:
+    text = show(characters, screens.grid, LOTS)
+    assert {word for row in LOTS[1:] for cell in row for word in cell.strip("*").split()} <= set(text.split())
+    assert ("size" in text.splitlines()[0]) == (characters >= 60), "a table where there is room for one"
+    if characters == 40:
+        assert text.splitlines()[:2] == ["unfinished runs", "  how many: 0"]
+
+
 @pytest.mark.parametrize("characters", [40, 80, 110, 200])
 def test_versions_are_whole_at_any_width(characters: int, show: Callable[..., str]) -> None:
     text = show(characters, version_screens.versions, listed(standings=[]), NOW)

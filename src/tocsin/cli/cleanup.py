@@ -38,12 +38,16 @@ def cleanup(
         screens.document({"removed": yes, "lots": [_document(lot) for lot in lots]})
         return
     rows = [("what", "how many", "size", "oldest", "why")]
-    rows += [(lot.what, f"{len(lot.pieces):,}", screens.size(_bytes(lot)), _oldest(lot)[:16], lot.why) for lot in lots]
-    screens.grid(rows)
+    screens.grid([*rows, *map(_row, lots)])
     if not any(lot.pieces for lot in lots):
         screens.say("Nothing is to go.")
     else:
         screens.say("All of it is gone." if yes else "Nothing has gone yet: add --yes.")
+
+
+def _row(lot: Lot) -> tuple[str, ...]:
+    size = screens.size(_bytes(lot)) if lot.pieces else ""
+    return lot.what, f"{len(lot.pieces):,}", size, _oldest(lot)[:16], lot.why
 
 
 def _document(lot: Lot) -> dict[str, object]:

@@ -56,6 +56,8 @@ BUDGET_STATES = {
     "provisional": "so few alerts fit into the calibration span that their true rate may be some way off",
     "extrapolated": "the level lies beyond what the calibration span has shown, on a tail fitted to it",
 }
+WIDEST = 1_000
+"""Characters of a line, for a table that has not been fitted to one."""
 MORE_THAN_ASKED = 1.001
 """Served / asked beyond which the difference is worth a line."""
 
@@ -89,7 +91,7 @@ def error(problem: TocsinError, *, as_json: bool) -> None:
 
 def usage(wrong: Any, *, as_json: bool) -> None:
     """A word on the line that is not understood; nothing where the help was shown in its place."""
-    message = wrong.format_message()
+    message = " ".join(wrong.format_message().split())
     if message:
         command = wrong.ctx.command_path if wrong.ctx else "tocsin"
         got = message[0].lower() + message[1:].rstrip(".")
@@ -145,13 +147,24 @@ def counted_progress(total: int) -> Iterator[Callable[..., None]]:
 
 
 def grid(rows: Sequence[Sequence[str]]) -> None:
-    """A table of texts, its heads first; what stands between pairs of stars is bold."""
+    """A table of texts, its heads first; what stands between pairs of stars is bold.
+
+    Where no table fits without breaking words, rows stand one below the other, without their empty cells.
+    """
     heads, *body = rows
     table = Table(*(escape(head) for head in heads), box=None, pad_edge=False)
     for row in body:
         cells = (escape(visible(cell)) for cell in row)
-        table.add_row(*(f"[bold]{cell[2:-2]}[/]" if cell.startswith("**") else cell for cell in cells))
-    out.print(table, soft_wrap=False)
+        table.add_row(*(f"[bold]{_bare(cell)}[/]" if cell.startswith("**") else cell for cell in cells))
+    if out.measure(table, options=out.options.update(max_width=WIDEST)).minimum <= out.width:
+        out.print(table, soft_wrap=False)
+        return
+    for first, *others in body:
+        listing(_bare(first), {head: _bare(cell) for head, cell in zip(heads[1:], others, strict=True) if cell})
+
+
+def _bare(cell: str) -> str:
+    return cell[2:-2] if cell.startswith("**") else cell
 
 
 def verdict(judged: Verdict) -> None:

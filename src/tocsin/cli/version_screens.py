@@ -27,8 +27,6 @@ MOST_FIGURES = 3
 """In a list: the first ones of those that any version has."""
 UNITS = ((172_800, 86_400, "d"), (7_200, 3_600, "h"), (120, 60, "min"), (0, 1, "s"))
 """From how many seconds on, how many of them one unit has, its name."""
-WIDEST = 1_000
-"""Characters of a line, for a table that has not been fitted to one."""
 KEY = 8
 """Hex digits of a key in a list."""
 
@@ -40,7 +38,7 @@ def versions(found: Mapping[str, Any], now: datetime) -> None:
     for figures in range(MOST_FIGURES, -1, -1):
         rows = [_row(found, entry, there[:figures]) for entry in newest_first]
         table = _table(list(rows[0]) if rows else [], [list(row.values()) for row in rows])
-        if out.measure(table, options=out.options.update(max_width=WIDEST)).maximum <= out.width:
+        if out.measure(table, options=out.options.update(max_width=screens.WIDEST)).maximum <= out.width:
             if rows:
                 out.print(table, soft_wrap=False)
             break
