@@ -7,6 +7,7 @@ TocsinError
 ├── DataError              the telemetry cannot be used as it is
 │   └── SchemaError        columns or types do not fit the declared schema
 ├── NotFittedError         a part was used before fit or restore
+├── ModelBroken            a model can say nothing of any row
 ├── IntegrityError         stored bytes are not what the manifest says
 ├── RegistryError          the registry cannot do what was asked
 │   ├── NotStored          nothing is stored under that name
@@ -83,6 +84,10 @@ class SchemaError(DataError):
 
 class NotFittedError(TocsinError):
     """A part was used before fit or restore."""
+
+
+class ModelBroken(TocsinError):
+    """A model that serves can say nothing of any row."""
 
 
 class IntegrityError(TocsinError):

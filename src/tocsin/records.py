@@ -52,6 +52,10 @@ class Rejected:
     raw: str = ""
 
 
+NOT_SCORED = "not_scored"
+"""The reason of a row that fitted the schema, and that a part could not score."""
+
+
 class Batch(Mapping[str, Column]):
     """Named numpy columns of one length, and the rows that the source could not read.
 

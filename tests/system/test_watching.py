@@ -6,12 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.system.live import BEGIN, OTHER_FEATURES, Live, Site, rows
+from tests.system.live import BEGIN, OTHER_FEATURES, Live, Site, raw, rows
 
 from tocsin import log
 from tocsin.kernel.checkpoint import dump
-from tocsin.records import Matrix, Vector
-from tocsin.scoring.probation import MOST_STARTS, Probation, version_to_begin_with
+from tocsin.kernel.run import FeatureMatrix
+from tocsin.records import Column, Matrix, Scores, Vector
+from tocsin.scoring.probation import MOST_STARTS, Probation, blame, version_to_begin_with
 
 MINUTE = 60
 
@@ -177,6 +178,41 @@ def test_a_service_that_ends_time_and_again_begins_with_the_version_before(tmp_p
     assert begun == [5] * (MOST_STARTS - 1) + [3] * 3
     assert version_to_begin_with(tmp_path, 3, 2_000_000, 600.0) == 3
     assert Probation.read(tmp_path).failed == 7
+
+
+@pytest.mark.parametrize(("now", "begins"), [(2_000_000, 3), (700_000_000, 5)])
+def test_a_version_that_can_score_no_row_goes_at_once_while_it_is_watched(
+    tmp_path: Path, now: int, begins: int
+) -> None:
+    Probation(version=5, before=3, step=7, since=1_000_000).write(tmp_path)
+    blame(tmp_path, 5, now, 600.0)
+    assert version_to_begin_with(tmp_path, 5, now, 600.0) == begins
+
+
+def test_rows_that_can_not_be_scored_count_against_a_version_with_features_of_its_own(
+    site: Site, rng: np.random.Generator
+) -> None:
+    with Live(site) as live:
+        feed(live, rng, 4, 0)
+        site.publish(site.fit(2, config=OTHER_FEATURES))
+        live.follower.tick()
+        feed(live, rng, 4, 4)
+        live.follower.tick()
+        second = live.stream.serving.scorer
+        assert (live.version, second.spare) == (2, None)
+        judge = second.model.judge
+
+        def fails_on_some(matrix: FeatureMatrix, entities: Column | None = None) -> Scores:
+            if (matrix.values[:, 0] == 9.0).any():
+                raise FloatingPointError
+            return judge(matrix, entities)
+
+        second.model.judge = fails_on_some  # type: ignore[method-assign]  # no model of ours fails by itself
+        live.source.feed(raw(rows(rng, 50, BEGIN + 8 * 50 * MINUTE, high=5)))
+        live.wait(lambda: _swapped_back(live))
+        assert live.version == 1
+        letters = live.stream.requests.ask(live.stream.journal.stored.letters_by_reason)
+        assert letters == {"not_scored": 10}
 
 
 @pytest.mark.parametrize(("version", "now"), [(4, 2_000_000), (5, 700_000_000), (5, -700_000_000)])

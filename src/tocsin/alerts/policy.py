@@ -98,7 +98,7 @@ class AlertPolicy:
         self._rung = {int(day): int(rung) for day, rung in state.get("rung", ())}
         if self.controller and state.get("controller"):
             self.controller = BudgetController(self.controller.per_day, self.controller.together, state["controller"])
-        if self.restraint.incidents and state.get("incidents"):
+        if self.restraint.incidents and state.get("incidents") is not None:
             self.restraint.incidents.restore(state["incidents"])
 
     def decide(self, rows: FlaggedRows) -> tuple[Alert, ...]:

@@ -185,3 +185,16 @@ def letters_replayed(rows: int, passed_on: int) -> None:
     """Refused rows were given to the stream once more, since somebody asked for it."""
     _log.info("Dead letters replayed.", rows=rows, passed_on=passed_on)
     count("tocsin_letters_replayed_total", rows)
+
+
+def scoring_failed(what: str) -> None:
+    """A part raised while rows were scored: the stream goes back to its checkpoint, to find the row at fault."""
+    _log.warning("Scoring failed, going back to find the row at fault.", what=what)
+    count("tocsin_scoring_failed_total")
+
+
+def row_not_scored(what: str, error: BaseException, *, again: bool) -> None:
+    """A part raised on a row, which is a dead letter now; the rows beside it are scored. It is told once."""
+    if not again:
+        _log.error("Row not scored, it is among the dead letters.", what=what, exc_info=error)
+    count("tocsin_rows_not_scored_total")

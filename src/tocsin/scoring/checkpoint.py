@@ -34,6 +34,7 @@ from tocsin.kernel.checkpoint import replacing
 from tocsin.kernel.checkpoint import write as write_state
 from tocsin.observe import live
 from tocsin.records import Batch, Position
+from tocsin.scoring.isolation import Isolation
 from tocsin.scoring.scorer import Scorer
 from tocsin.storage.local import flush_folder
 
@@ -63,6 +64,8 @@ class Checkpoint:
     keys: bytes
     state_at: int
     """Where in the file the state of the features begins."""
+    failing: int = 0
+    """How many of the last rows could not be scored, one after the other."""
 
 
 def write(path: Path, scorer: Scorer, about: Mapping[str, Any], position: Position | None, keys: bytes) -> int:
@@ -75,7 +78,7 @@ def write(path: Path, scorer: Scorer, about: Mapping[str, Any], position: Positi
     scorer
         At rest.
     about
-        `sequence`, `tally`, `model` and `version` of a `Checkpoint`.
+        `sequence`, `tally`, `model`, `version` and `failing` of a `Checkpoint`.
     position, keys
         Where the source goes on, and what its rows were known by.
 
@@ -162,6 +165,8 @@ def recover(path: Path, scorer: Scorer, digest: str) -> Checkpoint | None:
 def _restore(checkpoint: Checkpoint, scorer: Scorer, *, same: bool) -> None:
     """A budget controller is of its model."""
     scorer.policy.restore(checkpoint.policy if same else {**checkpoint.policy, "controller": None})
+    if checkpoint.failing and same:
+        scorer.isolation = Isolation(scorer.model.design.schema.time, checkpoint.failing)
     if scorer.order is not None and checkpoint.order is not None:
         scorer.order.restore(checkpoint.order, checkpoint.held)
 

@@ -106,3 +106,18 @@ def version_to_begin_with(folder: Path, version: int, now: int, watch_s: float) 
         return version
     swapping.model_swapped_back(version, begun.before, f"the service began {begun.starts} times since it serves")
     return begun.before
+
+
+def blame(folder: Path, version: int, now: int, watch_s: float) -> None:
+    """The version can score no row: if it is watched, the service begins with the one before it next time.
+
+    Parameters
+    ----------
+    folder, version, now, watch_s
+        As of `version_to_begin_with`.
+    """
+    probation = Probation.read(folder)
+    if probation.lasts(version, now, watch_s):
+        with suppress(RegistryError):
+            replace(probation, failed=probation.step).write(folder)
+        swapping.model_swapped_back(version, probation.before, "it can score no row")

@@ -12,7 +12,8 @@ from tocsin.kernel.run import FeatureMatrix
 from tocsin.kernel.state import KernelState
 from tocsin.model.anomaly_model import AnomalyModel
 from tocsin.observe import swapping
-from tocsin.records import SECOND, Alert, Batch, Scores
+from tocsin.records import SECOND, Alert, Batch, Mask, Scores
+from tocsin.scoring.isolation import Isolation
 from tocsin.scoring.ordering import EventTime, Released
 
 
@@ -28,6 +29,8 @@ class Scored:
     """The rows, or those that the model learnt from, come from a generator."""
     spared: bool = False
     """The model failed on them, and the one before it judged them."""
+    failed: int = 0
+    """Rows that came with these and that nothing could be said of."""
 
 
 class Scorer:
@@ -49,6 +52,8 @@ class Scorer:
         """Holds rows back where the features wait for late ones; None where they do not."""
         self.spare: Scorer | None = None
         """Judges rows that the model fails on, by the same features; without one, such a failure is raised."""
+        self.isolation: Isolation | None = None
+        """Sets rows apart on which a part raises. It costs a copy of all that rows move, so there is one only then."""
 
     @property
     def state(self) -> KernelState:
@@ -77,39 +82,53 @@ class Scorer:
         yield from self.flush()
 
     def take(self, batch: Batch) -> Iterator[Scored]:
-        """What becomes of the next rows, or, if the features wait for late rows, of those that waited for them."""
-        if self.order is None:
-            yield self.score(batch)
-            return
-        released = self.order.push(batch)
-        if released.too_late.rows:
-            yield self._merged(released)
-        elif released.in_order.rows:
-            yield self.score(released.in_order)
+        """What becomes of the next rows, or, if the features wait for late rows, of those that waited for them.
 
-    def _merged(self, released: Released) -> Scored:
-        """Rows that are too late are decided on where they came, so that no cut of a stream rings otherwise."""
-        matrix = self.model.features(released.in_order, self.state) if released.in_order.rows else None
-        alone = self.model.kernel.alone(released.too_late)
-        if matrix is None:
-            return self._decided(released.too_late, alone)
-        places = np.concatenate([np.arange(released.in_order.rows), released.before - 0.5])
-        order = np.argsort(places, kind="stable")
-        values = np.concatenate([matrix.values, alone.values])[order]
-        marks = np.concatenate([matrix.marks, alone.marks])[order]
-        rows = Batch.concatenate([released.in_order, released.too_late]).take(order)
-        return self._decided(rows, FeatureMatrix(values, marks))
+        Raises
+        ------
+        Exception
+            Whatever a part raises without an `isolation`: the state is then of no use.
+        ModelBroken
+            If no row can be scored.
+        """
+        if self.order is None:
+            yield from self._each(batch, np.zeros(batch.rows, dtype=bool))
+        else:
+            yield from self._each(*_in_turn(self.order.push(batch)))
+
+    def _each(self, rows: Batch, late: Mask) -> Iterator[Scored]:
+        if not rows.rows:
+            return
+        if self.isolation is None:
+            yield self.judged(rows, late)
+            return
+        scored, failed = self.isolation.scored(self.judged, self._set_aside, rows, late)
+        if scored is not None:
+            yield replace(scored, failed=failed)
+
+    def _set_aside(self, rows: Batch) -> Callable[[], None]:
+        """Keep what these rows may move; what is answered gives it back."""
+        kernel, kept, policy = self.model.kernel, self.model.kernel.keep(rows, self.state), self.policy.state()
+
+        def give_back() -> None:
+            kernel.give_back(kept, self.state)
+            self.policy.restore(policy)
+
+        return give_back
 
     def flush(self) -> Iterator[Scored]:
         """What becomes of rows that are held back: nothing older will come."""
-        if self.order is not None and (rest := self.order.flush()).rows:
-            yield self.score(rest)
+        if self.order is not None:
+            rest = self.order.flush()
+            yield from self._each(rest, np.zeros(rest.rows, dtype=bool))
 
     def score(self, batch: Batch) -> Scored:
         """Score typed rows in arrival order; alerts are those that ring because of them."""
-        return self._decided(batch, self.model.features(batch, self.state))
+        return self.judged(batch, np.zeros(batch.rows, dtype=bool))
 
-    def _decided(self, batch: Batch, matrix: FeatureMatrix) -> Scored:
+    def judged(self, batch: Batch, late: Mask) -> Scored:
+        """Score rows in their order; those that are too late are decided on where they came, and move nothing."""
+        matrix = features_of(self.model, self.state, batch, late)
         try:
             scores = self.model.judge(matrix, self.model.entities(batch))
         except Exception as error:  # whatever a model raises: rows are not lost to it while another can judge them
@@ -120,6 +139,31 @@ class Scorer:
             shown = self.spare.policy.model
             return replace(scored, alerts=tuple(replace(alert, model=shown) for alert in scored.alerts), spared=True)
         return _rung(self.model, self.policy, batch, matrix, scores)
+
+
+def features_of(model: AnomalyModel, state: KernelState, rows: Batch, late: Mask) -> FeatureMatrix:
+    """The features of rows in their order, of those that are too late each as if it were its entity's only one."""
+    if not late.any():
+        return model.features(rows, state)
+    alone = model.kernel.alone(rows.take(late))
+    if late.all():
+        return alone
+    in_order = model.features(rows.take(~late), state)
+    values = np.empty((rows.rows, in_order.values.shape[1]))
+    marks = np.empty(rows.rows, dtype=np.uint8)
+    values[late], values[~late] = alone.values, in_order.values
+    marks[late], marks[~late] = alone.marks, in_order.marks
+    return FeatureMatrix(values, marks)
+
+
+def _in_turn(released: Released) -> tuple[Batch, Mask]:
+    """All rows that were released where they came, so that no cut of a stream rings otherwise, and which are late."""
+    in_order = released.in_order.rows
+    if not released.too_late.rows:
+        return released.in_order, np.zeros(in_order, dtype=bool)
+    places = np.concatenate([np.arange(in_order), released.before - 0.5])
+    order = np.argsort(places, kind="stable")
+    return Batch.concatenate([released.in_order, released.too_late]).take(order), order >= in_order
 
 
 def _order(model: AnomalyModel) -> EventTime | None:

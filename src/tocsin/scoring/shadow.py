@@ -21,7 +21,7 @@ from tocsin.kernel.run import FeatureMatrix
 from tocsin.model.anomaly_model import AnomalyModel
 from tocsin.observe import swapping
 from tocsin.records import SECOND, Batch, Scores, Vector
-from tocsin.scoring.scorer import Scored, Scorer
+from tocsin.scoring.scorer import Scored, Scorer, features_of
 from tocsin.scoring.swap import same_features
 
 MOST_WAITING = 200_000
@@ -149,25 +149,16 @@ class Shadow:
         return model.judge(item.matrix if self._shares else self._features(item), model.entities(batch))
 
     def _features(self, item: Scored) -> FeatureMatrix:
-        model, state = self.scorer.model, self.scorer.state
         late = (item.matrix.marks & TOO_LATE) != 0
-        if self._serving.order is None or not late.any():
-            return model.features(item.batch, state)
-        alone = model.kernel.alone(item.batch.take(late))
-        if late.all():
-            return alone
-        in_order = model.features(item.batch.take(~late), state)
-        values = np.empty((item.batch.rows, in_order.values.shape[1]))
-        marks = np.empty(item.batch.rows, dtype=np.uint8)
-        values[late], values[~late] = alone.values, in_order.values
-        marks[late], marks[~late] = alone.marks, in_order.marks
-        return FeatureMatrix(values, marks)
+        if self._serving.order is None:
+            late[:] = False
+        return features_of(self.scorer.model, self.scorer.state, item.batch, late)
 
     def _count(self, item: Scored, scores: Scores | None) -> None:
         self._rows += item.batch.rows
         serving, beside = self._tallies
         serving.take(item.batch, item.scores)
-        serving.errors += item.batch.rows if item.spared else 0
+        serving.errors += item.failed + (item.batch.rows if item.spared else 0)
         beside.take(item.batch, scores)
         if scores is not None:
             columns = (item.scores.score, scores.score, item.scores.p_value, scores.p_value)

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from tocsin.component import snake_case
 from tocsin.config import StreamConfig
-from tocsin.errors import NoRoom, SourceLost
+from tocsin.errors import NoRoom, TocsinError
 from tocsin.journal import Journal, Step
 from tocsin.observe import live, metrics, systemd
 from tocsin.records import Alert, Batch, Position
 from tocsin.scoring import checkpoint as checkpoints
+from tocsin.scoring.isolation import Isolation, fault
 from tocsin.scoring.outbox import Outbox
+from tocsin.scoring.reading import Reading
 from tocsin.scoring.requests import MOST_WAITING, Requests
 from tocsin.scoring.scorer import Scored
 from tocsin.scoring.swap import hand_over, waits_no_more
@@ -29,8 +31,12 @@ POLL_S = 0.1
 MOST_ROWS = 100_000
 """Rows of one commit."""
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 15.0
-"""Before a lost source is opened again."""
+"""Between two tries to write the journal while there is no room."""
 CHECKPOINT = "stream.checkpoint"
+
+
+class WentBack(TocsinError):
+    """A row could not be scored: the stream stands at its last checkpoint, and nothing since then has happened yet."""
 
 
 class Stream:
@@ -86,13 +92,10 @@ class Stream:
         self._settings = settings
         self._checkpoint = folder / CHECKPOINT
         self._clocks = clocks or Clocks()
-        self._name = snake_case(type(source).__name__)
         self._stopping = threading.Event()
         self._position: Position | None = None
-        self._opened = False
+        self._reading = Reading(source, self._stopping, self._clocks.elapsed)
         self._announced = False
-        self._wait_s = FIRST_WAIT_S
-        self._again_at = 0.0
         self._written_at = self._clocks.elapsed()
         self._heard_at = self._clocks.elapsed()
         self._unwritten = 0
@@ -110,23 +113,25 @@ class Stream:
         TocsinError
             If the source cannot be read at all, or the journal not be written: what was committed still holds.
         """
-        replayed = self._recover()
-        self.outbox.start()
-        metrics.began(self._name, tuple(self.outbox.waiting))
-        live.stream_began(self._name, replayed)
         try:
-            while not self._stopping.is_set() and not (self._opened and self.source.ended):
-                self._turn()
-            if not self._stopping.is_set():
-                self._finish(self.serving.scorer.flush())
+            replayed = self._recover()
+        except WentBack:  # a row at fault is among those that are replayed, and is set apart now
+            replayed = self._recover()
+        self.outbox.start()
+        metrics.began(self._reading.name, tuple(self.outbox.waiting))
+        live.stream_began(self._reading.name, replayed)
+        try:
+            while not self._stopping.is_set() and not self._at_the_end():
+                with suppress(WentBack):
+                    self._turn()
             self._put_down()
         finally:
             systemd.stopping()
-            self.source.close()
+            self._reading.close()
             self.requests.close()
             self.outbox.stop(1.0)
         self._commit(Work())
-        live.stream_ended(self._name, self.rows)
+        live.stream_ended(self._reading.name, self.rows)
 
     @property
     def replaying(self) -> bool:
@@ -162,21 +167,32 @@ class Stream:
             "tally": self.intake.tally.to_json(),
             "model": serving.digest,
             "version": serving.version,
+            "failing": isolation.failing if (isolation := serving.scorer.isolation) else 0,
         }
         size = checkpoints.write(self._checkpoint, serving.scorer, about, self._position, self.intake.keys)
         if self.source.replayable:
-            self._confirm()  # only now: a killed service reads again from its last checkpoint
+            self._reading.confirm()  # only now: a killed service reads again from its last checkpoint
         else:
             self.journal.forget_accepted(self.journal.sequence)
         live.checkpoint_written(len(serving.scorer.state), size)
         metrics.checkpoint_kept(self._clocks.now(), size)
         self._written_at, self._unwritten = self._clocks.elapsed(), 0
 
+    def _at_the_end(self) -> bool:
+        """Whether the source has ended and what was held back is scored."""
+        if not self._reading.ended:
+            return False
+        try:
+            self._finish(self.serving.scorer.flush())
+        except WentBack:
+            return False
+        return True
+
     def _turn(self) -> None:
         """One round: what others ask, rows if there are any, and whatever is due."""
         self.requests.serve()
-        raw = self._read(POLL_S)
-        if raw is None and self._opened:
+        raw = self._reading.read(POLL_S, self._position)
+        if raw is None and self._reading.opened:
             self._known = 0
         if raw is not None:
             self._commit(self._gathered(raw))
@@ -189,7 +205,7 @@ class Stream:
     def _tell(self) -> None:
         """How everything stands, for whoever watches."""
         scorer = self.serving.scorer
-        if not self._announced and not (self._opened and self.replaying):
+        if not self._announced and not (self._reading.opened and self.replaying):
             self._announced = True
             systemd.ready()
         systemd.alive()
@@ -219,44 +235,16 @@ class Stream:
             live.checkpoint_put_off(error.problem.got)
             self._written_at = self._clocks.elapsed()
 
-    def _read(self, timeout_s: float) -> Batch | None:
-        """The next rows; a lost source is opened again, later each time."""
-        if not self._opened:
-            if self._clocks.elapsed() < self._again_at:
-                self._stopping.wait(min(timeout_s, self._again_at - self._clocks.elapsed()))
-                return None
-            self._open()
-        try:
-            return self.source.read(timeout_s) if self._opened else None
-        except SourceLost as error:
-            self._lose(error)
-            return None
-
-    def _open(self) -> None:
-        try:
-            self.source.open(self._position)
-        except SourceLost as error:
-            self._lose(error)
-        else:
-            self._opened = True
-
-    def _lose(self, error: SourceLost) -> None:
-        live.source_lost(self._name, error.problem.got)
-        self.source.close()
-        self._opened = False
-        self._again_at = self._clocks.elapsed() + self._wait_s
-        self._wait_s = min(2 * self._wait_s, LONGEST_WAIT_S)
-
     def _gathered(self, raw: Batch | None) -> Work:
         """What follows from these rows, and from those that come within the latency that the config allows."""
         work = Work(began=self._clocks.elapsed())
         until = work.began + self._settings.latency
         while raw is not None:
             self._take(raw, work)
-            if work.received >= MOST_ROWS or self._clocks.elapsed() >= until or not self._opened:
+            if work.received >= MOST_ROWS or self._clocks.elapsed() >= until or not self._reading.opened:
                 break
-            raw = None if self.source.ended else self._read(0.0)
-        self._wait_s = FIRST_WAIT_S
+            raw = None if self.source.ended else self._reading.read(0.0, work.position or self._position)
+        self._reading.answered()
         self._heard_at = self._clocks.elapsed()
         return work
 
@@ -298,10 +286,29 @@ class Stream:
         self._note(scorer.take(valid), work)
 
     def _note(self, scored: Iterable[Scored], work: Work) -> None:
-        for item in scored:
-            work.alerts += item.alerts
-            work.verdicts += verdicts(item, self._settings.record, self.serving)
-            self.tap(item)
+        scorer = self.serving.scorer
+        try:
+            for item in scored:
+                work.alerts += item.alerts
+                work.verdicts += verdicts(item, self._settings.record, self.serving)
+                self.tap(item)
+        except Exception as error:  # whatever a part raises
+            if scorer.isolation is not None:
+                raise
+            self._go_back(error)
+            raise WentBack("service", fault(error), "rows that can be scored", "ask again in a moment") from error
+        if scorer.isolation is not None:
+            work.refused += scorer.isolation.refused()
+
+    def _go_back(self, error: Exception) -> None:
+        """Do as after a kill, since rows have moved what they may not; from here on those at fault are set apart."""
+        live.scoring_failed(fault(error))
+        scorer = self.serving.scorer
+        scorer.isolation = Isolation(scorer.model.design.schema.time)
+        scorer.state = scorer.model.start()
+        self._letters.take()  # refused again when they are read again
+        self._reading.close()
+        self._recover()
 
     def _finish(self, scored: Iterable[Scored]) -> None:
         work = Work()
@@ -311,6 +318,7 @@ class Stream:
     def _commit(self, work: Work) -> None:
         """Keep all of it or, while there is no room, none of it: nothing more is read meanwhile."""
         self._position = work.position or self._position
+        self.intake.take_back(work.refused)
         again = self.replaying  # the journal is farther already
         step = Step(
             position=None if again else self._position,
@@ -333,16 +341,7 @@ class Stream:
         live.committed(work.received)
         self.outbox.offer(fresh, now)
         if work.received and not self.source.replayable:
-            self._confirm()
-
-    def _confirm(self) -> None:
-        """Tell the source that what it was told is done with will not be asked for again."""
-        if not self._opened:
-            return
-        try:
-            self.source.confirm()
-        except SourceLost as error:
-            self._lose(error)
+            self._reading.confirm()
 
     def _kept(self, step: Step) -> tuple[Alert, ...]:
         wait_s = FIRST_WAIT_S
@@ -368,14 +367,16 @@ class Stream:
                 self.journal.go_on_from(known.sequence)
         elif progress.sequence and not self._checkpoint.exists():
             live.checkpoint_refused("no file beside a journal that goes on")
-        if progress.position is not None and progress.position.source != self._name:
-            live.source_changed(progress.position.source, self._name)
+        if progress.position is not None and progress.position.source != self._reading.name:
+            live.source_changed(progress.position.source, self._reading.name)
         begun = known if known is not None and self.source.replayable else progress
         self._position, self._known = begun.position, progress.tally.get("received", 0)
         self.intake.tally.update(begun.tally)
         rows = 0 if self.source.replayable else self._replay(known.sequence if known is not None else 0)
-        if known is None or rows:  # whoever is killed before the first one is due goes back to where it began
+        if known is None:  # whoever is killed before the first one is due goes back to where it began
             self.write_checkpoint()
+        elif rows or known.model != serving.digest:
+            self._put_down()
         return rows
 
     def _replay(self, behind: int) -> int:
@@ -383,7 +384,7 @@ class Stream:
         for batch in self.journal.accepted(behind):
             work = Work()
             self.intake.recall(batch)
-            self._score(batch, work)
+            self._score(batch, work)  # rows that are set apart now were when they came, and are letters
             self.journal.commit(Step(alerts=work.alerts))
             rows += batch.rows
         return rows

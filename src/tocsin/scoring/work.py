@@ -67,6 +67,8 @@ class Work:
     accepted: list[Batch] = field(default_factory=list)
     alerts: list[Alert] = field(default_factory=list)
     verdicts: list[RowVerdict] = field(default_factory=list)
+    refused: list[Rejected] = field(default_factory=list)
+    """Rows that fitted the schema and could not be scored."""
     withdrawn: list[bytes] = field(default_factory=list)
     """Ids of letters whose rows were given once more."""
 

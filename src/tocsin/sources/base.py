@@ -285,6 +285,11 @@ class Intake:
         self.tally.generated = self.tally.generated or _is_generated(raw)
         return fresh
 
+    def take_back(self, refused: Sequence[Rejected]) -> None:
+        """Rows that were passed on and could not be scored are refused after all."""
+        self.tally.passed_on -= len(refused)
+        self._refuse(refused)
+
     @property
     def keys(self) -> bytes:
         """The keys remembered, oldest first, 16 bytes each."""

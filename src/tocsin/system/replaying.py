@@ -20,9 +20,9 @@ import orjson
 from tocsin.errors import DataError, LimitExceeded, TocsinError
 from tocsin.kernel.checkpoint import replacing
 from tocsin.observe import live
-from tocsin.records import Batch, Rejected
+from tocsin.records import NOT_SCORED, Batch, Rejected
 from tocsin.schema.record_text import is_cut
-from tocsin.scoring.stream import Stream
+from tocsin.scoring.stream import Stream, WentBack
 from tocsin.sources.base_event_rows import EventReader
 
 REQUEST, ANSWER = "replay.request.json", "replay.answer.json"
@@ -100,7 +100,11 @@ class Replays:
             for start in range(0, len(ids), TOGETHER):
                 if self._ended.is_set():
                     return Answer(request.id, replayed, passed_on, "the service came to its end")
-                taken, passed = stream.requests.ask(self._once_more(ids[start : start + TOGETHER]))
+                some = self._once_more(ids[start : start + TOGETHER])
+                try:
+                    taken, passed = stream.requests.ask(some)
+                except WentBack:  # from here on rows at fault are set apart
+                    taken, passed = stream.requests.ask(some)
                 replayed, passed_on = replayed + taken, passed_on + passed
         except (TocsinError, OSError) as error:
             return Answer(request.id, replayed, passed_on, str(error))
@@ -110,11 +114,17 @@ class Replays:
     def _once_more(self, ids: Sequence[bytes]) -> Any:
         def do() -> tuple[int, int]:
             stored = self._stream.journal.stored
-            letters = [(id, letter) for id in ids if (letter := stored.letter(id)) and not is_cut(letter.raw)]
+            found = [(id, letter) for id in ids if (letter := stored.letter(id)) and not is_cut(letter.raw)]
+            letters = [(id, letter) for id, letter in found if letter.reason != NOT_SCORED or self._as_it_came()]
             batches = list(rows_of([letter for _, letter in letters]))
             return len(letters), self._stream.take_again(batches, [id for id, _ in letters])
 
         return do
+
+    def _as_it_came(self) -> bool:
+        """Whether a row that was scored in vain can come again: its key is known by then, and names are pseudonyms."""
+        schema = self._stream.serving.scorer.model.design.schema
+        return not (schema.key or schema.identities)
 
 
 def rows_of(letters: Sequence[Rejected]) -> Iterator[Batch]:

@@ -16,13 +16,13 @@ from typing import cast
 
 from tocsin.component import PartSpec, parameter_model, part
 from tocsin.config import Config
-from tocsin.errors import IntegrityError, RegistryError
+from tocsin.errors import IntegrityError, ModelBroken, RegistryError
 from tocsin.journal import Journal
 from tocsin.observe import metrics
 from tocsin.records import SECOND
 from tocsin.scoring import checkpoint as checkpoints
 from tocsin.scoring.outbox import Outbox
-from tocsin.scoring.probation import version_to_begin_with
+from tocsin.scoring.probation import blame, version_to_begin_with
 from tocsin.scoring.requests import Requests
 from tocsin.scoring.scorer import Scorer
 from tocsin.scoring.stream import CHECKPOINT, Stream
@@ -107,7 +107,11 @@ class Service:
         with closing(self.journal), closing(self.follower), closing(self._replays), metrics.kept_in(file):
             self.follower.start()
             self._replays.start()
-            self.stream.run()
+            try:
+                self.stream.run()
+            except ModelBroken:
+                blame(self._folder, self.stream.serving.version, self._clocks.now(), config.stream.watch)
+                raise
 
     def stop(self) -> None:
         """Come to an end soon; from any thread."""
