@@ -230,10 +230,17 @@ def parsed(lines: Sequence[Line]) -> list[Any]:
     while len(found) < len(lines):
         try:
             found.extend(map(orjson.loads, waiting))
-        except orjson.JSONDecodeError as error:  # what came before it is in the list already
-            blank = lines[len(found)].isspace()
-            found.append(_BLANK if blank else Problem("not_json", str(error)))
+        except orjson.JSONDecodeError:  # what came before it is in the list already
+            found.append(loaded(lines[len(found)]))
     return found
+
+
+def loaded(line: Line) -> Any:
+    """What a line holds, or the problem with it."""
+    try:
+        return orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        return _BLANK if line.isspace() else Problem("not_json", str(error))
 
 
 def _sifted(made: Sequence[Object | Problem]) -> tuple[Keys, list[tuple[Any, ...]], list[int]]:

@@ -24,7 +24,7 @@ from tocsin.observe import live
 from tocsin.records import Batch, Position, Rejected
 from tocsin.sources.base import RowsPerBatch, Source, last_row
 from tocsin.sources.base_files import BrokenFile
-from tocsin.sources.base_json import JsonSource, Layouts, Object, parsed, text_of
+from tocsin.sources.base_json import JsonSource, Layouts, Object, loaded, parsed, text_of
 from tocsin.sources.base_text_files import MAX_LINE, Problem, Records
 
 PLACES = 100_000
@@ -261,7 +261,9 @@ def _values(content: bytes | Object | Problem) -> tuple[list[Any], list[bytes]]:
         return [content], [b""]
     if len(content) > MAX_MESSAGE:
         return [Problem("too_long", f"{len(content):,} bytes, at most {MAX_MESSAGE:,}")], [content]
-    lines = content.split(b"\n") if b"\n" in content else [content]
+    if content.startswith(b"{") and b"\n" not in content:
+        return [_loaded(content)], [content]
+    lines = content.split(b"\n")
     lines = [line for line in lines if line and not line.isspace()]
     return _of_lines(lines, content) if lines else ([Problem("empty", "nothing in the message")], [b""])
 
@@ -303,4 +305,4 @@ def _too_many(values: Sequence[Any], content: bytes) -> tuple[list[Any], list[by
 def _loaded(line: bytes) -> Any:
     if len(line) > MAX_LINE:
         return Problem("too_long", f"{len(line):,} bytes in one value, at most {MAX_LINE:,}")
-    return parsed([line])[0]
+    return loaded(line)
