@@ -18,6 +18,7 @@ TocsinError
 ├── LimitExceeded          a declared limit (memory, time, size) was reached
 ├── SourceLost             a source stopped answering
 └── DeliveryError          a sink could not deliver
+    └── AlertRefused       its receiver answers, and does not take an alert
 """
 
 from __future__ import annotations
@@ -128,6 +129,10 @@ class SourceLost(TocsinError):
 
 class DeliveryError(TocsinError):
     """A sink could not deliver every alert it was given."""
+
+
+class AlertRefused(DeliveryError):
+    """The receiver of a sink answers, and will not take an alert as it is."""
 
 
 def visible(text: str) -> str:

@@ -11,7 +11,7 @@ import pytest
 
 from tocsin import log
 from tocsin.checks.sink import example_alert
-from tocsin.errors import DeliveryError
+from tocsin.errors import AlertRefused, DeliveryError
 from tocsin.journal import Receipt
 from tocsin.records import DAY, Alert
 from tocsin.scoring import outbox as outboxes
@@ -52,12 +52,15 @@ def alerts(number: int) -> list[Alert]:
     return [example_alert(item) for item in range(number)]
 
 
-def settled(outbox: Outbox, number: int) -> list[Receipt]:
-    """Receipts, once there are so many."""
+def settled(outbox: Outbox, number: int, journal: Sequence[Alert] = ()) -> list[Receipt]:
+    """Receipts, once there are so many; meanwhile what waits in a journal is handed over."""
     found: list[Receipt] = []
     until = time.monotonic() + 10.0
     while len(found) < number and time.monotonic() < until:
         found += outbox.receipts()
+        done = {receipt.alert for receipt in found}
+        left = [(alert, NOW) for alert in journal if alert.id not in done]
+        outbox.refill(lambda _sink, _limit, _behind, left=left: left)  # type: ignore[misc]  # a default binds it here
         time.sleep(0.001)
     return found
 
@@ -69,7 +72,7 @@ def begin() -> Callable[..., Outbox]:
     def start(now: Callable[[], int] = lambda: NOW, **sinks: Sink) -> Outbox:
         outbox = Outbox(sinks, lambda pseudonym: f"name of {pseudonym}", now, first_wait_s=0.001)
         outbox.start()
-        outbox.refill(lambda _sink, _limit: [])
+        outbox.refill(lambda _sink, _limit, _behind: [])
         return outbox
 
     return start
@@ -93,7 +96,7 @@ def test_what_a_sink_refuses_is_tried_until_it_is_taken(begin: Callable[..., Out
     before = log.counters().get('tocsin_deliveries_put_off_total{sink="sink"}', 0)
     outbox = begin(sink=sink)
     outbox.offer(alerts(3), NOW)
-    assert len(settled(outbox, 3)) == 3
+    assert len(settled(outbox, 3, alerts(3))) == 3
     outbox.stop(5.0)
     assert sorted(sink.got) == [alert.id for alert in alerts(3)]
     assert log.counters()['tocsin_deliveries_put_off_total{sink="sink"}'] == before + 5
@@ -110,7 +113,7 @@ def test_a_sink_that_cannot_be_closed_is_tried_on(begin: Callable[..., Outbox]) 
     sink = Stuck(fails=2)
     outbox = begin(sink=sink)
     outbox.offer(alerts(1), NOW)
-    assert len(settled(outbox, 1)) == 1
+    assert len(settled(outbox, 1, alerts(1))) == 1
     outbox.stop(5.0)
     assert sink.got == [alert.id for alert in alerts(1)]
 
@@ -136,7 +139,7 @@ def test_what_finds_no_room_comes_from_the_journal_in_its_turn(
     outbox = begin(sink=sink)
     journal = {alert.id: alert for alert in alerts(35)}
 
-    def waiting(_sink: str, limit: int) -> list[tuple[Alert, int]]:
+    def waiting(_sink: str, limit: int, _behind: str) -> list[tuple[Alert, int]]:
         return [(alert, NOW) for alert in journal.values()][:limit]
 
     outbox.offer(alerts(25), NOW)
@@ -178,6 +181,58 @@ def test_an_alert_that_is_always_refused_holds_up_no_other(begin: Callable[..., 
     assert sink.got == [alert.id for alert in others]
 
 
+class Picky(Sink):
+    """Answers, and will not have some alerts; that can change."""
+
+    def __init__(self, refused: set[str]) -> None:
+        self.refused, self.got = refused, list[str]()
+
+    def write(self, alerts: Sequence[Alert]) -> None:
+        fresh = [alert.id for alert in alerts if alert.id not in self.got]
+        self.got += [id for id in fresh if id not in self.refused]
+        if not self.refused.isdisjoint(fresh):
+            raise AlertRefused("picky", "status 400", "status 200")
+
+
+def test_thousands_of_refused_alerts_hold_up_no_other_and_come_once_they_are_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in (("MOST_QUEUED", 20), ("RETRIED", 7), ("LONGEST_WAIT_S", 0.002)):
+        monkeypatch.setattr(outboxes, name, value)
+    every = [alert.id for alert in alerts(130)]
+    bad, journal = set(every[:100]), {alert.id: alert for alert in alerts(130)}
+    sink = Picky(set(bad))
+    outbox = Outbox({"sink": sink}, str, lambda: NOW, first_wait_s=0.001)
+    outbox.start()
+
+    def waiting(_sink: str, limit: int, behind: str) -> list[tuple[Alert, int]]:
+        first = every.index(behind) + 1 if behind else 0
+        return [(journal[id], NOW) for id in every[first:] if id in journal][:limit]
+
+    def deliver(until: Callable[[], bool]) -> None:
+        end = time.monotonic() + 20.0
+        while not until() and time.monotonic() < end:
+            for receipt in outbox.receipts():
+                del journal[receipt.alert]
+            outbox.refill(waiting)
+
+    deliver(lambda: set(journal) == bad)
+    assert sink.got == every[100:]
+    deliver(lambda: outbox.waiting == {"sink": 100})
+    assert outbox.waiting == {"sink": 100}
+    new = replace(example_alert(), id="new")
+    journal["new"] = new
+    every.append("new")
+    outbox.offer([new], NOW)
+    deliver(lambda: "new" not in journal)
+    assert sink.got == every[100:]
+    sink.refused.clear()
+    deliver(lambda: not journal)
+    outbox.stop(5.0)
+    assert sorted(sink.got) == sorted(every)
+    assert outbox.waiting == {"sink": 0}
+
+
 def test_a_service_that_stops_does_not_wait_for_a_sink_that_refuses(begin: Callable[..., Outbox]) -> None:
     sink = Moody(fails=10**9)
     outbox = begin(sink=sink)
@@ -190,7 +245,7 @@ def test_a_service_that_stops_does_not_wait_for_a_sink_that_refuses(begin: Calla
 def test_a_quiet_outbox_asks_the_journal_once(begin: Callable[..., Outbox]) -> None:
     outbox = begin(sink=Moody())
     asked: list[str] = []
-    outbox.refill(lambda sink, _limit: asked.append(sink) or [])  # type: ignore[func-returns-value]  # append gives None
+    outbox.refill(lambda sink, _limit, _behind: asked.append(sink) or [])  # type: ignore[func-returns-value]  # append gives None
     outbox.stop(5.0)
     assert asked == []
 
@@ -200,7 +255,7 @@ def test_the_journal_is_asked_at_the_start() -> None:
     outbox = Outbox({"sink": sink}, str, lambda: NOW, 0.001)
     outbox.start()
     left = [replace(example_alert(), id="left by a killed service")]
-    outbox.refill(lambda _sink, _limit: [(alert, NOW) for alert in left])
+    outbox.refill(lambda _sink, _limit, _behind: [(alert, NOW) for alert in left])
     assert len(settled(outbox, 1)) == 1
     outbox.stop(5.0)
     assert sink.got == ["left by a killed service"]

@@ -119,12 +119,15 @@ class Stored:
             found.setdefault(sink, {})[outcome or "waiting"] = number
         return found
 
-    def waiting(self, sink: str, limit: int) -> list[tuple[Alert, int]]:
-        """Alerts that a sink has not taken yet, in the order in which they rang, and when each was committed."""
+    def waiting(self, sink: str, limit: int, behind: str = "") -> list[tuple[Alert, int]]:
+        """Alerts that a sink has not taken yet, in the order in which they rang, and when each was committed.
+
+        They begin behind the alert of an id; from the first one on if it is there no more.
+        """
         found = self._query(
             "SELECT body, committed FROM deliveries JOIN alerts ON alert = id WHERE sink = ? AND outcome = ''"
-            " ORDER BY alerts.rowid LIMIT ?",
-            *(sink, limit),
+            " AND alerts.rowid > coalesce((SELECT rowid FROM alerts WHERE id = ?), 0) ORDER BY alerts.rowid LIMIT ?",
+            *(sink, behind, limit),
         )
         return [(alert_of(body), committed) for body, committed in found]
 

@@ -22,7 +22,7 @@ from pydantic import Field
 from tocsin.component import Duration
 from tocsin.connections.peer import networks
 from tocsin.connections.post import Endpoint, NoAnswer, post
-from tocsin.errors import DeliveryError
+from tocsin.errors import AlertRefused, DeliveryError
 from tocsin.records import Alert
 from tocsin.sinks import base_receiver
 from tocsin.sinks.base import DeliveredIds, Secret, Sink, alert_json
@@ -129,6 +129,8 @@ class Webhook(Sink):
 
         Raises
         ------
+        AlertRefused
+            If the last that was not delivered is one that the receiver will not have.
         DeliveryError
             If the sink is closed, or any answer is no 2xx, or none comes.
         """
@@ -140,8 +142,10 @@ class Webhook(Sink):
             if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
                 self._delivered.add(alert.id)
                 continue
-            refused = DeliveryError(self._where, f"status {status}", "2xx; redirects are not followed")
-            if status in _PASSING or not 400 <= status < 500:
+            passes = status in _PASSING or not 400 <= status < 500
+            kind = DeliveryError if passes else AlertRefused
+            refused = kind(self._where, f"status {status}", "2xx; redirects are not followed")
+            if passes:
                 break
         if refused is not None:
             raise refused
