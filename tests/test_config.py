@@ -224,3 +224,22 @@ def test_a_tag_that_lies_about_its_value_is_a_problem_and_no_trace(value: str) -
 def test_what_a_training_finds_is_not_written_by_hand() -> None:
     (problem,) = problems(METRICS.replace("others: {optional: true}", "found: [cpu]"))
     assert "$.schema.found" in problem
+
+
+def test_a_text_that_no_path_can_be_is_refused_where_it_stands() -> None:
+    assert problems(GOOD.replace("data/*.csv", "data/\\0.csv")) == [
+        "tocsin.yaml:4  $.source.path\n  got a NUL character, wanted text without one"
+    ]
+
+
+def test_no_more_is_read_than_a_config_may_have() -> None:
+    with pytest.raises(ConfigError, match="got more bytes, wanted at most 1,048,576"):
+        load(Path("/dev/zero"))
+
+
+def test_only_a_config_that_is_not_there_is_to_be_begun(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="tocsin init"):
+        load(tmp_path / "nowhere.yaml")
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path)
+    assert caught.value.problem.hint == ""

@@ -71,3 +71,10 @@ def test_a_config_whose_source_is_no_log_says_what_to_write(folder: Path, tocsin
     done = tocsin("append", "lines")
     assert done.returncode == 2
     assert "message: event" in done.stderr
+
+
+@pytest.mark.parametrize("log", [".", "", "/"])
+def test_a_folder_is_no_log(log: str, folder: Path, tocsin: Tocsin) -> None:
+    (folder / "lines").write_text("{}\n")
+    done = tocsin("append", "lines", "--log", log)
+    assert (done.returncode, "got a folder, wanted a log" in done.stderr) == (1, True)

@@ -7,6 +7,7 @@ import os
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -16,6 +17,7 @@ import pytest
 from tocsin.cli import commands
 
 Run = Callable[..., CompletedProcess[str]]
+ALONE = [sys.executable, "-c", "from tocsin.cli import main; main()"]
 
 
 @pytest.mark.parametrize(
@@ -65,7 +67,7 @@ def test_ctrl_c_is_answered_with_a_sentence(tocsin: Run, monkeypatch: pytest.Mon
 
 def in_child(*words: str, **environment: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-c", "from tocsin.cli import main; main()", *words],
+        [*ALONE, *words],
         env={**os.environ, **environment}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
 
@@ -94,3 +96,48 @@ def test_a_new_detector_of_an_impossible_name_is_not_written(tocsin: Run) -> Non
     assert (done.returncode, Path("parts").exists()) == (2, False)
     assert tocsin("new", "detector", "nearest_thing", "--folder", "parts").returncode == 0
     assert stat.S_ISREG(Path("parts/nearest_thing.py").stat().st_mode)
+
+
+def test_too_many_words_are_told_in_one_sentence(tocsin: Run) -> None:
+    done = tocsin("silence", "remove", "1", "2")
+    assert (done.returncode, "got unexpected extra argument" in done.stderr, "got got" in done.stderr) == (
+        2,
+        True,
+        False,
+    )
+
+
+@pytest.mark.parametrize("words", [["check"], ["check", "--json"], ["models", "list", "--json"]])
+def test_a_full_disk_behind_standard_output_is_told(words: list[str]) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([*ALONE, *words], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert "No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_closed_standard_stream_is_not_taken_for_the_next_file(folder: Path) -> None:
+    def close() -> None:
+        for number in (0, 1):
+            os.close(number)
+
+    words = [*ALONE, "init"]
+    done = subprocess.run(words, preexec_fn=close, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Wrote" not in (folder / "tocsin.yaml").read_text("utf-8")
+    words = [*ALONE, "append", "--log", "a.db", "--json"]
+    assert subprocess.run(words, preexec_fn=close, check=False).returncode == 0
+
+
+def test_a_ctrl_c_that_python_drops_comes_again(monkeypatch: pytest.MonkeyPatch, tocsin: Run) -> None:
+    class Callback:
+        def __del__(self) -> None:
+            raise KeyboardInterrupt
+
+    def work(*_: object) -> None:
+        Callback()  # what is raised there is dropped
+        time.sleep(20.0)
+
+    monkeypatch.setattr("tocsin.cli.settings.Settings.project", work)
+    done = tocsin("status")
+    assert (done.returncode, done.stderr) == (130, "Stopped; nothing half done was published.\n")

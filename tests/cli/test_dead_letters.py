@@ -130,3 +130,11 @@ def test_a_record_that_was_cut_is_known_as_one() -> None:
 def test_requests_are_for_their_owner_alone(tmp_path: Path) -> None:
     ask(tmp_path, Request("1", "out_of_range"))
     assert (tmp_path / REQUEST).stat().st_mode & 0o777 == 0o600
+
+
+def test_where_no_service_has_run_nothing_was_refused(folder: Path, tocsin: Tocsin) -> None:
+    (folder / "tocsin.yaml").write_text("version: 1\nname: x\npreset: flows\nsource: {type: csv, path: a.csv}\n")
+    shown = tocsin("dead-letters", "list")
+    assert (shown.returncode, shown.stdout) == (0, f"No service has run in {Path('.tocsin/stream')} yet.\n")
+    told = tocsin("dead-letters", "list", "--json")
+    assert (told.returncode, json.loads(told.stdout)) == (0, {"reasons": {}, "letters": []})

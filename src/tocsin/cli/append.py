@@ -37,6 +37,8 @@ def append(
     settings: Settings = ctx.obj
     found = _Found()
     path, most = log or _log_of(settings), _bytes(limit)
+    if path.is_dir():
+        raise DataError(str(path), "a folder", "a log, which is a file")
     opened = nullcontext(sys.stdin.buffer) if str(file) == "-" else file.open("rb")
     try:
         with opened as lines, EventLog(path, key=key, limit_bytes=most) as events:

@@ -79,10 +79,13 @@ def main() -> None:
     try:
         code = _run(sys.argv[1:])
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError as refusal:
         # What is still in the buffer would be written, and complained of, when Python ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = DONE
+        if not isinstance(refusal, BrokenPipeError):
+            screens.error(TocsinError("standard output", refusal.strerror or str(refusal)), as_json=False)
+            code = REFUSED
     sys.exit(code)
 
 

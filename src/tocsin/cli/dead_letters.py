@@ -33,17 +33,18 @@ Wait = Annotated[str, typer.Option(help="How long to wait for the service to do 
 @dead_letters_app.command("list")
 def list_letters(ctx: typer.Context, *, reason: Reason = None, most: Most = 20) -> None:
     """How many rows were refused for each reason, and the newest of them."""
-    from tocsin.journal.stored import Stored
+    from tocsin.journal.stored import FILE, Stored
 
     settings: Settings = ctx.obj
-    stored = Stored.beside(_folder(settings))
-    counts = stored.letters_by_reason()
-    letters = stored.letters(reason, most)
+    folder = _folder(settings)
+    ran, stored = (folder / FILE).exists(), Stored.beside(folder)
+    counts = stored.letters_by_reason() if ran else {}
+    letters = stored.letters(reason, most) if ran else []
     if settings.json:
         screens.document({"reasons": counts, "letters": letters})
         return
     if not counts:
-        screens.say("Nothing was refused.")
+        screens.say("Nothing was refused." if ran else f"No service has run in {folder} yet.")
         return
     screens.grid([("reason", "rows"), *((visible(name), f"{rows:,}") for name, rows in counts.items())])
     screens.grid([("file", "row", "reason", "detail", "record"), *map(_line, letters)])

@@ -94,7 +94,7 @@ def usage(wrong: Any, *, as_json: bool) -> None:
     message = " ".join(wrong.format_message().split())
     if message:
         command = wrong.ctx.command_path if wrong.ctx else "tocsin"
-        got = message[0].lower() + message[1:].rstrip(".")
+        got = (message[0].lower() + message[1:].rstrip(".")).removeprefix("got ")
         error(TocsinError(command, got, hint=f"{command} --help"), as_json=as_json)
 
 

@@ -69,6 +69,8 @@ class Document:
 
     def _walk(self, node: yaml.Node, path: str) -> None:
         self.lines[path] = node.start_mark.line + 1
+        if isinstance(node, yaml.ScalarNode) and "\0" in node.value:
+            self.problems.append(Problem(path, "a NUL character", "text without one"))
         for child_path, child in self._children(node, path):
             self._walk(child, child_path)
 

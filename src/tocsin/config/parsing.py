@@ -141,11 +141,13 @@ def load(path: Path) -> Config:
         With every problem found, each with its line and its `$.path`.
     """
     try:
-        if path.stat().st_size > MAX_CONFIG_BYTES:
-            raise ConfigError([Problem(str(path), f"{path.stat().st_size} bytes", f"at most {MAX_CONFIG_BYTES}")])
-        text = path.read_text("utf-8-sig")
+        with path.open("rb") as file:
+            content = file.read(MAX_CONFIG_BYTES + 1)
+        if len(content) > MAX_CONFIG_BYTES:
+            raise ConfigError([Problem(str(path), "more bytes", f"at most {MAX_CONFIG_BYTES:,}")])
+        text = content.decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        hint = "tocsin init --preset flows writes a first config"
+        hint = "tocsin init --preset flows writes a first config" if isinstance(error, FileNotFoundError) else ""
         raise ConfigError([Problem(str(path), f"no readable text file ({error})", "a config", hint)]) from error
     return parse(text, path)
 
