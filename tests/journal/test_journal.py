@@ -181,6 +181,21 @@ def test_refused_rows_are_bounded(opened: Journal, clock: Clock, monkeypatch: py
     assert log.counters()["tocsin_letters_given_up_total"] == before + 5
 
 
+@pytest.mark.parametrize(("commits", "rows"), [(1, 1_000), (1_000, 2)])
+def test_verdicts_are_bounded(
+    opened: Journal, clock: Clock, monkeypatch: pytest.MonkeyPatch, commits: int, rows: int
+) -> None:
+    monkeypatch.setattr(journals, "_TIDY_EVERY", commits)
+    monkeypatch.setattr(journals, "_TIDY_ROWS", rows)
+    monkeypatch.setattr(journals, "MOST_VERDICTS", 3)
+    before = log.counters().get("tocsin_verdicts_given_up_total", 0)
+    for row in range(1, 11):
+        clock.now += 1
+        opened.commit(Step(verdicts=(RowVerdict(row, "e", f"a.csv:{row}", 3.5, 0.25, True, "ready"),)))
+    assert [item["time"] for item in opened.stored.verdicts()] == [10, 9, 8, 7]
+    assert log.counters()["tocsin_verdicts_given_up_total"] == before + 6
+
+
 def test_names_that_are_no_text_are_kept_as_escapes(opened: Journal) -> None:
     alert = replace(example_alert(), entity="half \ud800", origin="\udcff:1")
     opened.commit(Step(alerts=(alert,), refused=(Rejected("\udcff", 1, "x", "\ud800", "\ud800"),)))

@@ -23,7 +23,7 @@ class StreamConfig(Section):
         Folder of the journal and the checkpoint: what a killed service goes on from.
     record
         Which verdicts stay queryable: `all` rows, those `flagged`, or an even `sample` of one in a hundred and all
-        flagged ones.
+        flagged ones. They stay for `privacy.keep.verdicts`, the last million of them at most.
     latency
         How long a row may wait for others that are committed together with it.
     checkpoint

@@ -26,8 +26,10 @@ from tocsin.records import SECOND, Alert, Batch, Rejected
 
 MOST_LETTERS = 1_000_000
 """Refused rows that are kept; the oldest beyond it go."""
-_TIDY_EVERY = 1_000
-"""Commits between two looks for what is kept no longer."""
+MOST_VERDICTS = 1_000_000
+"""What was said of rows; the oldest beyond them go."""
+_TIDY_EVERY, _TIDY_ROWS = 1_000, 100_000
+"""Commits, and refused rows and verdicts, between two looks for what is kept no longer."""
 
 
 class Journal:
@@ -59,6 +61,8 @@ class Journal:
         self._sinks = tuple(sinks)
         self._keep = keep
         self._now = now
+        self._entered = 0
+        """Refused rows and verdicts since the last look for what is kept no longer."""
         self.sequence = self.stored.progress().sequence
         """Of the last commit."""
 
@@ -103,7 +107,8 @@ class Journal:
                 step.model or before.model,
             )
             _advance(connection, Progress(sequence, position, tally, model, now))
-            if sequence % _TIDY_EVERY == 0:
+            self._entered += len(step.refused) + len(step.verdicts)
+            if sequence % _TIDY_EVERY == 0 or self._entered >= _TIDY_ROWS:
                 self._tidy(connection, now)
         self.sequence = sequence
         return tuple(alert for alert in fresh if not alert.quiet)
@@ -158,25 +163,28 @@ class Journal:
         return changed.rowcount > 0
 
     def _tidy(self, connection: sqlite3.Connection, now: int) -> None:
-        """Delete what is older than it is kept; alerts that wait for a sink that the config still has stay."""
-        oldest = {
-            "verdicts": self._keep.verdicts,
-            "letters": self._keep.dead_letters,
-        }
-        for table, kept_s in oldest.items():
-            connection.execute(f"DELETE FROM {table} WHERE committed < ?", (now - round(kept_s * SECOND),))  # noqa: S608  # our own names
+        """Delete what is older than it is kept, or too much; alerts that wait for a sink of the config stay."""
+        self._entered = 0
         connection.execute(
             "DELETE FROM alerts WHERE committed < ? AND id NOT IN"
             " (SELECT alert FROM deliveries WHERE outcome = '' AND sink IN (SELECT value FROM json_each(?)))",
             (now - round(self._keep.alerts * SECOND), orjson.dumps(self._sinks).decode()),
         )
-        beyond = connection.execute(
-            "DELETE FROM letters WHERE committed <"
-            " (SELECT committed FROM letters ORDER BY committed DESC LIMIT 1 OFFSET ?)",
-            (MOST_LETTERS,),
-        ).rowcount
-        if beyond:
+        if beyond := _shortened(connection, "letters", now - round(self._keep.dead_letters * SECOND), MOST_LETTERS):
             live.letters_given_up(beyond)
+        if beyond := _shortened(connection, "verdicts", now - round(self._keep.verdicts * SECOND), MOST_VERDICTS):
+            live.verdicts_given_up(beyond)
+
+
+def _shortened(connection: sqlite3.Connection, table: str, oldest: int, most: int) -> int:
+    """Delete what is older, and then the oldest beyond a number; returns how many of the latter there were."""
+    connection.execute(f"DELETE FROM {table} WHERE committed < ?", (oldest,))  # noqa: S608  # our own names
+    beyond = connection.execute(
+        f"DELETE FROM {table} WHERE committed <"  # noqa: S608  # our own names
+        f" (SELECT committed FROM {table} ORDER BY committed DESC LIMIT 1 OFFSET ?)",
+        (most,),
+    )
+    return beyond.rowcount
 
 
 def _advance(connection: sqlite3.Connection, progress: Progress) -> None:

@@ -181,6 +181,12 @@ def letters_given_up(rows: int) -> None:
     count("tocsin_letters_given_up_total", rows)
 
 
+def verdicts_given_up(rows: int) -> None:
+    """More verdicts were written down than are kept: the oldest of them are gone before their time."""
+    _log.debug("Verdicts given up, there are too many.", rows=rows)
+    count("tocsin_verdicts_given_up_total", rows)
+
+
 def letters_replayed(rows: int, passed_on: int) -> None:
     """Refused rows were given to the stream once more, since somebody asked for it."""
     _log.info("Dead letters replayed.", rows=rows, passed_on=passed_on)
