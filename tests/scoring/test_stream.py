@@ -222,6 +222,7 @@ def test_a_replay_takes_back_nothing_and_makes_ready_at_its_end(
         with closing(stream.journal), suppress(Killed):
             stream.run()
         received.append(Stored.beside(tmp_path).progress().tally["received"])
+        assert stream.ready is (reads != 3)
     assert received[0] == received[1] < received[2]
     first, behind_the_replay = ready
     assert first < behind_the_replay == received[0]

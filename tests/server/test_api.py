@@ -48,6 +48,15 @@ def test_a_service_whose_thread_is_stuck_is_healthy_tells_its_alerts_and_is_not_
         stuck.join()
 
 
+def test_a_service_that_reads_again_what_came_behind_its_checkpoint_is_healthy_and_not_ready(
+    client: Client, tmp_path: Path
+) -> None:
+    with serving(replace(client.site, ready=lambda: False), tmp_path, None) as other:
+        answer = other.get("/readyz")
+        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "replaying")
+        assert other.get("/healthz").status_code == 200
+
+
 def test_alerts_come_the_newest_first_page_by_page(client: Client) -> None:
     whole = client.get("/v1/alerts").json()
     assert whole["next"] is None

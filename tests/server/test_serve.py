@@ -24,6 +24,17 @@ from tocsin.system.project import Project
 SERVER = """\
 server: {listen: "127.0.0.1:0", keys: keys.json}
 """
+PLAIN = "from tocsin.cli import main; main()"
+MORTAL = """\
+from pathlib import Path
+import uvicorn
+tick = uvicorn.Server.on_tick
+async def on_tick(server, counter):
+    if Path("die").exists():
+        raise RuntimeError("a defect")
+    return await tick(server, counter)
+uvicorn.Server.on_tick = on_tick
+"""
 
 
 @pytest.fixture(scope="module")
@@ -42,15 +53,15 @@ def key(folder: Path, role: str) -> str:
     return told["key"]
 
 
-def command(folder: Path, *words: str) -> subprocess.Popen[str]:
-    script = [sys.executable, "-c", "from tocsin.cli import main; main()", *words]
+def command(folder: Path, *words: str, before: str = "") -> subprocess.Popen[str]:
+    script = [sys.executable, "-c", before + PLAIN, *words]
     return subprocess.Popen(script, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 @contextmanager
-def served(folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def served(folder: Path, before: str = "") -> Iterator[tuple[subprocess.Popen[str], str]]:
     """The process and its address, once it is ready."""
-    with command(folder, "serve") as process:
+    with command(folder, "serve", before=before) as process:
         assert process.stderr
         address = next(found[1] for line in process.stderr if (found := re.search(r"listens.*address=(\S+)", line)))
         owner = subprocess.run(["ss", "-Hltnp"], capture_output=True, text=True, check=True).stdout
@@ -100,6 +111,27 @@ def test_events_ring_once_and_what_was_acknowledged_survives_a_kill(trained: Pat
     lines = (trained / "alerts.jsonl").read_text("utf-8").splitlines()
     ids = [json.loads(line)["id"] for line in lines]
     assert sorted(set(ids)) == sorted(alert["id"] for alert in alerts)
+
+
+def test_a_service_whose_server_dies_ends_so_that_it_is_started_again_and_loses_nothing(trained: Path) -> None:
+    admin = key(trained, "admin")
+    with served(trained, MORTAL) as (process, address), speaking(address, admin) as client:
+        before = client.get("/v1/status").json()["stream"]["rows"]["received"]
+        sent = [event(number, 1_000.0) for number in range(3_000, 3_050)]
+        assert client.post("/v1/events", json=sent).status_code == 202
+        (trained / "die").touch()
+        told = process.communicate(timeout=60)[1]
+        (trained / "die").unlink()
+    assert process.returncode == 1
+    assert "Thread died" in told
+    assert "start it again" in told
+    with served(trained) as (_, address), speaking(address, admin) as client:
+        for _ in range(600):
+            received = client.get("/v1/status").json()["stream"]["rows"]["received"]
+            if received == before + 50:
+                return
+            time.sleep(0.05)
+    pytest.fail(f"{received - before} of 50 events")
 
 
 def test_an_address_that_is_taken_is_named(trained: Path) -> None:

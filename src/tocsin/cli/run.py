@@ -43,10 +43,10 @@ def attend(service: Service, settings: Settings) -> None:
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
     hook, threading.excepthook = threading.excepthook, tell_of_thread
-    gc.collect()
-    gc.freeze()  # models and modules stay: every collection would walk through them once more
     try:
         with _served(service):
+            gc.collect()
+            gc.freeze()  # models and modules stay: a full collection would walk through them, and all would wait for it
             service.run()
     finally:
         threading.excepthook = hook

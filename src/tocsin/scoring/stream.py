@@ -138,6 +138,11 @@ class Stream:
         """Whether a source that is read once more has not come to where an earlier process was."""
         return self.intake.tally.received < self._known
 
+    @property
+    def ready(self) -> bool:
+        """Whether it is where an earlier process was; a source that cannot be reached keeps nobody waiting for that."""
+        return self._announced and not (self._reading.opened and self.replaying)
+
     def swap(self, serving: Serving) -> None:
         """Score with another model from the next row on; for the stream's own thread, between two batches.
 

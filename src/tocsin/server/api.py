@@ -53,7 +53,9 @@ def _answer_in_one_form(app: FastAPI) -> None:
     """Every refusal as a `Fault` has it."""
 
     async def refuse(_: Request, error: Exception) -> Response:
-        if isinstance(error, TocsinError):
+        if isinstance(error, Fault):
+            fault = error
+        elif isinstance(error, TocsinError):
             fault = Fault.of(error)
         elif isinstance(error, RequestValidationError):
             first = error.errors()[0]
@@ -62,7 +64,7 @@ def _answer_in_one_form(app: FastAPI) -> None:
             fault = Fault(getattr(error, "status_code", 500), "a request that is not served", "see /openapi.json")
         return Response(fault.body, fault.status, media_type="application/json")
 
-    for kind in (TocsinError, RequestValidationError, HTTPException):
+    for kind in (Fault, TocsinError, RequestValidationError, HTTPException):
         app.add_exception_handler(kind, refuse)
 
 
@@ -74,8 +76,10 @@ def _add_facts(app: FastAPI, site: Site) -> None:
 
     @app.get("/readyz")
     def readyz() -> Health:
-        """The service works: its scoring thread answers."""
-        site.ask(lambda: None, READY_S)
+        """The service works: its scoring thread answers, and stands where an earlier process was."""
+        if not site.ask(site.ready, READY_S):
+            got, wanted = "rows behind the checkpoint are read again", "a stream that is where it was"
+            raise Fault(503, got, wanted, "ask again in a moment", code="replaying")
         return Health(status="ok")
 
     @app.get("/metrics", response_class=Response)

@@ -36,6 +36,10 @@ APPEND_S = 5.0
 BACKLOG = 256
 
 
+class ServerDied(TocsinError):
+    """The server ended of itself: whoever started the service has to start it again."""
+
+
 class Server:
     """Listens from the beginning of a block to its end.
 
@@ -49,15 +53,24 @@ class Server:
         Where a path of the config lies.
     clocks
         Of this machine by default.
+    died
+        Told, by the server's thread, that it serves no more though the block has not ended; once.
 
     Raises
     ------
     TocsinError
         On entering: if nobody can listen there, the certificate cannot be read, or the keys cannot.
+    ServerDied
+        On leaving, if it had died by then.
     """
 
     def __init__(
-        self, site: Site, settings: ServerConfig, resolve: Callable[[str], Path], clocks: Clocks | None = None
+        self,
+        site: Site,
+        settings: ServerConfig,
+        resolve: Callable[[str], Path],
+        clocks: Clocks | None = None,
+        died: Callable[[], None] = lambda: None,
     ) -> None:
         self._settings = settings
         self._resolve = resolve
@@ -65,6 +78,8 @@ class Server:
         self._scoring = Scoring(site)
         self._site = site
         self._thread: threading.Thread | None = None
+        self._told_of_death = died
+        self._leaving = self._died = False
 
     @property
     def address(self) -> str:
@@ -95,9 +110,7 @@ class Server:
             )
             _load(config)
             self._server = uvicorn.Server(config)
-            self._thread = threading.Thread(
-                target=self._server.run, kwargs={"sockets": [self._socket]}, name="tocsin-rest"
-            )
+            self._thread = threading.Thread(target=self._serve, name="tocsin-rest")
             self._thread.start()
         except BaseException:
             self._socket.close()
@@ -105,12 +118,22 @@ class Server:
         rest.serving(self.address, keys=self._settings.keys is not None)
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._server.should_exit = True
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._leaving = self._server.should_exit = True
         if self._thread:
             self._thread.join()
         self._scoring.close()
         self._socket.close()
+        if self._died and kind is None:
+            raise ServerDied("server", "its thread died, see the log", "one that serves to the end", "start it again")
+
+    def _serve(self) -> None:
+        try:
+            self._server.run([self._socket])
+        finally:
+            if not self._leaving:
+                self._died = True
+                self._told_of_death()
 
     def _door(self) -> Door:
         settings = self._settings
@@ -158,6 +181,9 @@ class Server:
 def beside(service: Service) -> Iterator[Server]:
     """The server of a service's config, as long as the block lasts; events go into the log that the service reads.
 
+    If the server dies the service comes to its end, with everything committed: half a service, which nobody notices,
+    is worse than one that is started again.
+
     Raises
     ------
     TocsinError
@@ -169,7 +195,11 @@ def beside(service: Service) -> Iterator[Server]:
     if isinstance(source, SqliteWal) and source.message == "event":
         keys = config.schema_.key
         log = EventLog(Path(source.path), key=keys[0] if len(keys) == 1 else None)
-    with closing(log) if log else nullcontext(), Server(Site.of(service, log), settings, config.resolve) as server:
+    site = Site.of(service, log)
+    with (
+        closing(log) if log else nullcontext(),
+        Server(site, settings, config.resolve, died=service.stop) as server,
+    ):
         yield server
 
 

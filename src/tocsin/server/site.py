@@ -57,6 +57,8 @@ class Site:
         As `Stored.alerts`; read beside the scoring thread, which a page of them would hold up.
     log
         None where no events are taken.
+    ready
+        Whether the stream stands where an earlier process was; called by the scoring thread.
     """
 
     project: Project
@@ -65,6 +67,7 @@ class Site:
     status: Callable[[], dict[str, Any]]
     alerts: Callable[[int, int, str | None, tuple[int, str]], list[Kept]]
     log: Log | None = None
+    ready: Callable[[], bool] = lambda: True
 
     @classmethod
     def of(cls, service: Service, log: Log | None = None) -> Site:
@@ -87,4 +90,5 @@ class Site:
             status=status,
             alerts=Stored.beside(config.resolve(config.stream.journal)).alerts,
             log=log,
+            ready=lambda: stream.ready,
         )
