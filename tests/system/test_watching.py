@@ -9,10 +9,13 @@ import pytest
 from tests.system.live import BEGIN, OTHER_FEATURES, Live, Site, raw, rows
 
 from tocsin import log
+from tocsin.errors import NoRoom
 from tocsin.kernel.checkpoint import dump
 from tocsin.kernel.run import FeatureMatrix
 from tocsin.records import Column, Matrix, Scores, Vector
+from tocsin.scoring import checkpoint as checkpoints
 from tocsin.scoring.probation import MOST_STARTS, Probation, blame, version_to_begin_with
+from tocsin.scoring.stream import CHECKPOINT
 
 MINUTE = 60
 
@@ -170,6 +173,35 @@ def test_a_watch_goes_on_after_a_restart(site: Site, rng: np.random.Generator) -
         feed(again, rng, 1, 4)
         again.after(600.0, ticks=3)
         assert again.version == 1
+
+
+def test_a_full_disk_keeps_no_bad_version_in_charge(
+    site: Site, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> int:
+        raise NoRoom("disk", "no space left")
+
+    with Live(site) as live:
+        feed(live, rng, 4, 0)
+        bad = site.publish(site.fit(2, spread=0.002))
+        live.follower.tick()
+        assert live.version == bad
+        feed(live, rng, 12, 4)
+        with monkeypatch.context() as disk:
+            disk.setattr("tocsin.scoring.checkpoint.write", full)
+            disk.setattr("tocsin.registry.private_files.replace", full)
+            put_off = counted("tocsin_probations_put_off_total")
+            live.wait(lambda: _swapped_back(live))
+            assert counted("tocsin_probations_put_off_total") > put_off
+            feed(live, rng, 1, 16)
+            live.after(1.0)
+            assert live.version == 1, "it is not followed again, though nothing could be written down"
+        known = checkpoints.read(site.folder / CHECKPOINT)
+        assert known is not None
+        assert known.version == bad
+        live.after(31.0)
+        live.wait(lambda: (found := checkpoints.read(site.folder / CHECKPOINT)) is not None and found.version == 1)
+        assert Probation.read(site.folder).failed > 0
 
 
 def test_a_service_that_ends_time_and_again_begins_with_the_version_before(tmp_path: Path) -> None:

@@ -36,6 +36,12 @@ def model_swapped_back(failed: int, version: int, reason: str) -> None:
     count("tocsin_models_swapped_back_total")
 
 
+def probation_put_off(reason: str) -> None:
+    """There is no room to write down which version failed: it is tried again, and a kill until then forgets it."""
+    _log.warning("Probation put off.", reason=reason)
+    count("tocsin_probations_put_off_total")
+
+
 def channel_left(channel: str, version: int, reason: str) -> None:
     """A channel still leads to a version that failed here: somebody else has to roll it back."""
     hint = "roll it back where channel.key is: tocsin models rollback"

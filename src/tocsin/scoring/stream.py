@@ -143,10 +143,11 @@ class Stream:
         """Whether it is where an earlier process was; a source that cannot be reached keeps nobody waiting for that."""
         return self._announced and not (self._reading.opened and self.replaying)
 
-    def swap(self, serving: Serving) -> None:
+    def swap(self, serving: Serving, *, back: bool = False) -> None:
         """Score with another model from the next row on; for the stream's own thread, between two batches.
 
-        A checkpoint is written before it has scored anything, so that no replay crosses a swap.
+        A checkpoint is written before it has scored anything, so that no replay crosses a swap. One back from a version
+        that failed waits for no room on the disk: a start begins with the version before it in any case.
 
         Raises
         ------
@@ -159,7 +160,11 @@ class Stream:
         hand_over(before.scorer, serving.scorer)
         self.serving = serving
         try:
-            self.write_checkpoint()
+            if back:
+                self._unwritten += 1  # what has changed is the model
+                self._put_down()
+            else:
+                self.write_checkpoint()
         except BaseException:
             self.serving = before
             raise

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tocsin.errors import RegistryError, TocsinError
+from tocsin.errors import NoRoom, RegistryError, TocsinError
 from tocsin.observe import swapping
 from tocsin.scoring.alongside import Alongside
 from tocsin.scoring.canary import Result, canary
@@ -55,6 +55,8 @@ class Watch:
         self._lasts_s = project.config.stream.watch
         self._watched: _Watched | None = None
         self.probation = Probation.read(folder)
+        self._kept = True
+        """The probation is on the disk, too."""
 
     @property
     def on(self) -> bool:
@@ -103,6 +105,8 @@ class Watch:
     def look(self) -> None:
         """Let the version before serve again if there is reason to, or let it go once the time is over."""
         watched = self._watched
+        if not self._kept:
+            self._keep(self.probation)
         if watched is None:
             return
         elapsed = self._alongside.clocks.elapsed()
@@ -126,18 +130,27 @@ class Watch:
 
     def _swap_back(self, watched: _Watched, reason: str) -> None:
         """Let the version before serve again, and the channel lead to it where this machine may say so."""
-        self.probation = replace(self.probation, failed=watched.step)
-        self.probation.write(self._folder)
+        self._keep(replace(self.probation, failed=watched.step))
         self._alongside.ask(lambda: self._exchange(watched))
-        self.probation = Probation(failed=watched.step)
-        self.probation.write(self._folder)
+        self._keep(Probation(failed=watched.step))
         swapping.model_swapped_back(watched.serving.version, watched.before.version, reason)
         _give_back()
         self._roll_back(watched)
 
+    def _keep(self, probation: Probation) -> None:
+        """Know of it, and write it down once there is room: a bad version is not to serve until then."""
+        self.probation = probation
+        try:
+            probation.write(self._folder)
+        except NoRoom as error:
+            self._kept = False
+            swapping.probation_put_off(error.problem.got)
+        else:
+            self._kept = True
+
     def _exchange(self, watched: _Watched) -> None:
         watched.shadow.settle(SETTLE_S)
-        self._alongside.stream.swap(watched.before)
+        self._alongside.stream.swap(watched.before, back=True)
         self._let_go(watched)
 
     def _let_go(self, watched: _Watched) -> None:
