@@ -79,6 +79,21 @@ def test_a_rotated_key_is_another_one_and_everything_goes_on(site: Path, tocsin:
     assert json.loads(tocsin("models", "rollback", "--json").stdout) == {"champion": 1}
 
 
+@pytest.mark.usefixtures("learnt")
+def test_two_holders_of_the_root_change_it_together(site: Path, tocsin: Run) -> None:
+    assert tocsin("keys", "threshold", "2").returncode == 1
+    assert tocsin("keys", "new", "--role", "root", "--to", "stick").returncode == 0
+    agreed = tocsin("keys", "threshold", "2", "--with", "stick")
+    assert agreed.stdout.startswith("2 of 2 root keys must sign from now on: "), agreed.stderr
+    assert shown(tocsin)["threshold"] == "2 of 2"
+    alone = tocsin("keys", "rotate", "train")
+    assert (alone.returncode, "got 1 root key of this registry, wanted 2 of them" in alone.stderr) == (1, True)
+    assert "--with FOLDER" in alone.stderr
+    assert tocsin("keys", "rotate", "train", "--with", "stick").returncode == 0
+    assert shown(tocsin)["root"] == 3
+    assert tocsin("models", "verify").returncode == 0
+
+
 def test_keys_are_made_elsewhere_before_a_registry_begins(site: Path, tocsin: Run) -> None:
     made = json.loads(tocsin("keys", "new", "--to", "stick", "--json").stdout)
     assert made["keys"].keys() == {"root", "train", "channel"}

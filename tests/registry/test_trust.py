@@ -151,11 +151,78 @@ def test_a_root_needs_as_many_signatures_as_the_one_before_asks_for(
     Shelf(store, "root", Root, present).create(3, replace(root, number=3, previous=digest))
     if who == "first second":
         assert open_as("reader").load(NAME)[1].version == 1
-        with pytest.raises(RegistryError, match="no root key of this registry"):
+        with pytest.raises(RegistryError, match="1 root key of this registry, wanted 2"):
             open_as("owner").rotate("train")
     else:
         with pytest.raises(IntegrityError, match="too few signatures by root keys"):
             open_as("reader").names()
+
+
+@pytest.fixture
+def shared(owner: Registry, tmp_path: Path) -> Registry:
+    """Its root is held by two keys, one of them on a stick, and both must sign."""
+    Keyring(tmp_path / "stick").make("root")
+    owner.trust.keyring.bring([tmp_path / "stick"])
+    owner.agree(2)
+    return owner
+
+
+def test_where_two_root_keys_must_sign_one_alone_changes_nothing(
+    shared: Registry, tmp_path: Path, open_as: Open
+) -> None:
+    assert len(shared.trust.roots.last.roles["root"]) == 2
+    alone = open_as("owner")
+    for change in (lambda: alone.rotate("channel"), lambda: alone.rotate("root"), lambda: alone.agree(1)):
+        with pytest.raises(RegistryError, match="1 root key of this registry, wanted 2"):
+            change()
+    alone.trust.keyring.bring([tmp_path / "stick"])
+    alone.rotate("channel")
+    reader = open_as("reader")
+    assert reader.load(NAME)[1].version == 1
+    assert [root.threshold for root in reader.trust.roots.chain] == [1, 2, 2]
+
+
+def test_a_root_key_of_two_is_replaced_and_the_other_stays(shared: Registry, tmp_path: Path, open_as: Open) -> None:
+    mine, theirs = shared.trust.roots.last.roles["root"]
+    renewed = shared.rotate("root")
+    assert shared.trust.roots.last.roles["root"] == (renewed, theirs)
+    assert shared.trust.keyring.public("root") == renewed != mine
+    assert open_as("reader").names() == (NAME,)
+
+
+def test_a_threshold_goes_down_again_with_the_keys_that_it_asks_for(
+    shared: Registry, tmp_path: Path, open_as: Open
+) -> None:
+    shared.agree(1)
+    assert len(shared.trust.roots.last.roles["root"]) == 2
+    alone = open_as("owner")
+    alone.agree(1)
+    assert len(alone.trust.roots.last.roles["root"]) == 1, "who is not at hand holds the root no more"
+    thief = open_as("thief")
+    thief.trust.keyring.bring([tmp_path / "stick"])
+    with pytest.raises(RegistryError, match="no root key of this registry"):
+        thief.agree(1)
+
+
+def test_what_older_keys_signed_stays_true_when_the_threshold_changes(shared: Registry, open_as: Open) -> None:
+    shared.rotate("train")
+    number = add(shared, 9)
+    shared.agree(1)
+    reader = open_as("reader")
+    assert [reader.load(NAME, version)[1].version for version in (1, number)] == [1, number]
+    assert shared.verify(NAME) == []
+
+
+@pytest.mark.parametrize("threshold", [0, 2])
+def test_no_threshold_is_set_that_nobody_could_meet(threshold: int, owner: Registry) -> None:
+    with pytest.raises(RegistryError, match="1 at hand for a threshold of"):
+        owner.agree(threshold)
+    assert len(owner.trust.roots.chain) == 1
+
+
+def test_a_folder_without_a_root_key_is_told_before_anything_changes(owner: Registry, tmp_path: Path) -> None:
+    with pytest.raises(RegistryError, match="keys new --role root --to"):
+        owner.trust.keyring.bring([tmp_path / "empty"])
 
 
 class DyingKeyring(Keyring):

@@ -21,6 +21,10 @@ RoleName = Literal["root", "train", "channel"]
 Role = Annotated[RoleName, typer.Argument(help="Whose key.")]
 To = Annotated[Path | None, typer.Option("--to", help="Another folder than registry.keys.", metavar="FOLDER")]
 Only = Annotated[RoleName | None, typer.Option("--role", help="This one alone; by default all three.")]
+With = Annotated[
+    list[Path] | None, typer.Option("--with", help="Folder of another holder's root key.", metavar="FOLDER")
+]
+Number = Annotated[int, typer.Argument(help="So many root keys must sign.", min=1, metavar="NUMBER")]
 PinFile = Annotated[Path | None, typer.Argument(help="What `--export` wrote elsewhere; by default what is there now.")]
 ExportTo = Annotated[
     Path | None, typer.Option("--export", help="Write down whom this machine trusts, for another one.")
@@ -59,17 +63,35 @@ def show(ctx: typer.Context) -> None:
 
 
 @keys_app.command()
-def rotate(ctx: typer.Context, role: Role) -> None:
+def rotate(ctx: typer.Context, role: Role, brought: With = None) -> None:
     """Give a role to a new key. What the old one has signed stays true, what it signs from now on is refused."""
     from tocsin.registry.keys import key_id
 
     settings: Settings = ctx.obj
     registry = settings.project().registry
+    registry.trust.keyring.bring(brought or ())
     key = key_id(registry.rotate(role))
     if settings.json:
         screens.document({"role": role, "key": key, "root": registry.trust.roots.last.number})
     else:
         screens.say(f"The {role} key is {key} from now on; its private half is {registry.trust.keyring.path(role)}.")
+
+
+@keys_app.command()
+def threshold(ctx: typer.Context, number: Number, brought: With = None) -> None:
+    """How many root keys must sign what says who holds which role. Those at hand hold the root then, and no others."""
+    from tocsin.registry.keys import key_id
+
+    settings: Settings = ctx.obj
+    registry = settings.project().registry
+    registry.trust.keyring.bring(brought or ())
+    registry.agree(number)
+    root = registry.trust.roots.last
+    keys = [key_id(key) for key in root.roles["root"]]
+    if settings.json:
+        screens.document({"threshold": root.threshold, "keys": keys, "root": root.number})
+    else:
+        screens.say(f"{root.threshold} of {len(keys)} root keys must sign from now on: {', '.join(keys)}.")
 
 
 @keys_app.command()
@@ -112,6 +134,7 @@ def _trusted(registry: Registry) -> dict[str, Any]:
         "registry": root.registry,
         "audience": root.audience,
         "root": root.number,
+        "threshold": f"{root.threshold} of {len(root.roles['root'])}",
         "issued": root.issued,
         "keys": str(keyring.folder),
         "roles": {role: {key_id(key): key in here for key in root.roles[role]} for role in ROLES},

@@ -58,6 +58,23 @@ class Keyring:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._brought: tuple[Path, ...] = ()
+
+    def bring(self, folders: Iterable[Path]) -> None:
+        """Let the root keys of other folders sign as well, such as those of sticks that their holders brought.
+
+        Raises
+        ------
+        RegistryError
+            If one of them holds no root key, or others may read it.
+        """
+        self._brought = tuple(folder / self.path("root").name for folder in folders)
+        for path in self._brought:
+            self._expect(path)
+
+    def roots(self) -> tuple[str, ...]:
+        """The public halves of all root keys that are at hand, the one of this machine first."""
+        return tuple(dict.fromkeys(map(_public, filter(None, map(_read, (self.path("root"), *self._brought))))))
 
     def path(self, role: Role) -> Path:
         """The file of a key."""
@@ -93,13 +110,15 @@ class Keyring:
     def sign(self, role: Role, publics: Iterable[str], data: bytes) -> dict[str, str]:
         """Signatures of the bytes by those keys of a role here that are among the public ones."""
         accepted = set(publics)
-        here = filter(None, map(_read, (self.path(role), self._next(role))))
+        brought = self._brought if role == "root" else ()
+        here = filter(None, map(_read, (self.path(role), self._next(role), *brought)))
         return {key_id(_public(key)): key.sign(data).hex() for key in here if _public(key) in accepted}
 
     def _expect(self, path: Path) -> str:
         key = _read(path)
         if key is None:
-            raise RegistryError(str(path), "no key", "the one that was just made there", "do it again")
+            hint = f"`tocsin keys new --role {path.name.partition('.')[0]} --to {path.parent}` makes one"
+            raise RegistryError(str(path), "no key", "an Ed25519 key in PEM", hint)
         return _public(key)
 
     def _next(self, role: Role) -> Path:

@@ -49,6 +49,7 @@ from tocsin.registry.ledger import (
 from tocsin.registry.luggage import Luggage
 from tocsin.registry.objects import REPORT, Objects, report_bytes
 from tocsin.registry.pins import Pinboard
+from tocsin.registry.root import Filled
 from tocsin.registry.standing import Standing, standings
 from tocsin.registry.trust import Machine, Trust
 from tocsin.storage import Store
@@ -265,9 +266,15 @@ class Registry:
         IntegrityError
             If a document that the old keys vouch for is not to be trusted: remove it first.
         """
+        return self.trust.rotate(role, self._filled())
+
+    def agree(self, threshold: int) -> None:
+        """Let the root keys at hand hold that role, so many of which must sign a root; raises as `Roots.agree` does."""
+        self.trust.agree(threshold, self._filled())
+
+    def _filled(self) -> dict[str, Filled]:
         self.trust.open()
-        filled = {folder: item for name in self.names() for folder, item in self._ledger(name).filled().items()}
-        return self.trust.rotate(role, filled)
+        return {folder: item for name in self.names() for folder, item in self._ledger(name).filled().items()}
 
     def names(self) -> tuple[str, ...]:
         """Names of all models."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from tocsin.errors import IntegrityError, LimitExceeded, NotStored, RegistryError
@@ -20,6 +20,7 @@ from tocsin.registry.keys import ROLES, Keyring, Role, key_id, signers
 from tocsin.storage import Store
 
 MAX_ROOTS = 1_000
+_BRING = "do it where root.key is, and bring the root keys of others: `--with FOLDER`, once for each"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,17 +106,34 @@ class Roots:
         LimitExceeded
             If there have been too many.
         """
-        if len(self.chain) >= MAX_ROOTS:
-            raise LimitExceeded("root", f"{len(self.chain)} roots", f"at most {MAX_ROOTS}", "begin another registry")
-        public, last = self._keyring.successor(role), self.last
-        if public not in last.roles[role]:
-            issued, previous = timestamp(now), self.digests[-1]
-            roles = {**last.roles, role: (public,)}
-            self._issue(replace(
-                last, number=last.number + 1, roles=roles, issued=issued, previous=previous, filled=filled
-            ))  # fmt: skip
+        keys, own = self.last.roles[role], self._keyring.public(role)
+        if len(keys) > 1 and own not in keys and self._keyring.successor(role) not in keys:
+            raise RegistryError(str(self._keyring.path(role)), "no key of this role", "one that is to be replaced")
+        public = self._keyring.successor(role)
+        if public not in keys:
+            renewed = (public,) if len(keys) == 1 else tuple(public if key == own else key for key in keys)
+            self._follow({**self.last.roles, role: renewed}, self.last.threshold, filled, now)
         self._keyring.succeed(role)
         return public
+
+    def agree(self, threshold: int, filled: Mapping[str, Filled], now: datetime) -> None:
+        """Let all root keys that are at hand hold that role, and no others; so many of them sign each root from now on.
+
+        Raises
+        ------
+        RegistryError
+            If fewer keys are at hand, or not enough of those that hold the role now.
+        ConflictError
+            If somebody else issued a root.
+        LimitExceeded
+            If there have been too many.
+        """
+        keys = self._keyring.roots()
+        if not 1 <= threshold <= len(keys):
+            wanted = f"{max(threshold, 1)} or more" if threshold > 0 else "a threshold of 1 or more"
+            raise RegistryError("root keys", f"{len(keys)} at hand for a threshold of {threshold}", wanted, _BRING)
+        if (set(keys), threshold) != (set(self.last.roles["root"]), self.last.threshold):
+            self._follow({**self.last.roles, "root": keys}, threshold, filled, now)
 
     def holders(self, role: Role, folder: str, number: int | None = None) -> frozenset[str]:
         """Public keys that may sign a document of a shelf: those of the last root issued before it was written.
@@ -136,6 +154,16 @@ class Roots:
         """The role that a key holds or has held, by its id."""
         return next((role for role in ROLES if key in map(key_id, self.holders(role, ""))), None)
 
+    def _follow(
+        self, roles: Mapping[Role, tuple[str, ...]], threshold: int, filled: Mapping[str, Filled], now: datetime
+    ) -> None:
+        if len(self.chain) >= MAX_ROOTS:
+            raise LimitExceeded("root", f"{len(self.chain)} roots", f"at most {MAX_ROOTS}", "begin another registry")
+        last, issued = self.last, timestamp(now)
+        self._issue(Root(
+            last.number + 1, last.registry, last.audience, roles, threshold, issued, self.digests[-1], filled
+        ))  # fmt: skip
+
     def _issue(self, root: Root) -> None:
         self.digests.append(self._shelf.create(root.number, root))
         self.chain.append(root)
@@ -151,9 +179,10 @@ class _Succession:
     def sign(self, root: Root, body: bytes) -> Mapping[str, str]:
         wanted = self._voters(root)
         signatures = self._keyring.sign("root", {public for voter in wanted for public in voter.roles["root"]}, body)
-        if not all(_enough(voter, body, signatures) for voter in wanted):
-            hint = "do it where root.key is, or bring it into registry.keys for as long as this takes"
-            raise RegistryError(str(self._keyring.folder), "no root key of this registry", "root.key", hint)
+        for voter in wanted:
+            if (signed := _signed(voter, body, signatures)) < voter.threshold:
+                got = f"{signed or 'no'} root key{'s' if signed > 1 else ''} of this registry"
+                raise RegistryError(str(self._keyring.folder), got, f"{voter.threshold} of them", _BRING)
         return signatures
 
     def check(self, root: Root, sealed: Sealed) -> str:
@@ -162,7 +191,7 @@ class _Succession:
         complete = root.roles.keys() == set(ROLES) and root.threshold >= 1
         if not follows or not complete or root.previous != "".join(self._roots.digests[-1:]):
             raise IntegrityError(sealed.name, "a root that follows no other", "the one after the last trusted one")
-        if not all(_enough(voter, sealed.body, sealed.signatures) for voter in self._voters(root)):
+        if any(_signed(voter, sealed.body, sealed.signatures) < voter.threshold for voter in self._voters(root)):
             wanted = "enough of its own and of the root before it"
             raise IntegrityError(sealed.name, "too few signatures by root keys", wanted)
         return next(signers(root.roles["root"], sealed.body, sealed.signatures))
@@ -172,8 +201,9 @@ class _Succession:
         return (root, *self._roots.chain[-1:])
 
 
-def _enough(voter: Root, body: bytes, signatures: Mapping[str, str]) -> bool:
-    return len(set(signers(voter.roles["root"], body, signatures))) >= voter.threshold
+def _signed(voter: Root, body: bytes, signatures: Mapping[str, str]) -> int:
+    """How many of its root keys have signed."""
+    return len(set(signers(voter.roles["root"], body, signatures)))
 
 
 def _filled(root: Root, folder: str) -> int:

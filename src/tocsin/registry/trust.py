@@ -134,6 +134,11 @@ class Trust:
         observe.key_rotated(role)
         return public
 
+    def agree(self, threshold: int, filled: Mapping[str, Filled]) -> None:
+        """Change who holds the root, and how many of them must sign. Raises as `Roots.agree` does."""
+        self.roots.agree(threshold, filled, self.clock())
+        self.memory.pin(self.roots.last.registry, self.roots.last.number, self.roots.digests[-1])
+
     def accept(self) -> None:
         """Take the registry as it is now, whatever was seen before."""
         self.memory.forget()
