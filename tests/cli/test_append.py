@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -24,7 +27,8 @@ source: {type: sqlite_wal, message: event, path: events.db}
 
 
 def numbers_in(path: Path) -> list[int]:
-    return [number for batch in batches_of(SqliteWal(path=str(path), message="event")) for number in batch["n"]]
+    batches = batches_of(SqliteWal(path=str(path), message="event"))
+    return [number for batch in batches if batch.rows for number in batch["n"]]
 
 
 def test_lines_of_a_file_go_into_the_log_of_the_config(folder: Path, tocsin: Tocsin) -> None:
@@ -78,3 +82,17 @@ def test_a_folder_is_no_log(log: str, folder: Path, tocsin: Tocsin) -> None:
     (folder / "lines").write_text("{}\n")
     done = tocsin("append", "lines", "--log", log)
     assert (done.returncode, "got a folder, wanted a log" in done.stderr) == (1, True)
+
+
+def test_an_event_of_a_pipe_is_kept_when_it_has_come_and_not_when_the_pipe_ends(folder: Path) -> None:
+    words = [sys.executable, "-c", "from tocsin.cli import main; main()", "append", "--log", "a.db"]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as child:
+        assert child.stdin is not None
+        for number in (1, 2):
+            child.stdin.write(b'{"n": %d}\n' % number)
+            child.stdin.flush()
+            end = time.monotonic() + 60.0
+            while not (folder / "a.db").exists() or numbers_in(folder / "a.db")[-1:] != [number]:
+                assert time.monotonic() < end, "it waits for more"
+                time.sleep(0.05)
+        child.kill()

@@ -141,3 +141,11 @@ def test_a_ctrl_c_that_python_drops_comes_again(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setattr("tocsin.cli.settings.Settings.project", work)
     done = tocsin("status")
     assert (done.returncode, done.stderr) == (130, "Stopped; nothing half done was published.\n")
+
+
+@pytest.mark.parametrize(
+    "words", ["cleanup all --max-age-days 1e300", "cleanup all --max-age-hours 1e300", "score a.csv --output ."]
+)
+def test_what_no_option_can_be_is_wrong_usage(words: str, tocsin: Run) -> None:
+    assert tocsin("init").returncode == 0
+    assert tocsin(*words.split()).returncode == 2

@@ -160,3 +160,29 @@ def came(source: Source) -> int:
         source.confirm()
     source.close()
     return rows
+
+
+def test_a_last_line_without_an_end_is_left_whole(tocsin: Tocsin, write: Callable[[str, str], Path]) -> None:
+    write("flows", "{type: jsonl, path: live.jsonl}")
+    Path("live.jsonl").write_bytes(b'{"whole": 1}')
+    assert tocsin("simulate", "--attack", "scan", "--duration", "1h").returncode == 0
+    first, second, *_ = Path("live.jsonl").read_bytes().splitlines()
+    assert (orjson.loads(first), orjson.loads(second)["tocsin_generated"]) == ({"whole": 1}, True)
+
+
+@pytest.mark.parametrize("header", [b"\xff\xfe,y\n", b"x" * 200_000])
+def test_a_file_without_names_of_columns_is_refused(
+    header: bytes, tocsin: Tocsin, write: Callable[[str, str], Path]
+) -> None:
+    write("flows", "{type: csv, path: live.csv}")
+    Path("live.csv").write_bytes(header)
+    refused = tocsin("simulate", "--attack", "scan", "--duration", "1h")
+    assert (refused.returncode, "got no names of columns" in refused.stderr) == (1, True)
+    assert Path("live.csv").read_bytes() == header
+
+
+def test_nothing_is_sent_whose_truth_cannot_be_told(tocsin: Tocsin, write: Callable[[str, str], Path]) -> None:
+    write("flows", "{type: csv, path: live.csv}")
+    for words in (("--truth", "no/folder.json"), ("--start", "9999-12-31"), ("--start", "0001-01-01")):
+        assert tocsin("simulate", "--attack", "scan", "--duration", "1h", *words).returncode in (1, 2)
+    assert not Path("live.csv").exists()

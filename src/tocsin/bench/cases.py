@@ -19,7 +19,7 @@ from zipfile import BadZipFile, ZipFile
 import yaml
 
 from tocsin.config import Config, load, parse
-from tocsin.errors import DataError, did_you_mean
+from tocsin.errors import DataError, did_you_mean, visible
 
 LABELS = ("label", "is_anomaly", "anomaly", "outlier", "class", "attack")
 """Columns of a user's files that are taken for the label, in any case of letters."""
@@ -104,7 +104,7 @@ def own(folder: Path) -> Iterator[Case]:
 
 def _whole(path: Path, folder: Path) -> Case | None:
     """A file that is broken is a case without figures: it stops none of the others."""
-    name = str(path.relative_to(folder))
+    name = visible(str(path.relative_to(folder)))
     try:
         return _of_file(path, name, folder)
     except (OSError, EOFError, BadZipFile, zlib.error, UnicodeDecodeError, csv.Error) as error:

@@ -6,8 +6,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from io import BufferedReader
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import Annotated, cast
 
 import typer
 
@@ -17,7 +18,7 @@ from tocsin.component import size_bytes
 from tocsin.errors import ConfigError, DataError, LimitExceeded, Problem
 
 _TOGETHER, _TOGETHER_BYTES = 1_000, 1 << 18
-"""Events and bytes of one append."""
+"""Events of one append, and bytes of one read."""
 _MOST_SHOWN = 20
 """Refused lines that are told one by one."""
 _DONE, _REFUSED = 0, 1
@@ -39,10 +40,10 @@ def append(
     path, most = log or _log_of(settings), _bytes(limit)
     if path.is_dir():
         raise DataError(str(path), "a folder", "a log, which is a file")
-    opened = nullcontext(sys.stdin.buffer) if str(file) == "-" else file.open("rb")
+    opened = nullcontext(cast("BufferedReader", sys.stdin.buffer)) if str(file) == "-" else file.open("rb")
     try:
         with opened as lines, EventLog(path, key=key, limit_bytes=most) as events:
-            for group in _groups(_events(lines, key, found)):
+            for group in _groups(lines, key, found):
                 found.new += events.append(group)
                 found.taken += len(group)
     except LimitExceeded as full:
@@ -75,15 +76,32 @@ class _Found:
     """The first of those refused."""
 
 
-def _events(lines: BinaryIO, key: str | None, found: _Found) -> Iterator[bytes]:
-    """Lines that are events; all others are refused, each for itself."""
-    from tocsin.sources.base_event_log import MAX_EVENT, checked
-
+def _groups(source: BufferedReader, key: str | None, found: _Found) -> Iterator[list[bytes]]:
+    """Events as they are committed together: what is there is taken at once, and nothing waits for what comes later."""
     number = 0
-    while line := lines.readline(MAX_EVENT + 2):
-        number += 1
-        while len(line) > MAX_EVENT and not line.endswith(b"\n") and (rest := lines.readline(MAX_EVENT)):
-            line = line[: MAX_EVENT + 1] + rest[-1:]  # only its end is of interest
+    for lines in _lines(source):
+        events = list(_events(lines, number, key, found))
+        number += len(lines)
+        yield from (events[first : first + _TOGETHER] for first in range(0, len(events), _TOGETHER))
+
+
+def _lines(source: BufferedReader) -> Iterator[list[bytes]]:
+    """The lines that each read ends; one that is too long is as long, and nothing of it is kept."""
+    from tocsin.sources.base_event_log import MAX_EVENT
+
+    rest = b""
+    while content := source.read1(_TOGETHER_BYTES):
+        *lines, rest = (rest + content).split(b"\n")
+        rest = rest if len(rest) <= MAX_EVENT else b"-" * (MAX_EVENT + 1)
+        yield lines
+    yield [rest]
+
+
+def _events(lines: list[bytes], before: int, key: str | None, found: _Found) -> Iterator[bytes]:
+    """Lines that are events; all others are refused, each for itself."""
+    from tocsin.sources.base_event_log import checked
+
+    for number, line in enumerate(lines, before + 1):
         event = line.strip()
         if not event:
             continue
@@ -94,20 +112,6 @@ def _events(lines: BinaryIO, key: str | None, found: _Found) -> Iterator[bytes]:
             found.problems += [error.problem][: _MOST_SHOWN - len(found.problems)]
         else:
             yield event
-
-
-def _groups(events: Iterator[bytes]) -> Iterator[list[bytes]]:
-    """Events as they are committed together: what waits in a pipe is taken as it comes, up to a limit."""
-    group: list[bytes] = []
-    size = 0
-    for event in events:
-        group.append(event)
-        size += len(event)
-        if len(group) == _TOGETHER or size >= _TOGETHER_BYTES:
-            yield group
-            group, size = [], 0
-    if group:
-        yield group
 
 
 def _log_of(settings: Settings) -> Path:

@@ -13,6 +13,8 @@ from tocsin.cli.settings import Settings
 if TYPE_CHECKING:
     from tocsin.system.cleanup import Lot
 
+DAYS = 36_500
+"""More than anything here can be old."""
 Scope = Literal["all", "training", "models"]
 
 
@@ -20,8 +22,10 @@ def cleanup(
     ctx: typer.Context,
     scope: Annotated[Scope, typer.Argument(help="all; training: telemetry and caches; models: runs and versions.")],
     *,
-    max_age_hours: Annotated[float, typer.Option(min=0, help="Of telemetry, caches and refused rows.")] = 24.0,
-    max_age_days: Annotated[float, typer.Option(min=0, help="Of runs and versions.")] = 30.0,
+    max_age_hours: Annotated[
+        float, typer.Option(min=0, max=24 * DAYS, help="Of telemetry, caches and refused rows.")
+    ] = 24.0,
+    max_age_days: Annotated[float, typer.Option(min=0, max=DAYS, help="Of runs and versions.")] = 30.0,
     yes: Annotated[bool, typer.Option("--yes/--dry-run", help="Let it go; else only say what would.")] = False,
 ) -> None:
     """What may go and why; with --yes it goes. Never a model in a channel, nor what a training reads."""

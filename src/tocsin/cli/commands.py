@@ -224,6 +224,8 @@ def score(
     from tocsin.sources.base import Tally
 
     settings: Settings = ctx.obj
+    if output is not None and output.is_dir():
+        raise typer.BadParameter(f"--output is {output}, a folder; wanted a file that is not there")
     project = settings.project()
     rows = flagged = alerts = 0
     generated = False

@@ -74,7 +74,10 @@ def _file(path: Path) -> Publish:
 
     def publish(batch: Batch) -> None:
         content = _csv(path, batch) if path.suffix == ".csv" else b"".join(line + b"\n" for line in lines_of(batch))
-        with path.open("ab") as file:
+        with path.open("a+b") as file:
+            if file.tell():  # a last line without an end would swallow the first of these
+                file.seek(-1, os.SEEK_END)
+                content = content if file.read(1) == b"\n" else b"\n" + content
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -88,8 +91,11 @@ def _csv(path: Path, batch: Batch) -> bytes:
     text = StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     if path.exists() and path.stat().st_size:
-        with path.open(encoding="utf-8", newline="") as file:
-            there = next(csv.reader(file), [])
+        try:
+            with path.open(encoding="utf-8", newline="") as file:
+                there = next(csv.reader(file), [])
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise DataError(str(path), f"no names of columns ({error})", ", ".join(header), "--to FILE") from error
         if sorted(there) != sorted(header):
             hint = "--to FILE takes another"
             raise DataError(str(path), f"columns {', '.join(there)}", f"{', '.join(header)}", hint)

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 AT_ONCE = 2_000
 """Rows that are passed on together where nobody has to wait for them."""
 _TICK_S = 0.1
+YEARS = range(1971, 2200)
+"""In which a row may lie."""
 MAX_TRUTH = 64_000_000
 """Bytes of a file of incidents that more are added to."""
 
@@ -59,6 +61,8 @@ def simulate(
     config = project.config
     lasts, before = _length("--duration", duration), _length("--after", after) if after else 0.0
     now = project.clock()
+    if start is not None and start.year not in YEARS:
+        raise typer.BadParameter(f"--start is {start}, wanted {YEARS[0]} to {YEARS[-1]}: others are no times of rows")
     begin = (start or (now if speed_up else now - timedelta(seconds=lasts))).replace(tzinfo=UTC)
     days = (before + lasts) * SECOND / DAY
     plan = Plan(days=days, seed=world, start=begin - timedelta(seconds=before), anomaly_rate=0.0)
@@ -67,6 +71,7 @@ def simulate(
     sent, known = 0, read_truth(truth)
     source = project.reader.source(config.stream.source or source_of(config))
     told: list[Incident] = []
+    write_truth(truth, known, [])  # whatever refuses it does so before a row is sent
     with publisher(source, to) as publish, screens.counted_progress(found.batch.rows) as show:
         try:
             for part in _paced(found.batch, speed_up):
