@@ -112,6 +112,34 @@ def test_an_alert_waits_until_each_sink_has_taken_it(opened: Journal, clock: Clo
     }
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "goes_to"),
+    [
+        (("webhook", "webhook-2"), ("webhook:a", "webhook:b"), ("webhook:a", "webhook:b")),  # keys had no addresses
+        (("webhook:a", "webhook:b"), ("webhook:b", "webhook:a"), ("webhook:a", "webhook:b")),
+        (
+            ("webhook:a", "webhook:b"),
+            ("webhook:c", "webhook:b"),
+            ("webhook:c", "webhook:b"),
+        ),  # a wrong address is mended
+        (("webhook:a", "jsonl:b"), ("jsonl:b", "jsonl:c"), ("webhook:a", "jsonl:b")),
+        (("webhook-2:a",), ("webhook:a",), ("webhook-2:a",)),  # a part of somebody else may be called so
+    ],
+)
+def test_what_waits_follows_its_sink(
+    tmp_path: Path, clock: Clock, before: tuple[str, ...], after: tuple[str, ...], goes_to: tuple[str, ...]
+) -> None:
+    ids = [example_alert(number).id for number in range(len(before))]
+    with Journal(tmp_path, before, KeepConfig(), clock) as journal:
+        for number, id in enumerate(ids):
+            journal.commit(Step(alerts=(example_alert(number),)))
+            taken = [Receipt(id, sink, "delivered") for sink in before if sink != before[number]]
+            journal.commit(Step(receipts=taken))
+    with Journal(tmp_path, after, KeepConfig(), clock) as journal:
+        for sink, id in zip(goes_to, ids, strict=True):
+            assert [alert.id for alert, _ in journal.stored.waiting(sink, 10)] == [id]
+
+
 def test_alerts_of_one_step_wait_in_the_order_in_which_they_rang(opened: Journal) -> None:
     rang = [replace(example_alert(), id=id) for id in ("c", "a", "b")]
     opened.commit(Step(alerts=rang))

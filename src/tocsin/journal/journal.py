@@ -6,6 +6,7 @@ lie here, or the source gives them again. Whatever rings once more has the same 
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -26,6 +27,7 @@ from tocsin.records import SECOND, Alert, Batch, Rejected
 
 MOST_LETTERS = 1_000_000
 """Refused rows that are kept; the oldest beyond it go."""
+_NUMBER = re.compile(r"-\d+$")
 MOST_VERDICTS = 1_000_000
 """What was said of rows; the oldest beyond them go."""
 _TIDY_EVERY, _TIDY_ROWS = 1_000, 100_000
@@ -65,6 +67,7 @@ class Journal:
         """Refused rows and verdicts since the last look for what is kept no longer."""
         self.sequence = self.stored.progress().sequence
         """Of the last commit."""
+        self._bequeath()
 
     def __enter__(self) -> Self:
         return self
@@ -80,6 +83,23 @@ class Journal:
     def close(self) -> None:
         """Let the next one in."""
         self._database.close()
+
+    def _bequeath(self) -> None:
+        """Let what waits for a sink that is gone go to a new one of its type: it has another address, or had no key.
+
+        The first of those gone goes to the first new one. A type ends with a colon, or, as before there were addresses
+        in keys, with a dash and a number from the second one on.
+        """
+        known = sorted((key for (key,) in self._database.rows("SELECT DISTINCT sink FROM deliveries")), key=_in_order)
+        new = [sink for sink in self._sinks if sink not in known]
+        with self._database.transaction() as connection:
+            for gone in known:
+                heir = next((sink for sink in new if _type_of(sink) == _type_of(gone)), None)
+                if gone not in self._sinks and heir is not None:
+                    new.remove(heir)
+                    statement = "UPDATE deliveries SET sink = ? WHERE sink = ? AND outcome = ''"
+                    if waiting := connection.execute(statement, (heir, gone)).rowcount:
+                        live.sink_succeeded(gone, heir, waiting)
 
     def commit(self, step: Step) -> tuple[Alert, ...]:
         """Make a step durable; returns those of its alerts that are new and are to be delivered."""
@@ -174,6 +194,14 @@ class Journal:
             live.letters_given_up(beyond)
         if beyond := _shortened(connection, "verdicts", now - round(self._keep.verdicts * SECOND), MOST_VERDICTS):
             live.verdicts_given_up(beyond)
+
+
+def _type_of(key: str) -> str:
+    return key.partition(":")[0] if ":" in key else _NUMBER.sub("", key)
+
+
+def _in_order(key: str) -> tuple[int, str]:
+    return len(key), key
 
 
 def _shortened(connection: sqlite3.Connection, table: str, oldest: int, most: int) -> int:

@@ -90,6 +90,12 @@ def delivery_given_up(sink: str, alerts: int) -> None:
     count("tocsin_deliveries_given_up_total", alerts, sink=sink)
 
 
+def sink_succeeded(gone: str, sink: str, waiting: int) -> None:
+    """What waits for a sink that the config has no more goes to a new one of its type."""
+    _log.warning("Alerts that wait go to another sink of the same type.", gone=gone, sink=sink, waiting=waiting)
+    count("tocsin_sinks_succeeded_total")
+
+
 def peer_refused(host: str) -> None:
     """A connection to a host of the config would have ended at an address where none may; nothing was sent."""
     _log.error("Connection refused: neither public nor allowed.", host=host)

@@ -8,11 +8,9 @@ through `requests`.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import closing
 from datetime import datetime
-from typing import cast
 
 from tocsin.component import PartSpec, parameter_model, part
 from tocsin.config import Config
@@ -27,14 +25,14 @@ from tocsin.scoring.requests import Requests
 from tocsin.scoring.scorer import Scorer
 from tocsin.scoring.stream import CHECKPOINT, Stream
 from tocsin.scoring.work import Clocks, Letters, Serving
-from tocsin.sinks.base import Sink
 from tocsin.sources.base import Intake, Source
 from tocsin.system.checking import check
 from tocsin.system.following import Follower
 from tocsin.system.project import Project
 from tocsin.system.replaying import Replays
 from tocsin.system.serving import serving_of
-from tocsin.training.history import local_part, source_of
+from tocsin.system.sinks import sinks_of
+from tocsin.training.history import source_of
 
 AHEAD_S = 300
 """How far the clocks of those who send may be ahead; what is further would drag every window along."""
@@ -70,7 +68,7 @@ class Service:
         config = project.config
         source = _source(config, project, once=once)
         letters = Letters()
-        sinks = _sinks(config)
+        sinks = sinks_of(config)
         self.journal = Journal(self._folder, tuple(sinks), config.privacy.keep, self._clocks.now)
         self.outbox = Outbox(sinks, project.privacy.name, self._clocks.now)
         self.stream = Stream(
@@ -145,14 +143,3 @@ def _intake(
     schema = config.schema_
     hide = (lambda batch: project.privacy.apply(schema, batch)) if schema.identities else None
     return Intake(source, schema, pseudonymise=hide, quarantine=letters, latest=latest)
-
-
-def _sinks(config: Config) -> Mapping[str, Sink]:
-    """Every sink by its type, and a number where there are several of one."""
-    seen: Counter[str] = Counter()
-    named: dict[str, Sink] = {}
-    for spec in config.sinks:
-        seen[spec.type] += 1
-        key = spec.type if seen[spec.type] == 1 else f"{spec.type}-{seen[spec.type]}"
-        named[key] = cast("Sink", local_part("sinks", spec, config))
-    return named
