@@ -148,7 +148,7 @@ def test_any_bytes_become_rows_or_are_refused(content: bytes) -> None:
 ODD = st.one_of(
     st.text(st.characters(exclude_characters="\n"), max_size=20).map(str.encode),
     st.binary(max_size=20).map(lambda junk: junk.replace(b"\n", b"")),
-    st.dictionaries(st.sampled_from("abcd"), st.none() | st.integers() | st.text(max_size=3), max_size=4).map(
+    st.dictionaries(st.sampled_from("abcd"), st.none() | st.integers(-9, 9) | st.text(max_size=3), max_size=4).map(
         orjson.dumps
     ),
     st.sampled_from(
@@ -164,7 +164,6 @@ ODD = st.one_of(
             b'{"n": 1',
             b'{"n": ' + b"[" * 300 + b"]" * 300 + b"}",
             orjson.dumps({str(number): number for number in range(1_025)}),
-            b'{"n": "' + b"x" * MAX_LINE + b'"}',
         ]
     ),
 )

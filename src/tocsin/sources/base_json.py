@@ -151,16 +151,12 @@ class JsonSource(FollowedSource):
                 yield place, layouts.known, (layout, flat[1]), text
 
     def _columns(self, header: Any, values: Sequence[Any]) -> dict[str, Column]:
-        kinds = [id(layout) for layout, _ in values]
-        alike: dict[int, list[int]] = {kind: [] for kind in kinds}
-        if len(alike) == 1:
-            alike[kinds[0]] = list(range(len(kinds)))
-        else:
-            for place, kind in enumerate(kinds):
-                alike[kind].append(place)
+        kinds = np.array([id(layout) for layout, _ in values])
+        order = np.argsort(kinds, kind="stable")
+        alike = np.split(order, np.flatnonzero(np.diff(kinds[order])) + 1)
         columns: dict[str, Column] = {}
-        for places in alike.values():
-            rows = [values[place][1] for place in places]
+        for places in sorted(alike, key=itemgetter(0)):
+            rows = [values[place][1] for place in places.tolist()]
             for item, name in enumerate(values[places[0]][0]):
                 column = np.fromiter(map(itemgetter(item), rows), object, len(rows))
                 if len(rows) == len(values):
