@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -85,8 +86,9 @@ def test_a_folder_is_no_log(log: str, folder: Path, tocsin: Tocsin) -> None:
 
 
 def test_an_event_of_a_pipe_is_kept_when_it_has_come_and_not_when_the_pipe_ends(folder: Path) -> None:
-    words = [sys.executable, "-c", "from tocsin.cli import main; main()", "append", "--log", "a.db"]
-    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as child:
+    listening = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    words = [sys.executable, "-c", listening + "from tocsin.cli import main; main()", "append", "--log", "a.db"]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         assert child.stdin is not None
         for number in (1, 2):
             child.stdin.write(b'{"n": %d}\n' % number)
@@ -95,4 +97,9 @@ def test_an_event_of_a_pipe_is_kept_when_it_has_come_and_not_when_the_pipe_ends(
             while not (folder / "a.db").exists() or numbers_in(folder / "a.db")[-1:] != [number]:
                 assert time.monotonic() < end, "it waits for more"
                 time.sleep(0.05)
-        child.kill()
+        child.send_signal(signal.SIGINT)
+        assert child.stdout is not None
+        assert child.stdout.read() in [
+            b"Events: %d taken, %d of them new, 0 refused.\n" % (kept, kept) for kept in (1, 2)
+        ]
+    assert child.returncode == 1

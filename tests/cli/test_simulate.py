@@ -186,3 +186,16 @@ def test_nothing_is_sent_whose_truth_cannot_be_told(tocsin: Tocsin, write: Calla
     for words in (("--truth", "no/folder.json"), ("--start", "9999-12-31"), ("--start", "0001-01-01")):
         assert tocsin("simulate", "--attack", "scan", "--duration", "1h", *words).returncode in (1, 2)
     assert not Path("live.csv").exists()
+
+
+def test_ctrl_c_tells_what_was_sent_by_then(
+    tocsin: Tocsin, write: Callable[[str, str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(_: float) -> None:
+        raise KeyboardInterrupt
+
+    write("flows", "{type: csv, path: live.csv}")
+    monkeypatch.setattr("tocsin.cli.simulate.time.sleep", interrupted)
+    told = tocsin("simulate", "--attack", "scan", "--duration", "1h", "--speed-up", "1", "--json")
+    sent = orjson.loads(told.stdout)["rows"]
+    assert (told.returncode, len(Path("live.csv").read_text().splitlines())) == (1, sent + 1)

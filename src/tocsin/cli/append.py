@@ -46,6 +46,8 @@ def append(
             for group in _groups(lines, key, found):
                 found.new += events.append(group)
                 found.taken += len(group)
+    except KeyboardInterrupt:
+        found.whole = False  # the way to end a pipe that never does: what was kept by then is told
     except LimitExceeded as full:
         problem, kept = full.problem, f"events kept before it: {found.taken:,}"
         raise LimitExceeded(problem.where, problem.got, problem.wanted, f"{kept}; {problem.hint}") from None
@@ -62,7 +64,7 @@ def append(
         for problem in found.problems:
             screens.aside(f"{problem.where}: got {problem.got}, wanted {problem.wanted}")
         screens.say(f"Events: {found.taken:,} taken, {found.new:,} of them new, {found.refused:,} refused.")
-    raise typer.Exit(_REFUSED if found.refused else _DONE)
+    raise typer.Exit(_DONE if found.whole and not found.refused else _REFUSED)
 
 
 @dataclass
@@ -72,6 +74,8 @@ class _Found:
     taken: int = 0
     new: int = 0
     refused: int = 0
+    whole: bool = True
+    """Nobody interrupted it."""
     problems: list[Problem] = field(default_factory=list)
     """The first of those refused."""
 

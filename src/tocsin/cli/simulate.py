@@ -78,14 +78,17 @@ def simulate(
                 publish(part)
                 sent += part.rows
                 show(f"{attack}, {np.datetime_as_string(part['timestamp'][-1], unit='s')}", part.rows)
+        except KeyboardInterrupt:
+            pass  # what was sent by then is told
         finally:
             told = [item for item in found.incidents if sent and item.start <= _last(found.batch, sent)]
             write_truth(truth, known, told)
     if settings.json:
         screens.document({"rows": sent, "incidents": told, "truth": truth, "generated": True})
-        return
-    counted = "1 attack" if len(told) == 1 else f"{len(told)} attacks"
-    screens.say(f"Sent {sent:,} generated rows with {counted} of the kind {attack}; {truth} tells of them.")
+    else:
+        counted = "1 attack" if len(told) == 1 else f"{len(told)} attacks"
+        screens.say(f"Sent {sent:,} generated rows with {counted} of the kind {attack}; {truth} tells of them.")
+    raise typer.Exit(int(sent < found.batch.rows))
 
 
 def read_truth(path: Path) -> list[Any]:
