@@ -41,7 +41,7 @@ HOME_OF = {
     "structlog": {"log.py"},
     "torch": {"detectors/base_lstm_training.py"},
     "xgboost": {"detectors/xgboost.py"},
-    "httpx2": {"sources/base_events.py", "sources/base_http.py"},
+    "httpx2": {"connections/http.py", "connections/server_sent_events.py"},
     "google": {"sources/base_envelopes.py", "sources/base_google_tokens.py", "storage/gcs.py"},
     "obstore": {"storage/s3.py"},
     "requests": {"storage/gcs.py"},

@@ -23,10 +23,10 @@ from tests.storage.test_bad_days import self_signed
 
 from tocsin import log
 from tocsin.checks.source import CHECKS
+from tocsin.connections.server_sent_events import Event, _Parser
 from tocsin.errors import ConfigError, DataError, LimitExceeded, SourceLost
 from tocsin.records import ROW, Batch, Position
 from tocsin.sources.base import Source
-from tocsin.sources.base_events import Event, _Parser
 from tocsin.sources.firebase import KEY, Firebase
 from tocsin.storage import Meter
 

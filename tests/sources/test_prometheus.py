@@ -26,8 +26,8 @@ from tests.sources.misbehaving_server import (
     send,
 )
 
+from tocsin.connections import http
 from tocsin.errors import ConfigError, DataError, LimitExceeded, SourceLost, TocsinError
-from tocsin.sources import base_http
 
 
 def cut(handler: BaseHTTPRequestHandler) -> None:
@@ -75,7 +75,7 @@ def test_a_flaw_that_passes_leaves_no_gap(flaw: str) -> None:
 @pytest.mark.parametrize("flaw", FLAWS)
 def test_a_flaw_that_stays_loses_the_source_and_nothing_else(flaw: str) -> None:
     answer, said = FLAWS[flaw]
-    with Misbehaving(*[answer] * base_http.ATTEMPTS) as server:
+    with Misbehaving(*[answer] * http.ATTEMPTS) as server:
         source, waits = patient(server)
         source.open()
         with pytest.raises(SourceLost, match=said):
@@ -173,7 +173,7 @@ def test_a_remark_of_the_query_language_spoils_nothing() -> None:
 
 
 def test_an_answer_too_long_is_asked_for_in_halves(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(base_http, "MAX_ANSWER", 4_000)
+    monkeypatch.setattr(http, "MAX_ANSWER", 4_000)
     too_many = send(422, failed("execution", "query processing would load too many samples into memory"))
     with Misbehaving(too_many) as server:
         rows = rows_of(patient(server, end=at(NOON + 300 * 60))[0])
@@ -184,7 +184,7 @@ def test_an_answer_too_long_is_asked_for_in_halves(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_huge_answer_for_one_instant_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(base_http, "MAX_ANSWER", 1_000)
+    monkeypatch.setattr(http, "MAX_ANSWER", 1_000)
     with Misbehaving(*[send(200, b" " * 2_000)] * 2) as server:
         source, _ = patient(server)
         source.open()

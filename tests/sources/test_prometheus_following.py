@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from tests.sources.misbehaving_server import NOON, Clock, Misbehaving, at, made, rows_of, send
 
+from tocsin.connections import http
 from tocsin.errors import SourceLost
 from tocsin.records import Batch
-from tocsin.sources import base_http
 
 
 def test_following_waits_for_each_step_and_catches_up_after_a_pause() -> None:
@@ -20,7 +20,7 @@ def test_following_waits_for_each_step_and_catches_up_after_a_pause() -> None:
         assert moments(source.read(60.0)) == [NOON + 60]
         assert clock.now == NOON + 70
         clock.now += 200
-        server.answers = [send(503, b"")] * base_http.ATTEMPTS
+        server.answers = [send(503, b"")] * http.ATTEMPTS
         with pytest.raises(SourceLost):
             source.read(100.0)
         batch = source.read(1.0)

@@ -1,4 +1,4 @@
-"""Connections to other systems: one client per broker, and what goes out to addresses that a config names."""
+"""Connections to other systems: one client per broker and for HTTP, and what goes out to addresses of a config."""
 
 
 class Unreachable(Exception):

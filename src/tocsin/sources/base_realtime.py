@@ -15,8 +15,8 @@ from urllib.parse import unquote, urlsplit
 
 import orjson
 
+from tocsin.connections.http import Reply, base_url
 from tocsin.errors import DataError, LimitExceeded, RegistryError, SourceLost
-from tocsin.sources.base_http import Reply, base_url
 from tocsin.storage.endpoint import expect_trusted
 
 BY_KEY = "$key"

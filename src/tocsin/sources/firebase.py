@@ -19,11 +19,11 @@ import orjson
 from pydantic import Field
 
 from tocsin import observe
+from tocsin.connections.http import ATTEMPTS, MAX_ANSWER, PASSING, Answers, JsonServer, Reply, TooLong, shown
+from tocsin.connections.server_sent_events import Broken, Event, Events
 from tocsin.errors import DataError, LimitExceeded, MissingExtraError, SourceLost
 from tocsin.records import Batch, Position
 from tocsin.sources.base import MAX_KEYS, Piece, last_row
-from tocsin.sources.base_events import Broken, Event, Events
-from tocsin.sources.base_http import ATTEMPTS, MAX_ANSWER, PASSING, Answers, JsonServer, Reply, TooLong, shown
 from tocsin.sources.base_realtime import (
     BY_KEY,
     CREDENTIALS,

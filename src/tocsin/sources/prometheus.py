@@ -19,10 +19,7 @@ import orjson
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
 
 from tocsin.component import Duration
-from tocsin.errors import DataError, LimitExceeded, SourceLost
-from tocsin.records import ROW, Batch, Position
-from tocsin.sources.base import RowsPerBatch
-from tocsin.sources.base_http import (
+from tocsin.connections.http import (
     MAX_ANSWER,
     Answers,
     JsonFolder,
@@ -33,6 +30,9 @@ from tocsin.sources.base_http import (
     by_file,
     shown,
 )
+from tocsin.errors import DataError, LimitExceeded, SourceLost
+from tocsin.records import ROW, Batch, Position
+from tocsin.sources.base import RowsPerBatch
 from tocsin.sources.base_polls import TimedSource
 from tocsin.sources.base_samples import PLACES, TIME, Grid, Malformed, Samples, batches, read_samples
 

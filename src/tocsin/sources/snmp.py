@@ -11,8 +11,8 @@ from typing import Annotated, Self
 from pydantic import Field
 
 from tocsin.component import Duration, seconds
+from tocsin.connections.secret_files import read_secret, refused
 from tocsin.sources.base_polls import Samples, paced
-from tocsin.sources.base_secrets import read_secret, refused
 from tocsin.sources.base_snmp_agents import RECORDED, SnmpAgents
 from tocsin.sources.base_snmp_polls import Access, Authentication, Patience, Privacy, address
 

@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 import httpx2
 
+from tocsin.connections.http import MAX_ANSWER, MAX_SHOWN, Authorized
 from tocsin.errors import TocsinError
-from tocsin.sources.base_http import MAX_ANSWER, MAX_SHOWN, Authorized
 from tocsin.storage import Meter
 
 SILENCE_S = 75.0

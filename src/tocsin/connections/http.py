@@ -16,8 +16,8 @@ from typing import Any, Protocol
 import httpx2
 import orjson
 
+from tocsin.connections.secret_files import read_secret, refused
 from tocsin.errors import DataError, LimitExceeded, SourceLost
-from tocsin.sources.base_secrets import read_secret, refused
 from tocsin.storage import Meter
 
 MAX_ANSWER = 1 << 24
