@@ -231,7 +231,7 @@ def everything() -> Iterator[Campaign]:
         yield from (Campaign(detector, attack, rate, seed) for attack in ATTACKS for rate in RATES for seed in SEEDS)
         yield from (Campaign(detector, "in", 0.0, seed) for seed in SEEDS)
         yield from (Campaign(detector, "in", INCIDENT, seed, rounds=7, at_once=2) for seed in SEEDS[:3])
-        yield Campaign(detector, "in", max(RATES), SEEDS[0], rounds=LONG)
+        yield from (Campaign(detector, "in", max(RATES), seed, rounds=LONG) for seed in SEEDS[:3])
 
 
 def main(out: Path) -> None:

@@ -217,8 +217,12 @@ def test_the_page_on_gates_tells_what_a_slow_poison_did() -> None:
     ):
         shown = f"{min(found):.0%}-{max(found):.0%}".replace("%-", "-").replace("%", " %")
         assert shown in page, (what, shown)
-    crept = sorted(cell["gated_alerts"][-1] for cell in cells if cell["what"] in results("poisoning")["missed"][QUIET])
-    assert " and ".join(f"{share:.2%}".replace("%", " %") for share in crept) + " of 1 %" in page
+    long = [cell for cell in cells if cell["what"].endswith(", 30 rounds")]
+    assert min(cell["least_golden"] for cell in long) >= 0.985, "golden recall stays at 0.99 or above"
+    assert {cell["seeds"] for cell in long} == {3}
+    least, *_, most = sorted(cell["gated_alerts"][-1] for cell in long)
+    assert f"{least:.2%}-{most:.2%} of 1 %".replace("%-", "-").replace("% of", " % of") in page
+    assert results("poisoning")["missed"][QUIET] == []
 
 
 def thousands(figure: float) -> str:
