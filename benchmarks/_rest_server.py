@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import sys
 import threading
@@ -37,6 +38,8 @@ def ours(config: str = CONFIG) -> None:
 
     site = Site(Project(parse(CONFIG)), lambda: serving, Requests().ask, dict, lambda *_: [])
     with Server(site, ServerConfig(listen="127.0.0.1:0", requests_per_second=1e9), Path) as server:
+        gc.collect()
+        gc.freeze()  # as `tocsin serve` does
         print(server.address, flush=True)
         sys.stdin.read()
 

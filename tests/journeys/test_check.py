@@ -76,6 +76,33 @@ def test_one_thing_that_is_broken_leaves_the_others_valid(
     assert got in problem["got"]
 
 
+def test_whether_the_server_could_begin_is_told(configure: Configure, tocsin: Run, asked: Asked, site: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = "{}:{}".format(*taken.getsockname())
+        configure(more=f"server: {{listen: '{address}'}}\n")
+        found = asked()
+        assert statuses(found)["server"] == "partial"
+        assert found["problems"][0]["got"].startswith(f"{address}: Address already in use")
+    assert f"✓ server: {address}, without keys" in tocsin("check", "--connect").stdout
+    configure(more=f"server: {{listen: '{address}', keys: api.json, tls: {{certificate: a.pem, key: a.key}}}}\n")
+    found = asked()
+    assert (statuses(found)["server"], found["problems"][0]["wanted"]) == (
+        "invalid",
+        "a certificate and its key, in PEM",
+    )
+    configure(more=f"server: {{listen: '{address}', keys: api.json}}\n")
+    found = asked()
+    assert (statuses(found)["server"], found["problems"][0]["got"]) == ("partial", "no key that holds")
+    tocsin("keys", "api", "new", "--role", "viewer")
+    assert f"✓ server: {address}, 1 keys hold" in tocsin("check", "--connect").stdout
+    (site / "api.json").chmod(0o644)
+    found = asked()
+    assert (statuses(found)["server"], found["problems"][0]["got"]) == (
+        "invalid",
+        "a file that others may read or write",
+    )
+
+
 def test_a_registry_that_takes_nothing_is_told(configure: Configure, asked: Asked) -> None:
     configure(more="registry: {path: data/rows.csv/registry}\n")
     found = asked()

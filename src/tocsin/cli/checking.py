@@ -8,9 +8,11 @@ from rich.markup import escape
 
 from tocsin.cli import screens
 from tocsin.cli.settings import Settings
+from tocsin.component import optional_packages
+from tocsin.config import Config
 from tocsin.errors import ConfigError, visible
 from tocsin.system import check, dependencies, lacking
-from tocsin.system.connections import Dependency
+from tocsin.system.connections import Answer, Dependency, Look
 
 _EXIT_CODES = {"valid": 0, "partial": 1, "invalid": 2}
 _MARKS = {"valid": "[green]✓[/]", "partial": "[yellow]![/]", "invalid": "[red]✗[/]"}
@@ -26,7 +28,7 @@ def checked(settings: Settings, *, connect: bool) -> int:
         problems = list(map(project.config.located, lacking(project.config)))
         if connect:
             with screens.progress_of(project):
-                found += dependencies(project)
+                found += dependencies(project, also=_server(project.config))
             problems = [problem for item in found for problem in item.problems]
         if problems:
             status = "partial"
@@ -41,3 +43,14 @@ def checked(settings: Settings, *, connect: bool) -> int:
             screens.out.print(f"{_MARKS[item.status]} {item.name}: {escape(visible(item.found))}")
         screens.problems(status, problems)
     return _EXIT_CODES[status]
+
+
+def _server(config: Config) -> dict[str, Look]:
+    """How to look at the REST server, where the config has one."""
+
+    def look() -> Answer:
+        with optional_packages("$.server"):
+            from tocsin.server import checking
+        return checking.look(config)
+
+    return {"server": look} if config.server else {}

@@ -89,7 +89,7 @@ class Server:
 
     def __enter__(self) -> Self:
         tls = self._settings.tls
-        self._socket = _listening(self._settings.listen)
+        self._socket = listening(self._settings.listen)
         try:
             config = uvicorn.Config(
                 self._door(),
@@ -108,7 +108,8 @@ class Server:
                 ssl_certfile=str(self._resolve(tls.certificate)) if tls else None,
                 ssl_keyfile=str(self._resolve(tls.key)) if tls else None,
             )
-            _load(config)
+            with readable_tls():
+                config.load()
             self._server = uvicorn.Server(config)
             self._thread = threading.Thread(target=self._serve, name="tocsin-rest")
             self._thread.start()
@@ -209,16 +210,18 @@ def _hosts(settings: ServerConfig) -> frozenset[str]:
     return frozenset((*LOOPBACK, host, *(name.lower() for name in settings.behind_proxy)))
 
 
-def _load(config: uvicorn.Config) -> None:
-    """Read what it names, before anybody is served."""
+@contextmanager
+def readable_tls() -> Iterator[None]:
+    """What cannot be read of a certificate and its key within the block is a TocsinError."""
     try:
-        config.load()
+        yield
     except OSError as error:  # what OpenSSL refuses is one, too
         got = f"{error.filename or 'certificate and key'}: {error.strerror or error}"
         raise TocsinError("$.server.tls", got, "a certificate and its key, in PEM") from None
 
 
-def _listening(address: str) -> socket.socket:
+def listening(address: str) -> socket.socket:
+    """A socket that takes connections there; raises TocsinError if it cannot be had."""
     host, _, port = address.rpartition(":")
     host = host.strip("[]")
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial as bound
@@ -36,7 +36,7 @@ NEEDED_TO_LEARN = {"xgboost": "xgboost", "lstm_autoencoder": "torch"}
 
 
 @dataclass(frozen=True, slots=True)
-class _Answer:
+class Answer:
     """What was found, and what is wrong with it."""
 
     found: str
@@ -57,7 +57,12 @@ class Dependency:
     problems: tuple[Problem, ...] = ()
 
 
-def dependencies(project: Project, within_s: float = ANSWER_WITHIN_S) -> Iterator[Dependency]:
+Look = Callable[[], Answer]
+
+
+def dependencies(
+    project: Project, within_s: float = ANSWER_WITHIN_S, also: Mapping[str, Look] | None = None
+) -> Iterator[Dependency]:
     """Look at everything that a config names, one after the other.
 
     Sources are read to their first rows, the registry to its channels; of what could be written it is told only
@@ -69,12 +74,14 @@ def dependencies(project: Project, within_s: float = ANSWER_WITHIN_S) -> Iterato
         Whose config it is; nothing is made for it.
     within_s
         What has not answered by then counts as out of reach.
+    also
+        More to look at, by its place in the config: what floors above this one know.
     """
-    for name, look in _looks(project):
+    for name, look in (*_looks(project), *(also or {}).items()):
         yield _told(name, look, project.config, within_s)
 
 
-def _looks(project: Project) -> Iterator[tuple[str, Callable[[], _Answer]]]:
+def _looks(project: Project) -> Iterator[tuple[str, Look]]:
     config = project.config
     yield "packages", bound(_packages, config)
     for name, source, labels in (
@@ -90,7 +97,7 @@ def _looks(project: Project) -> Iterator[tuple[str, Callable[[], _Answer]]]:
     yield "keys", bound(_keys, project)
     yield "channels", bound(_channels, project)
     if config.tracking is not None:
-        yield "tracking", lambda: _Answer(Tracker(config).ask())
+        yield "tracking", lambda: Answer(Tracker(config).ask())
     for number, sink in enumerate(config.sinks):
         yield f"sinks[{number}]", bound(_sink, config, sink)
 
@@ -115,9 +122,9 @@ def _members(place: str, spec: PartSpec) -> dict[str, PartSpec]:
     return {f"{place}.of[{at}]": cast("PartSpec", part_spec(member)) for at, member in enumerate(inside)}
 
 
-def _packages(config: Config) -> _Answer:
+def _packages(config: Config) -> Answer:
     problems = lacking(config)
-    return _Answer("some are missing" if problems else "all that a training needs are installed", problems)
+    return Answer("some are missing" if problems else "all that a training needs are installed", problems)
 
 
 def _has_server(spec: PartSpec) -> bool:
@@ -125,19 +132,19 @@ def _has_server(spec: PartSpec) -> bool:
     return part("sources", spec.type).risks is not Part.risks
 
 
-def _server(project: Project, _: str, spec: PartSpec, __: LabelsConfig | None) -> _Answer:
+def _server(project: Project, _: str, spec: PartSpec, __: LabelsConfig | None) -> Answer:
     project.reader.source(spec).risks()
-    return _Answer(f"{spec.type}, answers; its rows are left to the service")
+    return Answer(f"{spec.type}, answers; its rows are left to the service")
 
 
-def _first_rows(project: Project, name: str, spec: PartSpec, labels: LabelsConfig | None) -> _Answer:
+def _first_rows(project: Project, name: str, spec: PartSpec, labels: LabelsConfig | None) -> Answer:
     tally = Tally()
     next(project.reader.batches(spec, labels, tally, keep_refused=False), None)
     found = f"{spec.type}, {tally.passed_on:,} of {tally.received:,} first rows can be used"
     if tally.passed_on or not tally.received:
-        return _Answer(found)
+        return Answer(found)
     reasons = ", ".join(f"{number} {reason}" for reason, number in tally.reasons.items())
-    return _Answer(found, [Problem(f"$.{name}", f"no row that can be used ({reasons})", "rows that fit the schema")])
+    return Answer(found, [Problem(f"$.{name}", f"no row that can be used ({reasons})", "rows that fit the schema")])
 
 
 def _variables(config: Config) -> tuple[str, ...]:
@@ -149,7 +156,7 @@ def _variables(config: Config) -> tuple[str, ...]:
     return tuple(name for scheme in CREDENTIALS if scheme in schemes for name in CREDENTIALS[scheme])
 
 
-def _credentials(variables: Sequence[str]) -> _Answer:
+def _credentials(variables: Sequence[str]) -> Answer:
     given = [name for name in variables if os.environ.get(name)]
     found = (
         f"{', '.join(given)} set" if given else f"none of {', '.join(variables)}; a file or the machine may have them"
@@ -161,43 +168,43 @@ def _credentials(variables: Sequence[str]) -> _Answer:
             problems.append(Problem(name, "a file that cannot be read", "the path of one"))
         elif path.is_file() and path.stat().st_mode & 0o077:
             problems.append(Problem(name, "a file that others may read", "mode 0600", f"chmod 600 ${name}"))
-    return _Answer(found, problems, of_use=True)
+    return Answer(found, problems, of_use=True)
 
 
-def _registry(project: Project) -> _Answer:
+def _registry(project: Project) -> Answer:
     config = project.config
     path = config.registry.path
     versions = len(project.registry.history(config.name)) if config.name in project.registry.names() else 0
     found = f"{versions} versions" if versions else "no model of this name yet"
     if not elsewhere(path):
-        return _Answer(found, _writable("$.registry.path", config.resolve(path)))
+        return Answer(found, _writable("$.registry.path", config.resolve(path)))
     store = open_store(path, meter=project.meter)
     try:
         # Creating what exists is refused: whether it exists is asked last, after whether one may.
         store.put(MARKER, store.get(MARKER, MAX_DOCUMENT_BYTES))
     except NotStored:
-        return _Answer(f"{found}, the first training begins it")
+        return Answer(f"{found}, the first training begins it")
     except ConflictError:
-        return _Answer(f"{found}, may be written")
+        return Answer(f"{found}, may be written")
     except RegistryError as error:
         trains = project.registry.trust.keyring.public("train") is not None
-        return _Answer(f"{found}, may only be read", [error.problem] if trains else [], of_use=True)
-    return _Answer(found)
+        return Answer(f"{found}, may only be read", [error.problem] if trains else [], of_use=True)
+    return Answer(found)
 
 
-def _keys(project: Project) -> _Answer:
+def _keys(project: Project) -> Answer:
     trust = project.registry.trust
     trust.open()
     here = {role: public for role in ROLES if (public := trust.keyring.public(role))}
     if not trust.roots.chain:
-        return _Answer(f"{', '.join(here) or 'none'} here, the first training makes what is missing")
+        return Answer(f"{', '.join(here) or 'none'} here, the first training makes what is missing")
     strange = [role for role, public in here.items() if public not in trust.roots.last.roles[role]]
     wanted, hint = "one that it accepts", "`tocsin keys show` says which it does"
     problems = [Problem("$.registry.keys", f"a {role} key unknown to the registry", wanted, hint) for role in strange]
-    return _Answer(f"{', '.join(here)} here" if here else "none here: this machine only reads", problems, of_use=True)
+    return Answer(f"{', '.join(here)} here" if here else "none here: this machine only reads", problems, of_use=True)
 
 
-def _channels(project: Project) -> _Answer:
+def _channels(project: Project) -> Answer:
     registry, name = project.registry, project.config.name
     standings = registry.standings(name) if name in registry.names() else ()
     problems = [standing.problem for standing in standings if standing.problem]
@@ -207,17 +214,17 @@ def _channels(project: Project) -> _Answer:
             got, hint = f"{standing.channel}, past its time", f"`tocsin models promote {step.version}` renews it"
             problems.append(Problem("$.registry.expires", got, f"a step after {step.expires[:10]}", hint))
     found = ", ".join(f"{standing.channel} at version {step.version}" for standing, step in steps)
-    return _Answer(found or "none yet", problems, of_use=True)
+    return Answer(found or "none yet", problems, of_use=True)
 
 
-def _sink(config: Config, spec: PartSpec) -> _Answer:
+def _sink(config: Config, spec: PartSpec) -> Answer:
     sink = cast("Sink", local_part("sinks", spec, config))
     path = sink.parameters().get("path")
     if isinstance(path, str) and not Path(path).exists():
-        return _Answer(f"{spec.type}, made with the first alert", _writable("$.sinks", Path(path).parent))
+        return Answer(f"{spec.type}, made with the first alert", _writable("$.sinks", Path(path).parent))
     sink.open()
     sink.close()
-    return _Answer(f"{spec.type}, ready")
+    return Answer(f"{spec.type}, ready")
 
 
 def _writable(place: str, folder: Path) -> list[Problem]:
@@ -228,9 +235,9 @@ def _writable(place: str, folder: Path) -> list[Problem]:
     return [Problem(place, f"{there}, which takes no new file", "a folder that can be written")]
 
 
-def _told(name: str, look: Callable[[], _Answer], config: Config, within_s: float) -> Dependency:
+def _told(name: str, look: Look, config: Config, within_s: float) -> Dependency:
     """What a look finds, or that it found nothing in time."""
-    answer: Future[_Answer] = Future()
+    answer: Future[Answer] = Future()
 
     def work() -> None:
         try:
@@ -244,13 +251,13 @@ def _told(name: str, look: Callable[[], _Answer], config: Config, within_s: floa
     try:
         told = answer.result(within_s)
     except TocsinError:
-        told = _Answer(unfit, problems_in(answer.result, f"$.{name}"))
+        told = Answer(unfit, problems_in(answer.result, f"$.{name}"))
     except TimeoutError:
         got, hint = f"nothing in {within_s:g} s", "is it up, and the address right?"
-        told = _Answer(unfit, [Problem(f"$.{name}", got, "an answer", hint)])
+        told = Answer(unfit, [Problem(f"$.{name}", got, "an answer", hint)])
     except OSError as error:
         got, wanted = error.strerror or str(error), "something that can be read and written"
-        told = _Answer(unfit, [Problem(f"$.{name}", got, wanted)])
+        told = Answer(unfit, [Problem(f"$.{name}", got, wanted)])
     broken: Literal["partial", "invalid"] = "partial" if told.of_use else "invalid"
     status = broken if told.problems else "valid"
     return Dependency(name, status, told.found, tuple(map(config.located, told.problems)))
