@@ -81,13 +81,26 @@ def test_names_that_were_refused_are_few_bytes() -> None:
     assert len(dump(many)) - len(dump(few)) == 2 * 12
 
 
-def test_a_state_moves_to_more_places_and_to_fewer_if_they_are_enough() -> None:
+def test_a_state_moves_to_more_places_and_to_fewer() -> None:
     data = dump(after(counting(entities=3), hosts("a", "b")))
     larger = counting(entities=50)
     assert larger.run(hosts("a", "z", begin=2), load(larger, data)).values[:, 0].tolist() == [2, 1]
     assert len(load(counting(entities=2), data)) == 2
-    with pytest.raises(IntegrityError, match=r"got 2 entities, wanted at most 1\n  Hint: raise limits.entities"):
-        load(counting(entities=1), data)
+
+
+@pytest.mark.parametrize("together", [1, 2, 1_024])
+def test_of_too_many_entities_those_longest_unheard_of_are_given_up(
+    monkeypatch: pytest.MonkeyPatch, together: int
+) -> None:
+    monkeypatch.setattr(checkpoint, "_TOGETHER", together)
+    data = dump(after(counting(entities=5), hosts("a", "b", "c", "d", "a")))
+    kernel = counting(entities=2)
+    state = load(kernel, data)
+    assert state.entities.names == ["d", "a"]
+    assert kernel.run(hosts("a", "d", begin=5), state).values[:, 0].tolist() == [3, 2]
+    again = kernel.run(hosts("b", "b", begin=7), state)  # let in on its second row, like any other
+    assert again.values[:, 0].tolist() == [1, 1]
+    assert again.unsure.all(), "it lacks what it was"
 
 
 @pytest.fixture

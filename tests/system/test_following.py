@@ -196,3 +196,17 @@ def test_a_replay_is_done_by_the_model_that_did_it_before(site: Site, rng: np.ra
             again.follower.tick()
         assert again.version == 2
         assert {row["model"] for row in again.verdicts()} == {before}
+
+
+def test_the_room_for_entities_is_that_of_the_config(place: Path, rng: np.random.Generator) -> None:
+    site = Site(place)
+    site.publish(site.fit(1))  # with room for as many as by default
+    for entities, held in ((2, 2), (1, 1), (5, 3)):
+        site.path.write_text(f"{CONFIG}limits: {{entities: {entities}}}\n")
+        with Live(site, Fed()) as live:
+            assert live.stream.serving.scorer.state.entities.limit == entities
+            for _ in range(2):
+                live.alerts()  # with the second answer the source is open
+            live.feed(rows(rng, 60, BEGIN + entities * 3_600))
+            live.feed(rows(rng, 60, BEGIN + entities * 7_200))
+            assert len(live.stream.serving.scorer.state) == held

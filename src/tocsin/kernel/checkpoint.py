@@ -35,6 +35,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from tocsin import observe
 from tocsin.errors import IntegrityError
 from tocsin.kernel.entities import Entities
 from tocsin.kernel.golden import GOLDEN
@@ -156,7 +157,8 @@ def read(kernel: Kernel, file: BinaryIO, size: int, where: str = "checkpoint") -
     Parameters
     ----------
     kernel
-        Whose state it is; it may have more or fewer places than the one that wrote it.
+        Whose state it is. It may have more or fewer places than the one that wrote it: where they are too few, the
+        entities longest unheard of are given up, as if others had taken their places.
     file, size
         Where to read, and how many bytes; nothing that they claim is taken as a size before it is held against them.
     where
@@ -165,26 +167,32 @@ def read(kernel: Kernel, file: BinaryIO, size: int, where: str = "checkpoint") -
     Raises
     ------
     IntegrityError
-        If it is another program's, of another format or arithmetic, damaged or cut short, or has too many entities.
+        If it is another program's, of another format or arithmetic, damaged or cut short.
     """
     given = _Given(file, size, where)
     header = given.header()
     _check(given, header, kernel)
     state = kernel.start()
     entities, number = state.entities, header["entities"]
-    if number > entities.limit:
-        given.refuse(f"{number} entities", f"at most {entities.limit}", "raise limits.entities, or rebuild the state")
-    entities.settle(given.names(number, header["name_bytes"]))
-    for column in _columns(entities):
-        column[:number] = given.array("<i8", number)
+    names, beyond = given.names(number, header["name_bytes"]), max(number - entities.limit, 0)
+    entities.settle(names[beyond:])
+    columns = [given.array("<i8", number) for _ in _columns(entities)]
+    for column, values in zip(_columns(entities), columns, strict=True):
+        column[: number - beyond] = values[beyond:]
     refused, cells = np.asarray(entities.refused), given.array("<u4", header["refused"])
     if (np.diff(cells.astype(np.int64)) <= 0).any() or (cells >= len(refused)).any():
         given.refuse("cells of refused names out of order", "each once")
     refused[cells] = given.array("<u8", header["refused"])
+    for name, last in zip(names[:beyond], columns[0].tolist(), strict=False):
+        entities.miss(name, last)
     for start in range(0, number, _TOGETHER):
-        some = state.slabs[start : min(start + _TOGETHER, number)]
-        some[:] = given.array("<i8", some.size).reshape(some.shape)
+        together = min(_TOGETHER, number - start)
+        some = given.array("<i8", together * state.words).reshape(together, state.words)[max(beyond - start, 0) :]
+        first = max(start - beyond, 0)
+        state.slabs[first : first + len(some)] = some
     given.end()
+    if beyond:
+        observe.entities_evicted("limit", beyond)
     return state
 
 

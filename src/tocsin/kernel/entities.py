@@ -221,6 +221,10 @@ class Entities:
             np.asarray(self.refused),
         ]
 
+    def miss(self, name: Any, last: int) -> None:
+        """There is no place for an entity that had one until its last row: if it comes again soon, it lacks that."""
+        self.lose(self.cell(name), last)
+
     def imitate(self, other: Entities, name: Any) -> int:
         """Hold at the one place what others hold of a name, or would give up for it; its place there, -1 if none.
 

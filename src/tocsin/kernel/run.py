@@ -75,11 +75,15 @@ class Kernel:
     def __init__(self, program: Program, *, entities: int = 20_000) -> None:
         self.program = program
         self.plan = Plan(program)
+        self.bound(entities)
+        self._encodes = any(load.encoder is not None for load in self.plan.loads)
+
+    def bound(self, entities: int) -> None:
+        """So many entities hold state at once, in every state that begins from now on; raises IntegrityError."""
         if self.plan.words * entities > MAX_STATE_WORDS:
             got = f"{entities:,} entities of {self.plan.words * WORD_BYTES:,} bytes"
             raise IntegrityError("program", got, "at most a tebibyte", "lower limits.entities, or take fewer panes")
         self.entities = entities
-        self._encodes = any(load.encoder is not None for load in self.plan.loads)
 
     @property
     def bytes_per_entity(self) -> int:
@@ -266,9 +270,10 @@ def _one_after_the_other(
         return np.arange(rows), begins
     parts = [part for part in (groups, names) if part is not None]
     keys = parts[0] if len(parts) == 1 else list(zip(*parts, strict=True))
-    known = {key: number for number, key in enumerate(dict.fromkeys(keys))}
-    numbers = np.fromiter(map(known.__getitem__, keys), np.int64, rows)
-    order = np.argsort(numbers, kind="stable")
+    first: dict[Any, int] = {}
+    numbers = np.fromiter(map(first.setdefault, keys, range(rows)), np.int64, rows)
+    # Numbers of 16 bits are sorted digit by digit, in half the time.
+    order = np.argsort(numbers.astype(np.uint16) if rows <= 1 << 16 else numbers, kind="stable")
     ordered = numbers[order]
     begins = np.ones(rows, dtype=np.uint8)
     begins[1:] = ordered[1:] != ordered[:-1]

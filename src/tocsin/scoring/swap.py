@@ -29,12 +29,8 @@ def hand_over(old: Scorer, new: Scorer) -> None:
 
     What the features remember goes over if it means the same to both; the rows that wait for older ones and the open
     episodes do in any case, so that none is lost and none rings twice. The budget controller is of a model, and stays.
-    A row that waits and for which the new one would not has to be scored before: see `waits_no_more`.
-
-    Raises
-    ------
-    IntegrityError
-        If the new one has fewer places than there are entities.
+    A row that waits and for which the new one would not has to be scored before: see `waits_no_more`. Where the new one
+    has fewer places than there are entities, those longest unheard of are given up.
     """
     if same_features(old.model, new.model):
         fits = new.model.kernel.entities == old.state.entities.limit
