@@ -136,6 +136,13 @@ def test_a_table_that_would_grow_is_refused_before_it_does() -> None:
         assert refusal.value.reason == reason
 
 
+@pytest.mark.parametrize("dtype", [pl.String, pl.Categorical])
+def test_a_table_of_many_rows_may_hold_a_long_text(dtype: type[pl.DataType]) -> None:
+    texts = ["x" * 20_000, *["y"] * 2_999]
+    columns, _ = read_arrow(stream(pl.DataFrame({"a": pl.Series(texts, dtype=dtype)})), PLACES - 1)
+    assert columns["a"].tolist() == texts
+
+
 @given(
     st.binary(max_size=200) | st.text(max_size=200).map(str.encode) | st.lists(st.text(max_size=20)).map(orjson.dumps)
 )

@@ -23,6 +23,8 @@ _DICTIONARY, _ROWS = 2, 3
 _WIDE = (pl.Int128, pl.UInt128, pl.Decimal)
 """Numeric types that numpy has no word for."""
 _TEXTS = (pl.String, pl.Categorical, pl.Enum)
+_INLINE = 12
+"""Bytes of a text that need no buffer behind the views."""
 
 
 def read_arrow(stream: bytes, most: int) -> tuple[dict[str, Column], tuple[str, ...]]:
@@ -40,7 +42,8 @@ def read_arrow(stream: bytes, most: int) -> tuple[dict[str, Column], tuple[str, 
     BrokenFile
         If it cannot be read, or exceeds a limit.
     """
-    rows = sum(_rows_said(stream))
+    said = list(_said(stream))
+    rows = sum(piece for piece, _ in said)
     if rows > most:
         raise BrokenFile("too_many_rows", f"{rows:,} rows, at most {most:,}")
     try:
@@ -48,9 +51,10 @@ def read_arrow(stream: bytes, most: int) -> tuple[dict[str, Column], tuple[str, 
         if frame.width > MAX_COLUMNS:
             raise BrokenFile("too_many_columns", f"{frame.width:,} columns, at most {MAX_COLUMNS:,}")
         usable = [series for series in frame if is_usable(series.dtype)]
-        texts = sum(_text_bytes(series) for series in usable if series.dtype in _TEXTS)
-        if texts > MAX_TEXT:
-            raise BrokenFile("too_long", f"texts of {texts:,} bytes, at most {MAX_TEXT:,}")
+        texts = [series for series in usable if series.dtype in _TEXTS]
+        longest = max((_INLINE, *(buffer for _, buffer in said)))  # no text is longer than the buffer that holds it
+        if rows * len(texts) * longest > MAX_TEXT and (size := sum(map(_text_bytes, texts))) > MAX_TEXT:
+            raise BrokenFile("too_long", f"texts of {size:,} bytes, at most {MAX_TEXT:,}")
         columns = {series.name: column_of(series) for series in usable}
     except (OSError, ValueError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         raise BrokenFile("corrupt", str(error)[:MAX_RAW]) from error
@@ -73,8 +77,11 @@ def _text_bytes(series: pl.Series) -> int:
     return int(series.cast(pl.String).str.len_bytes().sum())
 
 
-def _rows_said(stream: bytes) -> Iterator[int]:
-    """The rows of each piece, as its head says: looked at before anything is made of what follows."""
+def _said(stream: bytes) -> Iterator[tuple[int, int]]:
+    """The rows of each piece and the bytes of its longest buffer, as its head says.
+
+    Looked at before anything is made of what follows.
+    """
     place = 0
     try:
         while place < len(stream):
@@ -92,7 +99,7 @@ def _rows_said(stream: bytes) -> Iterator[int]:
                 piece = message.table(2) if kind == _ROWS else message.table(2).table(1)
                 if piece.has(3):
                     raise BrokenFile("compressed", "compressed buffers, wanted plain ones")
-                yield max(piece.number(0, "<q"), 0)
+                yield max(piece.number(0, "<q"), 0), max((size for _, size in piece.pairs(2)), default=0)
             place += 8 + size + body_bytes
     except struct.error:
         raise BrokenFile("truncated", f"breaks off in the message at byte {place:,}") from None
@@ -118,6 +125,16 @@ class _Table:
         """0 where it is not written."""
         offset = self._offset(field)
         return int(struct.unpack_from(form, self._data, self._place + offset)[0]) if offset else 0
+
+    def pairs(self, field: int) -> Iterator[tuple[int, int]]:
+        """The structs of two whole numbers in a vector, none where it is not written."""
+        offset = self._offset(field)
+        if not offset:
+            return iter(())
+        at = self._place + offset
+        at += int(struct.unpack_from("<I", self._data, at)[0])
+        end = at + 4 + 16 * int(struct.unpack_from("<I", self._data, at)[0])
+        return struct.iter_unpack("<qq", self._data[at + 4 : end])
 
     def table(self, field: int) -> _Table:
         at = self._place + self._offset(field)
