@@ -33,7 +33,7 @@ from tocsin.model.reasons import Explainer
 from tocsin.model.rounding import Rounding
 from tocsin.model.training_rows import TrainingRows, candidates, complete, lowest, presumed_normal
 from tocsin.preparation import Preparation
-from tocsin.records import LABEL, Batch, Column, Mask, Matrix, Reason, Scores, Times, Vector
+from tocsin.records import LABEL, Batch, Column, Mask, Matrix, Reason, Scores, Times, Vector, filled
 from tocsin.thresholds.base import Calibration, Threshold
 
 LEAST_ROWS = 100
@@ -234,13 +234,15 @@ class AnomalyModel:
         A row whose windows may lack what went before is degraded, and one that is warming up or a repeat never rings.
         """
         score = self.detector.score(self.prepared(matrix.values))
-        states = np.full(len(score), "ready", dtype=object)
-        with np.errstate(over="ignore", invalid="ignore"):
-            lacking = np.flatnonzero(np.isnan(matrix.values.sum(axis=1)))  # most rows lack nothing, and a sum tells
-        states[lacking[np.isnan(matrix.values[lacking]).mean(axis=1) > DEGRADED]] = "degraded"
+        states = filled("ready", len(score))
+        rows, columns = matrix.values.shape
+        gaps = np.flatnonzero(np.isnan(matrix.values))
+        if len(gaps):
+            states[np.bincount(gaps // columns, minlength=rows) / columns > DEGRADED] = "degraded"
         unsure = matrix.unsure
         waiting = ((matrix.marks & WARMING_UP) != 0) & ~unsure
-        states[waiting], states[unsure] = "warming_up", "degraded"
+        if matrix.marks.any():
+            states[waiting], states[unsure] = "warming_up", "degraded"
         if self._lost(self.latest(matrix.values), waiting):
             states[states == "ready"] = "degraded"
         flagged = self.threshold.flag(score, entities) & matrix.warm
@@ -257,8 +259,7 @@ class AnomalyModel:
 
     def _lost(self, values: Matrix, waiting: Mask) -> bool:
         """Whether what training had is gone: a column renamed, a collector that no longer tells."""
-        there = np.flatnonzero(~waiting)
-        if len(there) < ENOUGH_ROWS:
+        if len(values) < ENOUGH_ROWS or len(there := np.flatnonzero(~waiting)) < ENOUGH_ROWS:
             return False
         gone = np.isnan(values[there[0]]) & ~np.isnan(self.training.usual[0])
         for column in np.flatnonzero(gone).tolist():

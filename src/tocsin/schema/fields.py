@@ -27,7 +27,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, mod
 from pydantic import Field as Constraint
 
 from tocsin.errors import SchemaError, did_you_mean
-from tocsin.records import FILE, GENERATED, ROW, SECOND, Batch, Column, Mask, Rejected, Times, Vector
+from tocsin.records import FILE, GENERATED, ROW, SECOND, Batch, Column, Mask, Rejected, Times, Vector, filled
 from tocsin.schema.record_text import record_text
 from tocsin.schema.values import TIME_PROBLEMS, booleans, floats, missing, parse_times
 
@@ -281,6 +281,8 @@ class _Bad:
         return not self.reasons
 
     def add(self, rows: Mask, reason: str, name: str, raw: Column, wanted: str) -> None:
+        if not rows.any():
+            return
         for row in np.flatnonzero(rows & ~self.mask).tolist():
             self.reasons[row] = (reason, f"{name}: got {_shown(raw[row])}, wanted {wanted}")
         self.mask |= rows
@@ -308,7 +310,7 @@ def _shown(value: object) -> str:
 def _absent(item: Field, rows: int) -> Column:
     if item.dtype in NUMERIC:
         return np.full(rows, np.nan)
-    return np.full(rows, "", dtype=object)
+    return filled("", rows)
 
 
 def _delimiter_hint(there: list[str]) -> str:
@@ -342,17 +344,20 @@ def _numbers(name: str, item: Field, raw: Column, bad: _Bad) -> Vector:
 
 def _texts(name: str, item: Field, raw: Column, bad: _Bad) -> Column:
     absent = missing(raw)
-    values = np.empty(len(raw), dtype=object)
-    values[:] = [value if isinstance(value, str) else str(value) for value in raw.tolist()]
-    values[absent] = ""
-    if not item.optional:
-        bad.add(absent, "missing", name, raw, "a value, since the field is not optional")
-    lengths = np.fromiter(map(len, values), np.int64, len(values))
-    bad.add(lengths > MAX_TEXT, "too_long", name, raw, f"at most {MAX_TEXT} characters")
-    if item.values:
-        known = frozenset(item.values)
+    values, texts = raw, raw.tolist()
+    if raw.dtype.kind != "O" or set(map(type, texts)) != {str} or absent.any():
+        values = np.empty(len(raw), dtype=object)
+        values[:] = [value if isinstance(value, str) else str(value) for value in texts]
+        values[absent] = ""
+        texts = values.tolist()
+        if not item.optional:
+            bad.add(absent, "missing", name, raw, "a value, since the field is not optional")
+    if max(map(len, texts), default=0) > MAX_TEXT:
+        lengths = np.fromiter(map(len, texts), np.int64, len(texts))
+        bad.add(lengths > MAX_TEXT, "too_long", name, raw, f"at most {MAX_TEXT} characters")
+    if item.values and not (known := frozenset(item.values)).issuperset(texts):
         bad.add(
-            np.fromiter((bool(value) and value not in known for value in values), bool, len(values)),
+            np.fromiter((bool(value) and value not in known for value in texts), bool, len(texts)),
             "unknown_value",
             name,
             raw,
@@ -370,7 +375,7 @@ def _counted(item: Field, batch: Batch, timezone: str | None) -> Times:
 
 def _times(name: str, raw: Column, timezone: str | None, bad: _Bad) -> Times:
     micros, problems = parse_times(raw, timezone)
-    for reason in dict.fromkeys(problems[problems != ""]):
+    for reason in dict.fromkeys(filter(None, problems.tolist())):
         bad.add(problems == reason, reason, name, raw, TIME_PROBLEMS[reason])
     return micros
 

@@ -17,7 +17,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from tocsin.records import Column, Mask, Times, Vector
+from tocsin.records import Column, Mask, Times, Vector, filled
 
 MISSING = frozenset({"", "-", "NaN", "nan", "NA", "N/A", "null", "None", "(empty)"})
 """Texts that stand for no value."""
@@ -59,6 +59,8 @@ def missing(raw: Column) -> Mask:
         return np.zeros(len(raw), dtype=bool)
     values = raw.tolist()
     if _HASHED_AS_THEY_ARE.issuperset(map(type, values)):
+        if _ABSENT.isdisjoint(values):
+            return np.zeros(len(values), dtype=bool)
         return np.array([value in _ABSENT for value in values], dtype=bool)
     return np.fromiter(
         (value is None or (value in MISSING if isinstance(value, str) else _is_nan(value)) for value in values),
@@ -115,14 +117,21 @@ def parse_times(raw: Column, timezone: str | None) -> tuple[Times, Column]:
     size. All other text is ISO 8601 or a time as Go writes it; text of eight digits that reads as a date is one. Text
     without an offset is in `timezone`; without a timezone it is UTC, but then not among times that have an offset.
     """
-    problems = np.full(len(raw), "", dtype=object)
+    problems = filled("", len(raw))
     if raw.dtype.kind == "M":
-        problems[np.isnat(raw)] = "missing"
-        problems[_wrong_clock(raw)] = "out_of_range"
-        usable = raw.copy()
-        usable[problems != ""] = np.datetime64("1970-01-01")  # a year of many digits would wrap around
-        return usable.astype("datetime64[us]").astype(np.int64), problems
+        if (wrong := ~((raw >= _FIRST_TIME) & (raw < _END_OF_TIME))).any():  # NaT is neither
+            problems[wrong] = "out_of_range"
+            problems[np.isnat(raw)] = "missing"
+            raw = raw.copy()
+            raw[wrong] = np.datetime64("1970-01-01")  # a year of many digits would wrap around
+        return raw.astype("datetime64[us]").astype(np.int64), problems
     values = raw.tolist() if raw.dtype.kind == "O" else []
+    if values and _NUMBERS.issuperset(map(type, values)):
+        numbers = floats(raw)
+        if np.abs(numbers).max() < _EPOCH_LIMIT:  # NaN is not below
+            micros = _from_epochs(numbers)
+            problems[_wrong_clock(micros.astype("datetime64[us]"))] = "out_of_range"
+            return micros, problems
     micros, naive = np.zeros(len(raw), dtype=np.int64), np.zeros(len(raw), dtype=bool)
     usual = _as_long_as_most(values) if values else np.zeros(len(raw), dtype=bool)
     alike = _times_alike(values if usual.all() else raw[usual].tolist(), timezone)
@@ -147,13 +156,9 @@ def _as_long_as_most(values: Sequence[object]) -> Mask:
 
 def _each_time(raw: Column, timezone: str | None) -> tuple[Times, Column, Mask]:
     """As `parse_times`, one by one, and which of them have no offset."""
-    values = raw.tolist() if raw.dtype.kind == "O" else []
-    problems = np.full(len(raw), "", dtype=object)
+    problems = filled("", len(raw))
     naive = np.zeros(len(raw), dtype=bool)
     numbers = floats(raw)
-    if _NUMBERS.issuperset(map(type, values)) and values and np.abs(numbers).max() < _EPOCH_LIMIT:  # NaN is not below
-        micros = _from_epochs(numbers)
-        return micros, problems, naive
     dates = _dates(raw, numbers)
     readable = (np.abs(numbers) < _EPOCH_LIMIT) & ~dates
     micros = _from_epochs(np.where(readable, numbers, 0.0))

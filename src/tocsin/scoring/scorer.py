@@ -177,5 +177,6 @@ def decide(model: AnomalyModel, policy: AlertPolicy, batch: Batch, matrix: Featu
 
 
 def _rung(model: AnomalyModel, policy: AlertPolicy, batch: Batch, matrix: FeatureMatrix, scores: Scores) -> Scored:
-    alerts = policy.decide(flagged_rows(model, batch, matrix, scores, policy.loosest))
+    quiet = policy.controller is None and not scores.flagged.any()  # such rows move nothing in a policy
+    alerts = () if quiet else policy.decide(flagged_rows(model, batch, matrix, scores, policy.loosest))
     return Scored(batch, matrix, scores, alerts, policy.generated)

@@ -321,8 +321,9 @@ class Intake:
             places = [(str(raw[FILE][row]), int(raw[ROW][row]), record_text(raw, row)) for row in rows]
             refused = tuple(Rejected(file, row, "missing_column", detail, text) for file, row, text in places)
             return Batch({}), refused, ignored
-        columns = {name: column for name, column in valid.items() if name != KEEP}
-        return Batch(columns), refused, raw.rows - kept.rows
+        if KEEP in valid:
+            valid = Batch({name: column for name, column in valid.items() if name != KEEP})
+        return valid, refused, raw.rows - kept.rows
 
     def _unseen(self, valid: Batch) -> Batch:
         if not self._schema.key or not valid.rows:
@@ -356,6 +357,8 @@ class Intake:
             observe.rows_ignored(name, ignored)
 
     def _refuse(self, refused: Sequence[Rejected]) -> None:
+        if not refused:
+            return
         reasons: Counter[str] = Counter()
         cut = sum(is_cut(item.raw) for item in refused)
         if cut:

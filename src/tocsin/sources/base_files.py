@@ -15,7 +15,7 @@ import numpy as np
 from tocsin import observe
 from tocsin.component import snake_case
 from tocsin.errors import DataError, LimitExceeded
-from tocsin.records import FILE, ROW, Batch, Column, Position, Rejected
+from tocsin.records import FILE, ROW, Batch, Column, Position, Rejected, filled
 from tocsin.schema.record_text import MAX_RECORD
 from tocsin.sources.base import Piece, RowsPerBatch, Source, last_row
 
@@ -175,7 +175,7 @@ class FileSource(Source):
         self._leave_out(reserved, "reserved_name")
         for name in reserved:
             del columns[name]
-        return Batch({**columns, FILE: np.full(len(rows), file, dtype=object), ROW: rows}, rejected)
+        return Batch({**columns, FILE: filled(file, len(rows)), ROW: rows}, rejected)
 
     def _leave_out(self, names: Iterable[str], reason: str) -> None:
         fresh = tuple(name for name in names if name not in self._left_out)
