@@ -115,3 +115,13 @@ def test_a_sequence_is_prepared_as_its_rows_are(rows: Matrix) -> None:
     preparation = Preparation(PreparationConfig(scale="auto")).fit(rows, NAMES)
     sequences = preparation.apply(rows.reshape(100, 5, 3))
     assert sequences.reshape(500, 3).tolist() == preparation.apply(rows).tolist()
+
+
+def test_what_is_prepared_stays_as_it_was() -> None:
+    x = np.array([[1.0, np.nan], [2.0, 5.0], [4.0, 7.0]])
+    before = x.copy()
+    preparation = Preparation(PreparationConfig(scale="standard")).fit(x, ("a", "b"))
+    x.flags.writeable = False
+    preparation.apply(x[1:])
+    preparation.apply(x)
+    assert np.array_equal(x, before, equal_nan=True)

@@ -63,10 +63,10 @@ class ScoreRanks:
 
     def p_value(self, scores: Vector) -> Vector:
         """(1 + scores at least as high) / (n + 1), (n,) in (0, 1]; exact above the lowest of `top`."""
-        in_body = np.interp(scores, self.grid, self.reaching)
-        in_tail = len(self.top) - np.searchsorted(self.top, scores)
-        reaching = np.where(scores > self.top[0], in_tail, in_body)
-        return np.asarray((1.0 + reaching) / (self.rows + 1.0))
+        reaching = np.asarray(np.interp(scores, self.grid, self.reaching))
+        in_tail = scores > self.top[0]
+        reaching[in_tail] = len(self.top) - np.searchsorted(self.top, scores[in_tail])
+        return (1.0 + reaching) / (self.rows + 1.0)
 
     def state(self) -> dict[str, Any]:
         """Arrays by name; `ScoreRanks.restore` reads them back."""

@@ -79,17 +79,18 @@ class Preparation:
         """
         if x.shape[-1] != len(self.fill):
             raise SchemaError("preparation", f"{x.shape[-1]} columns", f"{len(self.fill)}, as in training")
-        prepared = self._filled(x)
-        prepared -= self.center
+        prepared = self._filled(x) - self.center
         prepared /= self.scale
         return np.clip(prepared, -LARGEST, LARGEST, out=prepared)
 
     def _filled(self, x: Matrix) -> Matrix:
-        with np.errstate(over="ignore", invalid="ignore"):
-            lacking = np.isnan(x.sum())  # one pass where nothing is missing, as mostly
-        filled = np.where(np.isnan(x), self.fill, x) if lacking else x.copy()
+        """Without gaps and within the borders: the same array where it is so already."""
+        gaps = np.flatnonzero(np.isnan(x))
+        if len(gaps):
+            x = x.copy()
+            x.reshape(-1)[gaps] = self.fill[gaps % len(self.fill)]
         bounded = np.isfinite(self.low).any() or np.isfinite(self.high).any()
-        return np.clip(filled, self.low, self.high, out=filled) if bounded else filled
+        return np.clip(x, self.low, self.high) if bounded else x
 
     def _scaling(self, x: Matrix, q1: Vector, median: Vector, q3: Vector) -> tuple[Vector, Vector]:
         d = x.shape[1]
