@@ -99,11 +99,24 @@ def test_alerts_of_an_entity_are_found_by_its_name_and_by_its_pseudonym(client: 
 
 
 @pytest.mark.parametrize(
-    "query", [{"limit": 0}, {"limit": 501}, {"limit": "x"}, {"before": "x"}, {"since_us": -1}, {"entity": "x" * 1_025}]
-)
+    "query",
+    [
+        {"limit": 0}, {"limit": 501}, {"limit": "x"}, {"before": "x"}, {"before": "9947769236410620278.w"},
+        {"since_us": -1}, {"entity": "x" * 1_025},
+    ],
+)  # fmt: skip
 def test_what_no_page_can_be_is_refused(client: Client, query: dict[str, Any]) -> None:
     answer = client.get("/v1/alerts", params=query)
     assert (answer.status_code, answer.json()["error"]["code"]) == (422, "misfit")
+
+
+def test_a_defect_has_the_form_of_every_refusal(client: Client, tmp_path: Path) -> None:
+    def breaks(*_: object) -> list[Any]:
+        raise OverflowError("too large")
+
+    with serving(replace(client.site, alerts=breaks), tmp_path, None) as other:
+        answer = other.get("/v1/alerts")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (500, "internal")
 
 
 def test_a_model_is_promoted_and_rolled_back(client: Client) -> None:

@@ -35,7 +35,7 @@ MOST_ALERTS = 500
 READY_S = 2.0
 """A service that answers no question within this time is not ready."""
 _PSEUDONYM = re.compile("[0-9a-f]{32}")
-_CURSOR = r"^\d{1,19}\.[0-9A-Za-z_-]{1,128}$"
+_CURSOR = r"^\d{1,18}\.[0-9A-Za-z_-]{1,128}$"
 
 ModelName = Annotated[str, Path(pattern=f"^{NAME}$")]
 
@@ -60,11 +60,13 @@ def _answer_in_one_form(app: FastAPI) -> None:
         elif isinstance(error, RequestValidationError):
             first = error.errors()[0]
             fault = Fault(422, f"{'.'.join(map(str, first['loc']))}: {first['msg']}", "see /openapi.json")
+        elif isinstance(error, HTTPException):
+            fault = Fault(error.status_code, "a request that is not served", "see /openapi.json")
         else:
-            fault = Fault(getattr(error, "status_code", 500), "a request that is not served", "see /openapi.json")
+            fault = Fault(500, "a defect of Tocsin", hint="see its log")  # which has it from the door
         return Response(fault.body, fault.status, media_type="application/json")
 
-    for kind in (Fault, TocsinError, RequestValidationError, HTTPException):
+    for kind in (Fault, TocsinError, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(kind, refuse)
 
 
