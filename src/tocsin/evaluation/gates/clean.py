@@ -20,7 +20,7 @@ QUIET = Comparison.parse(">= 0.5", "ratio")
 MANY = 40
 """Alerts of the anchor in reach of which a quarter is no chance."""
 QUIETER = Comparison.parse(">= 0.75", "ratio")
-"""More rows are in reach than ring, so that chance does less to their number, though not nothing: it stops some honest refits, too."""
+"""More rows are in reach than ring, so that chance does less to their number; it still stops some honest refits."""
 
 
 @gate("<= 1.5")
