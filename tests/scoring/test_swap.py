@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 
 import numpy as np
@@ -127,6 +128,44 @@ def test_a_model_beside_gets_every_row_once_and_changes_nothing(
     state = other.start()
     other.features(rows, state)
     assert dump(shadow.scorer.state) == dump(state)
+
+
+def test_what_waits_is_scored_where_it_is_waited_for_if_the_thread_beside_gets_no_turn(
+    model: AnomalyModel, refit: Callable[..., AnomalyModel], make_rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Shadow, "_run", lambda _: None)
+    rows, serving = make_rows(240, 2_000_000), scorer_of(model)
+    shadow = Shadow(scorer_of(refit("[10m]", "[20m]")), serving, ("a", "b"))
+    for start in range(0, rows.rows, 40):
+        for item in serving.take(rows.take(slice(start, start + 40))):
+            shadow.offer(item)
+    assert not shadow.settle(0.0), "there is a limit to it"
+    assert shadow.settle(30.0)
+    other = shadow.scorer.model
+    state = other.start()
+    other.features(rows, state)
+    assert dump(shadow.scorer.state) == dump(state)
+    assert shadow.compared().rows == rows.rows
+
+
+def test_a_model_beside_that_is_stuck_is_not_waited_for(
+    model: AnomalyModel, make_rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, let_go = threading.Event(), threading.Event()
+    serving = scorer_of(model)
+    (item,) = serving.take(make_rows(60, 2_000_000))
+
+    def stuck(*_: object) -> None:
+        begun.set()
+        let_go.wait(60)
+
+    monkeypatch.setattr(Shadow, "_scores", stuck)
+    shadow = Shadow(scorer_of(model), serving, ("a", "b"))
+    shadow.offer(item)
+    assert begun.wait(60)
+    assert not shadow.settle(0.05)
+    let_go.set()
+    shadow.stop()
 
 
 def test_a_model_beside_that_does_not_keep_up_begins_to_fill_its_windows_anew(

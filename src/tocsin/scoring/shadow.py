@@ -63,6 +63,8 @@ class Shadow:
         self._waiting = 0
         self._ends = False
         self._changed = threading.Condition()
+        self._turn = threading.Lock()
+        """Held by whoever scores the batch that has waited longest."""
         self._began = elapsed()
         self._rows = 0
         self._tallies = (_Tally(serving.model), _Tally(scorer.model))
@@ -85,10 +87,21 @@ class Shadow:
             self._queue.append(item)
             self._changed.notify_all()
 
-    def settle(self, timeout_s: float) -> bool:
-        """Whether all that was offered is scored, within a time."""
-        with self._changed:
-            return self._changed.wait_for(lambda: not self._queue, timeout_s)
+    def settle(self, limit_s: float) -> bool:
+        """Score what waits in the caller's own thread; whether all is scored.
+
+        So much of the processor is spent at most, and so long waited for a batch that is on: on a busy machine a thread
+        of its own might not get its turn meanwhile.
+        """
+        until = time.thread_time() + limit_s
+        while self._queue:
+            if time.thread_time() > until or not self._turn.acquire(timeout=limit_s):
+                return False
+            try:
+                self._take()
+            finally:
+                self._turn.release()
+        return True
 
     def stop(self, timeout_s: float = 5.0) -> None:
         """Score nothing more; the batch that is on may take as long as it does."""
@@ -123,26 +136,32 @@ class Shadow:
         )
 
     def _run(self) -> None:
-        while (item := self._next()) is not None:
-            try:
-                scores = self._scores(item)
-                self._pace(item.batch)
-            except Exception:  # noqa: BLE001  # whatever a model raises is counted against it
-                scores = None
-            with self._changed:
-                self._count(item, scores)
-                if self._queue:  # nothing is left of it once it stops
-                    self._waiting -= self._queue.popleft().batch.rows
-                self._changed.notify_all()
+        while self._goes_on():
+            with self._turn:
+                self._take()
 
-    def _next(self) -> Scored | None:
+    def _goes_on(self) -> bool:
         with self._changed:
             self._changed.wait_for(lambda: self._queue or self._ends)
             if self._ends:
                 self._queue.clear()
-                self._changed.notify_all()
-                return None
-            return self._queue[0]
+            return not self._ends
+
+    def _take(self) -> None:
+        """Score the batch that has waited longest, if any does; within a turn."""
+        with self._changed:
+            item = self._queue[0] if self._queue else None
+        if item is None:
+            return
+        try:
+            scores = self._scores(item)
+            self._pace(item.batch)
+        except Exception:  # noqa: BLE001  # whatever a model raises is counted against it
+            scores = None
+        with self._changed:
+            self._count(item, scores)
+            if self._queue:  # nothing is left of it once it stops
+                self._waiting -= self._queue.popleft().batch.rows
 
     def _scores(self, item: Scored) -> Scores:
         model, batch = self.scorer.model, item.batch

@@ -21,7 +21,7 @@ from tocsin.system.project import Project
 from tocsin.system.serving import serving_of
 
 SETTLE_S = 5.0
-"""How long the stream waits at most for a model that catches up with it before it serves."""
+"""How long the stream works at most for a model to catch up with it before it serves."""
 
 
 @dataclass(frozen=True, slots=True)
