@@ -238,16 +238,21 @@ def test_a_file_that_was_cut_meanwhile_keeps_nobody_waiting(
     with closing(stream.journal), suppress(Killed):
         stream.run()
     cut = Listed(rows.take(slice(0, 60)), [60], broker=False, ends=False)
-    stream = site.stream(cut)
+    stream = site.stream(cut, idle=300.0, elapsed=lambda: float(next(ticks)))
+    replaying = []
 
-    def note_and_stop() -> None:
-        ready.append(stream.replaying)
-        stream.stop()
+    def look() -> None:
+        replaying.append(stream.replaying)
+        if not stream.replaying or len(replaying) == 1_000:
+            stream.stop()
 
-    monkeypatch.setattr("tocsin.observe.systemd.ready", note_and_stop)
+    monkeypatch.setattr("tocsin.observe.systemd.ready", lambda: ready.append(len(replaying)))
+    monkeypatch.setattr("tocsin.observe.systemd.alive", look)
     with closing(stream.journal):
         stream.run()
-    assert ready == [False]
+    assert len(ready) == 1
+    assert replaying[ready[0]], "ready before it is sure that nothing more is given again"
+    assert not replaying[-1]
 
 
 def test_a_source_that_is_lost_is_opened_again_and_nothing_is_missing(

@@ -202,20 +202,18 @@ class Stream:
         """One round: what others ask, rows if there are any, and whatever is due."""
         self.requests.serve()
         raw = self._reading.read(POLL_S, self._position)
-        if raw is None and self._reading.opened:
-            self._known = 0
         if raw is not None:
             self._commit(self._gathered(raw))
         elif receipts := self.outbox.receipts():
             self._kept(Step(receipts=receipts))
         self.outbox.refill(self.journal.stored.waiting)
         self._look_at_the_time()
-        self._tell()
+        self._tell(caught_up=raw is None or not self.replaying)
 
-    def _tell(self) -> None:
+    def _tell(self, *, caught_up: bool) -> None:
         """How everything stands, for whoever watches."""
         scorer = self.serving.scorer
-        if not self._announced and not (self._reading.opened and self.replaying):
+        if caught_up and not self._announced:
             self._announced = True
             systemd.ready()
         systemd.alive()
@@ -229,9 +227,11 @@ class Stream:
             metrics.order_stands(scorer.order.held.rows, scorer.order.watermark)
 
     def _look_at_the_time(self) -> None:
-        elapsed = self._clocks.elapsed()
-        order = self.serving.scorer.order
-        if order is not None and order.held.rows and elapsed - self._heard_at > self._settings.idle:
+        elapsed, order = self._clocks.elapsed(), self.serving.scorer.order
+        silent = elapsed - self._heard_at > self._settings.idle
+        if silent:
+            self._known = 0  # a file that was cut does not give again what an earlier process had received
+        if silent and order is not None and order.held.rows:
             self._finish(self.serving.scorer.flush())
             self._put_down()
         if self._unwritten and elapsed - self._written_at > self._settings.checkpoint:
