@@ -81,8 +81,6 @@ class Fed(Source):
 
     def __init__(self) -> None:
         self.batches: list[Batch] = []
-        self.slow = False
-        """Whoever reads waits for the next batch, however long that takes."""
         self._given = 0
         self._ended = False
         self._changed = threading.Condition()
@@ -103,10 +101,7 @@ class Fed(Source):
 
     def read(self, timeout_s: float) -> Batch | None:
         with self._changed:
-            self._changed.wait_for(
-                lambda: self._given < len(self.batches) or self._ended,
-                PATIENCE_S if self.slow and timeout_s else timeout_s,
-            )
+            self._changed.wait_for(lambda: self._given < len(self.batches) or self._ended, timeout_s)
             if self._given >= len(self.batches):
                 return None
             self._given += 1
