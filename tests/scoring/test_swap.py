@@ -195,6 +195,17 @@ def test_a_model_beside_that_fails_fails_alone(model: AnomalyModel, make_rows: R
     shadow.stop()
 
 
+def test_a_model_beside_is_not_blamed_for_the_one_that_serves(model: AnomalyModel, make_rows: Rows) -> None:
+    serving = scorer_of(model)
+    (item,) = serving.take(make_rows(60, 2_000_000))
+    shadow = Shadow(scorer_of(model), serving, ("a", "b"))
+    serving.model = AnomalyModel(model.design)  # never fitted
+    shadow.offer(item)
+    assert shadow.settle(30.0)
+    assert shadow.compared().errors == (0, 0)
+    shadow.stop()
+
+
 @pytest.mark.parametrize("kind", ["found", "missed", "none"])
 def test_a_canary_is_found_missed_or_cannot_be_made(
     kind: str, model: AnomalyModel, config: str, make_rows: Rows, rng: np.random.Generator

@@ -10,6 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 
 import numpy as np
 
@@ -155,9 +156,10 @@ class Shadow:
             return
         try:
             scores = self._scores(item)
-            self._pace(item.batch)
         except Exception:  # noqa: BLE001  # whatever a model raises is counted against it
             scores = None
+        with suppress(Exception):  # a model that fails is blamed for it above; the one that serves, where it serves
+            self._pace(item.batch)
         with self._changed:
             self._count(item, scores)
             if self._queue:  # nothing is left of it once it stops
