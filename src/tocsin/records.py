@@ -52,6 +52,8 @@ class Rejected:
     raw: str = ""
 
 
+LOGARITHM = "log "
+"""Begins the unit of a feature that is the logarithm of an amount of the rest of it, and one."""
 NOT_SCORED = "not_scored"
 """The reason of a row that fitted the schema, and that a part could not score."""
 

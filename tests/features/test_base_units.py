@@ -31,6 +31,7 @@ features:
     - {type: product, left: frames, right: failures, name: failed}
     - {type: linear, column: load, name: part, factor: 0.01, unit: ratio}
     - {type: log_scale, columns: [load]}
+    - {type: rolling, columns: [log_load], statistics: [mean, max, std, sum], windows: [1m]}
     - {type: zscore, columns: [load]}
     - {type: calendar, parts: [hour, is_weekend]}
     - {type: fan_out, columns: [port], windows: [1m]}
@@ -43,7 +44,8 @@ def test_units_follow_from_units() -> None:
     wanted = {
         "octets_per_s": "bytes/s", "load_per_s": "pct/s", "size": "bytes/packets", "odd": "pct/packets",
         "load_mean_1m": "pct", "load_count_1m": "values", "count_1m": "rows", "failed": "packets", "part": "ratio",
-        "log_load": "log pct", "load_zscore_30m": "deviations", "hour": "hour", "is_weekend": "flag",
+        "log_load": "log pct", "log_load_mean_1m": "log pct", "log_load_max_1m": "log pct", "log_load_std_1m": "",
+        "log_load_sum_1m": "", "load_zscore_30m": "deviations", "hour": "hour", "is_weekend": "flag",
         "port_distinct_1m": "values",
     }  # fmt: skip
     assert {name: known[name] for name in wanted} == wanted

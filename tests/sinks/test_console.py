@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import os
 import re
 import threading
@@ -11,6 +12,7 @@ import pytest
 from tocsin.checks.sink import example_alert
 from tocsin.errors import DeliveryError
 from tocsin.records import Alert, Reason
+from tocsin.sinks.base_words import explained
 from tocsin.sinks.console import Console
 
 
@@ -64,6 +66,24 @@ def test_an_episode_over_midnight_shows_both_days(capsys: pytest.CaptureFixture[
     assert alert.start is not None
     long = replace(alert, end=alert.start + 86_400 * 1_000_000)
     assert "2026-01-01 00:00:00 to 2026-01-02 00:00:00 UTC" in shown(capsys, [long])
+
+
+@pytest.mark.parametrize(
+    ("unit", "told"),
+    [
+        ("log bytes", "sent 999999 bytes (usual 99 to 9999; in similar rows 999 to 9999, nearest 999)"),
+        ("log 1", "sent 999999 (usual 99 to 9999; in similar rows 999 to 9999, nearest 999)"),
+        ("log bytes/s", "sent 13.8155 log bytes/s (usual 4.605 to 9.21; in similar rows 6.908 to 9.21, nearest 6.908)"),
+    ],
+)
+def test_of_a_logarithm_the_amount_is_told(unit: str, told: str) -> None:
+    value, low, middle, high = (math.log(amount) for amount in (1e6, 100, 1_000, 10_000))
+    reason = Reason("sent", value, low, high, 1.0, unit, middle, high, middle)
+    assert explained(reason) == told
+
+
+def test_no_amount_is_too_large_to_be_told() -> None:
+    assert "e+304 bytes" in explained(Reason("sent", 1e9, 0.0, 1.0, 1.0, "log bytes"))
 
 
 def test_a_usual_value_that_gave_little_is_no_reason(capsys: pytest.CaptureFixture[str]) -> None:

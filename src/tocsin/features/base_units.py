@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from tocsin.kernel.program import Operation, Program
+from tocsin.records import LOGARITHM
 from tocsin.schema import Schema
 
 ROWS, VALUES, FLAG, SHARE, DEVIATIONS, PER_SECOND = "rows", "values", "flag", "ratio", "deviations", "/s"
@@ -19,8 +20,11 @@ Rule = Callable[[Operation, int, Units], str]
 
 
 def _statistic(operation: Operation, place: int, read: Units) -> str:
-    if operation.constants["statistics"][place] in ("count", "weight"):
+    statistic = operation.constants["statistics"][place]
+    if statistic in ("count", "weight"):
         return VALUES if read else ROWS
+    if statistic in ("std", "sum") and read[0].startswith(LOGARITHM):
+        return ""  # how far logarithms spread, or their sum, is the logarithm of no amount
     return read[0]
 
 
@@ -44,7 +48,7 @@ def _fixed(unit: str) -> Rule:
 
 
 _RULES: Mapping[str, Rule] = {
-    "log1p": lambda _operation, _place, read: f"log {read[0] or 1}",
+    "log1p": lambda _operation, _place, read: f"{LOGARITHM}{read[0] or 1}",
     "ratio": _ratio,
     "product": lambda _operation, _place, read: " ".join(unit for unit in read if unit and unit != SHARE),
     "linear": lambda operation, _place, _read: str(operation.constants["unit"]),

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from math import isnan
+from dataclasses import replace
+from math import expm1, isnan
+from typing import Any
 
 from tocsin.errors import visible
-from tocsin.records import Alert, Reason
+from tocsin.records import LOGARITHM, Alert, Reason
 from tocsin.sinks.base import iso_time
 
 WEAK = 1 / 3
 """A usual value that gave less than this share of the first reason's contribution explains nothing."""
+_MOST_LOGARITHM = 700.0
+"""Beyond it there is no float64 for the amount."""
+_NUMBERS = ("value", "usual_low", "usual_high", "similar_low", "similar_high", "normal")
 
 
 def whose(alert: Alert) -> str:
@@ -42,11 +47,21 @@ def strongest(alert: Alert, most: int) -> list[Reason]:
 
 def explained(reason: Reason) -> str:
     """`bytes_out 9.5e+06 bytes (usual 120 to 4.1e+05)`, with what similar rows had if that is known."""
-    unit = f" {visible(reason.unit)}" if reason.unit else ""
-    value = "missing" if isnan(reason.value) else f"{reason.value:.6g}{unit}"
-    inside = reason.usual_low <= reason.value <= reason.usual_high
-    usual = f"{'rare within' if inside else 'usual'} {reason.usual_low:.4g} to {reason.usual_high:.4g}"
-    return f"{visible(reason.feature)} {value} ({usual}{_alike(reason)})"
+    told = _without_logarithm(reason)
+    unit = f" {visible(told.unit)}" if told.unit else ""
+    value = "missing" if isnan(told.value) else f"{told.value:.6g}{unit}"
+    inside = told.usual_low <= told.value <= told.usual_high
+    usual = f"{'rare within' if inside else 'usual'} {told.usual_low:.4g} to {told.usual_high:.4g}"
+    return f"{visible(told.feature)} {value} ({usual}{_alike(told)})"
+
+
+def _without_logarithm(reason: Reason) -> Reason:
+    """The amounts, where a feature is their logarithm: nobody counts in log bytes at night."""
+    amount = reason.unit.removeprefix(LOGARITHM)
+    if amount == reason.unit or not amount.isalnum():
+        return reason
+    amounts: dict[str, Any] = {name: expm1(min(getattr(reason, name), _MOST_LOGARITHM)) for name in _NUMBERS}
+    return replace(reason, unit="" if amount == "1" else amount, **amounts)
 
 
 def _readable(micros: int) -> str:
