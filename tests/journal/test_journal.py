@@ -86,6 +86,7 @@ def test_a_quiet_alert_is_kept_and_waits_for_no_sink(opened: Journal) -> None:
     (kept,) = opened.stored.alerts()
     assert kept.outcomes == {}
     assert opened.stored.waiting("jsonl", 10) == []
+    assert opened.stored.quiet() == {"silenced": 1}
 
 
 def test_an_alert_that_was_silenced_before_a_kill_rings_when_its_silence_is_over(opened: Journal) -> None:

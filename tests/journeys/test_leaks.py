@@ -134,7 +134,7 @@ def failures(site: Path) -> Iterator[tuple[str, str]]:
         "no_word.yaml": ("labels:", f"password: {URL}\nlabels:"),
         "no_value.yaml": ("budget: 1%", "budget: '${TOCSIN_TRACKING}'"),
         "no_time.yaml": ("tracking:", "limits: {train_time: 1ms}\ntracking:"),
-        "no_pass.yaml": ("tracking:", "gate: {recall: '>= 2'}\ntracking:"),
+        "no_pass.yaml": ("tracking:", "gate: {recall: '< 0.5'}\ntracking:"),
         "no_place.yaml": ("tracking:", "registry: {path: 'ftp://canary:canary-url-pass@host/x'}\ntracking:"),
         "no_sink.yaml": ("alerts.jsonl", "tocsin.yaml"),
     }

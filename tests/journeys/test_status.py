@@ -25,7 +25,7 @@ Status = Callable[[], dict[str, Any]]
 
 def test_each_end_of_a_run_is_told_apart(site: Path, configure: Callable[..., Path], tocsin: Run) -> None:
     assert tocsin("train", "--no-plots").returncode == 0
-    configure(more="gate: {recall: '>= 2'}\n")
+    configure(more="gate: {recall: '< 0.5'}\n")
     assert tocsin("train", "--no-plots").returncode == 1
     configure(more="limits: {train_time: 1ms}\n")
     assert tocsin("train", "--no-plots").returncode == 1

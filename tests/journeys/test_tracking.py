@@ -82,7 +82,7 @@ def test_an_alias_follows_its_channel(mlflow: MlflowClient, tocsin: Run) -> None
 
 
 def test_a_refused_training_is_told_as_failed(mlflow: MlflowClient, configure: Configure, tocsin: Run) -> None:
-    configure(more=TRACKED + "gate: {recall: '>= 2'}\n")
+    configure(more=TRACKED + "gate: {recall: '< 0.5'}\n")
     assert tocsin("train", "--no-plots").returncode == 1
     experiment: Any = mlflow.get_experiment_by_name("nightly")
     assert [run.info.status for run in mlflow.search_runs([experiment.experiment_id])] == ["FAILED"]

@@ -102,6 +102,8 @@ def _service(found: ServiceStanding, now: datetime) -> None:
         screens.say(f"  scored by {found.model[:12]}, checkpoint {_ago(found.checkpoint, now)}")
     for reason, number in found.letters.items():
         screens.say(f"  dead letters: {number:,} {reason}")
+    for why, number in found.quiet.items():
+        screens.say(f"  alerts kept quiet: {number:,} {why}")
     outcomes = ("waiting", "delivered", "given_up")
     if found.deliveries:
         screens.grid(

@@ -119,6 +119,10 @@ class Stored:
             found.setdefault(sink, {})[outcome or "waiting"] = number
         return found
 
+    def quiet(self) -> dict[str, int]:
+        """How many alerts are kept and not delivered, by why."""
+        return dict(self._query("SELECT quiet, count(*) FROM alerts WHERE quiet != '' GROUP BY quiet ORDER BY quiet"))
+
     def waiting(self, sink: str, limit: int, behind: str = "") -> list[tuple[Alert, int]]:
         """Alerts that a sink has not taken yet, in the order in which they rang, and when each was committed.
 

@@ -379,7 +379,8 @@ class Registry:
         if entry is None:
             known = ledger.channels()
             wanted = f"one of: {', '.join(known)}"
-            raise RegistryError(f"model {ledger.name}", f'no channel "{version}"', wanted, did_you_mean(version, known))
+            hint = did_you_mean(version, known) or f"tocsin models promote VERSION --channel {version}"
+            raise RegistryError(f"model {ledger.name}", f'no channel "{version}"', wanted, hint)
         if ledger.stale(entry):
             observe.channel_stale(ledger.name, version, entry.expires)
         return ledger.follow(entry)

@@ -175,7 +175,7 @@ def _registry(project: Project) -> Answer:
     config = project.config
     path = config.registry.path
     versions = len(project.registry.history(config.name)) if config.name in project.registry.names() else 0
-    found = f"{versions} versions" if versions else "no model of this name yet"
+    found = {0: "no model of this name yet", 1: "1 version"}.get(versions, f"{versions} versions")
     if not elsewhere(path):
         return Answer(found, _writable("$.registry.path", config.resolve(path)))
     store = open_store(path, meter=project.meter)

@@ -85,6 +85,9 @@ class Overview:
             yield
         except TocsinError as error:
             self.problems.append(error.problem)
+        except OSError as error:
+            where = str(error.filename or self.name)
+            self.problems.append(Problem(where, error.strerror or str(error), "a place that can be read"))
 
 
 def overview(project: Project) -> Overview:
@@ -96,21 +99,29 @@ def overview(project: Project) -> Overview:
             with found.asking():
                 found.data[place] = Room.of(project.reader.source(spec).pieces)
     for place, path in kept_here(project).items():
-        found.data[place] = Room.of(files(path))
+        with found.asking():
+            found.data[place] = Room.of(files(path))
     with found.asking():
         _ask_registry(project, found)
     with found.asking():
         found.service = standing(project)
+    with found.asking():
+        _ask_runs(project, found)
+    champion = [standing for standing in found.channels if standing.channel == CHAMPION and standing.problem is None]
+    with found.asking():
+        found.fallback = not champion and (config.resolve(HOME) / "models" / "index.json").exists()
+    return found
+
+
+def _ask_runs(project: Project, found: Overview) -> None:
+    config = project.config
     entries = Logbook(config.resolve(LOGBOOK)).entries(config.name)
     found.runs = entries[-LAST_RUNS:]
     found.last_passed = next((entry for entry in reversed(entries) if entry.result == "passed"), None)
     found.last_failed = next((entry for entry in reversed(entries) if entry.result in {"refused", "failed"}), None)
     found.last_run = next(reversed(runs(config.resolve(RUNS), config.name)), None)
-    champion = [standing for standing in found.channels if standing.channel == CHAMPION and standing.problem is None]
-    found.fallback = not champion and (config.resolve(HOME) / "models" / "index.json").exists()
     if judged := [entry.figures for entry in found.runs if entry.figures]:
         found.trend = trend(judged)
-    return found
 
 
 def _ask_registry(project: Project, found: Overview) -> None:

@@ -29,6 +29,8 @@ class ServiceStanding:
     """Digest of the model that scored the last rows."""
     deliveries: Mapping[str, Mapping[str, int]]
     """By sink how many alerts are `waiting`, `delivered` and `given_up`."""
+    quiet: Mapping[str, int]
+    """Alerts that are kept and not delivered, by why."""
     letters: Mapping[str, int]
     """Refused rows that are kept, by reason."""
     checkpoint: str | None
@@ -59,6 +61,7 @@ def standing(project: Project) -> ServiceStanding | None:
         position=progress.position.offsets if progress.position else {},
         model=progress.model,
         deliveries=stored.deliveries(),
+        quiet=stored.quiet(),
         letters=stored.letters_by_reason(),
         checkpoint=_iso(checkpoint.stat().st_mtime) if checkpoint.exists() else None,
         bytes=sum(path.stat().st_size for path in files),
