@@ -55,6 +55,7 @@ from tocsin.registry.trust import Machine, Trust
 from tocsin.storage import Store
 
 _AS_A_CONFIG_WITHOUT_A_WORD = RegistryConfig()
+_PROMOTE = "`tocsin models promote VERSION`, where channel.key is"
 
 
 class Registry:
@@ -361,8 +362,7 @@ class Registry:
             return CHAMPION
         if self.trust.keyring.public("train") in self.trust.roots.last.roles["train"]:
             return CANDIDATE
-        hint = "`tocsin models promote VERSION`, where channel.key is"
-        raise RegistryError(f"model {name}", "no champion yet", "a version that was promoted", hint)
+        raise RegistryError(f"model {name}", "no champion yet", "a version that was promoted", _PROMOTE)
 
     def _record(self, ledger: Ledger, version: int | str) -> Signed[Record]:
         if isinstance(version, int):
@@ -378,9 +378,8 @@ class Registry:
         entry = ledger.last(version)
         if entry is None:
             known = ledger.channels()
-            wanted = f"one of: {', '.join(known)}"
-            hint = did_you_mean(version, known) or f"tocsin models promote VERSION --channel {version}"
-            raise RegistryError(f"model {ledger.name}", f'no channel "{version}"', wanted, hint)
+            got, wanted = f'no channel "{version}"', f"one of: {', '.join(known)}"
+            raise RegistryError(f"model {ledger.name}", got, wanted, did_you_mean(version, known) or _PROMOTE)
         if ledger.stale(entry):
             observe.channel_stale(ledger.name, version, entry.expires)
         return ledger.follow(entry)
