@@ -237,6 +237,8 @@ def test_events_a_second() -> None:
         found = results("brokers")[broker]
         ours = f"{thousands(found['service_singles_per_s'])} / {thousands(found['service_envelopes_per_s'])}"
         assert f"| {ours} | {thousands(found['client_singles_per_s'])}, {client} alone, single messages |" in README
+    nats, redis = (results("brokers")["waits"][broker]["p99_ms"] for broker in ("nats", "redis_stream"))
+    assert f"p99: JetStream / Redis | {nats:.0f} / {redis:.0f} ms |" in README
 
 
 def test_answers_over_http() -> None:
