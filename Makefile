@@ -2,7 +2,7 @@
 
 export PYTHON ?= python3
 BIN := .venv/bin
-PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
+PYTEST := $(BIN)/python -m pytest -n 2
 SEEDS := 1 2 3 4 5
 
 # One named step: its name before it, and again where it fails.
