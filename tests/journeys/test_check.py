@@ -138,7 +138,7 @@ def test_a_bucket_is_asked_whether_it_may_be_written(
     tocsin("train", "--no-plots")
     before = [(entry.key, entry.etag) for entry in open_bucket(url).list()]
     done = tocsin("check", "--connect")
-    assert "✓ registry: 1 versions, may be written" in done.stdout
+    assert "✓ registry: 1 version, may be written" in done.stdout
     assert "✓ credentials: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY set" in done.stdout
     assert [(entry.key, entry.etag) for entry in open_bucket(url).list()] == before
     configure(more=f"registry: {{path: '{url}-that-is-not/models'}}\n")
